@@ -1,0 +1,1 @@
+"""How complex is an image? CLICv2 (arXiv 2503.06641) on Keras 3."""

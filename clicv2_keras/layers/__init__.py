@@ -1,0 +1,25 @@
+"""What a backend computes: Keras layers written in keras.ops alone."""
+
+from clicv2_keras.layers.batch_standardization import BatchStandardization
+from clicv2_keras.layers.entropy_decoder import EntropyDecoder
+from clicv2_keras.layers.entropy_masking import EntropyMasking
+from clicv2_keras.layers.patch_entropy import PatchEntropy
+from clicv2_keras.layers.patchify import patchify
+from clicv2_keras.layers.positions import sincos_positions
+from clicv2_keras.layers.projection_head import ProjectionHead
+from clicv2_keras.layers.random_views import RandomViews
+from clicv2_keras.layers.shifted_patchify import ShiftedPatchify
+from clicv2_keras.layers.transformer_block import TransformerBlock
+
+__all__ = [
+    "BatchStandardization",
+    "EntropyDecoder",
+    "EntropyMasking",
+    "PatchEntropy",
+    "ProjectionHead",
+    "RandomViews",
+    "ShiftedPatchify",
+    "TransformerBlock",
+    "patchify",
+    "sincos_positions",
+]

@@ -1,0 +1,50 @@
+import math
+
+import keras
+from keras import ops
+
+from clicv2_keras.layers.patchify import patchify
+
+
+@keras.saving.register_keras_serializable(package="clicv2_keras")
+class PatchEntropy(keras.layers.Layer):
+    """Shannon entropy of the luma of each patch, as a share of the most that `bins` can hold.
+
+    Luma is the integer (77 R + 150 G + 29 B) >> 8, so that every backend bins alike. A patch of P² pixels cannot fill
+    more than P² bins: uniform noise on 16 x 16 pixels reaches about 7.2 of the 8 bits of 256 bins.
+
+    Args:
+        patch_size: side P of a patch in pixels.
+        bins: number of equally wide bins of the luma, 2 to 256.
+
+    Call arguments:
+        images: uint8 (B, H, W, 3) in [0, 255].
+
+    Returns:
+        float32 (B, N) in [0, 1], patches row by row, without gradient.
+    """
+
+    def __init__(self, patch_size, bins=256, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        if not 2 <= bins <= 256:
+            raise ValueError(f"bins must be 2 to 256, got {bins}.")
+        self.patch_size = patch_size
+        self.bins = bins
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def call(self, images):
+        rgb = ops.cast(patchify(images, self.patch_size), "int32")
+        luma = (77 * rgb[..., 0] + 150 * rgb[..., 1] + 29 * rgb[..., 2]) // 256
+        batch, patches, pixels = ops.shape(luma)
+        patch = ops.reshape(ops.arange(batch * patches, dtype="int32"), (batch, patches, 1))
+        cell = ops.reshape(patch * self.bins + luma * self.bins // 256, (-1,))
+        counts = ops.segment_sum(ops.ones_like(cell, dtype="float32"), cell, num_segments=batch * patches * self.bins)
+        share = ops.reshape(counts, (batch, patches, self.bins)) / pixels
+        bits = -ops.sum(share * ops.log2(ops.maximum(share, 1e-6)), axis=-1)
+        return ops.stop_gradient(bits / math.log2(self.bins))
+
+    def get_config(self):
+        return {**super().get_config(), "patch_size": self.patch_size, "bins": self.bins}

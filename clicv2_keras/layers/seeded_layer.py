@@ -1,0 +1,27 @@
+import keras
+
+
+class SeededLayer(keras.layers.Layer):
+    """Base of the layers that draw: keeps the state of its draws in saved weights, so that training resumes exactly.
+
+    Keras saves no `SeedGenerator`: a model loaded mid-training would draw from the start again.
+
+    Args:
+        seed: int, or None for a random one.
+    """
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["seed_generator_state"] = self.seed_generator.state
+
+    def load_own_variables(self, store):
+        self.seed_generator.state.assign(store["seed_generator_state"])
+        super().load_own_variables({k: store[k] for k in store.keys() if k != "seed_generator_state"})
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}

@@ -1,0 +1,61 @@
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="clicv2_keras")
+class MaskedEntropyLoss(keras.layers.Layer):
+    """Mean squared error on standardised entropies.
+
+    Raw entropies in [0, 1] give errors of some hundredths, against a contrastive loss of some units. Standardised by
+    their running mean and deviation, both losses are of order 1, and a weight of 1 between them means something.
+
+    Args:
+        momentum: share of the running statistics that a step keeps, once enough steps have been averaged.
+
+    Call arguments:
+        predictions: float (B, M), standardised: 0 is the mean entropy, 1 a deviation above it.
+        targets: float (B, M), entropies in [0, 1] of the masked patches, and of those alone.
+        training: update the running statistics.
+
+    Returns:
+        The mean squared error, a float32 scalar; 1 is what predicting the mean costs.
+    """
+
+    def __init__(self, momentum=0.99, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def build(self, *shapes):
+        def statistic(name, initial):
+            return self.add_weight(shape=(), initializer=initial, trainable=False, name=name, aggregation="mean")
+
+        self.mean = statistic("mean", "zeros")
+        self.variance = statistic("variance", "ones")
+        self.updates = statistic("updates", "zeros")
+        self.built = True
+
+    def call(self, predictions, targets, training=False):
+        if training:
+            self._update(targets)
+        standardized = (targets - self.mean) / self._deviation()
+        return ops.mean(ops.square(predictions - standardized))
+
+    def restore(self, predictions):
+        """Standardised predictions as entropies in [0, 1]."""
+        return ops.clip(ops.cast(predictions, "float32") * self._deviation() + self.mean, 0.0, 1.0)
+
+    def _deviation(self):
+        return ops.sqrt(ops.maximum(self.variance, 1e-6))
+
+    def _update(self, targets):
+        # A plain average at first, so that the initial 0 and 1 never count.
+        updates = self.updates + 1.0
+        step = ops.maximum(1.0 / updates, 1.0 - self.momentum)
+        mean, variance = ops.moments(targets, axes=tuple(range(len(targets.shape))))
+        self.mean.assign(self.mean + step * (mean - self.mean))
+        self.variance.assign(self.variance + step * (variance - self.variance))
+        self.updates.assign(updates)
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum}

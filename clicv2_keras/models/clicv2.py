@@ -1,0 +1,152 @@
+import functools
+
+import keras
+from keras import ops
+
+from clicv2_keras.layers import RandomViews
+from clicv2_keras.models.contrastive_branch import ContrastiveBranch
+from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
+from clicv2_keras.models.train_step import TeacherTrainer
+from clicv2_keras.models.vit_encoder import ViTEncoder
+
+
+@keras.saving.register_keras_serializable(package="clicv2_keras")
+class CLICv2(TeacherTrainer, keras.Model):
+    """Learn image complexity without labels (arXiv 2503.06641): patch-wise contrast and masked entropy modelling.
+
+    ```python
+    model = CLICv2.from_preset("vit_tiny_patch16", image_size=96)
+    model.compile(keras.optimizers.AdamW(5e-4))
+    model.fit(images, batch_size=128, epochs=10)      # uint8 (n, H, W, 3)
+    embeddings = model.predict(images)                # float32 (n, 192)
+    ```
+
+    The loss is made inside the model: compile with an optimizer alone. `fit` reports `loss`, `contrastive_loss`,
+    `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch) and two signs of
+    health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a collapse) and
+    `effective_rank` (participation ratio of their covariance, between 1 and min(B, D)).
+
+    Args:
+        encoder: a `ViTEncoder`.
+        contrast: a `ContrastiveBranch`, or None to leave it out.
+        entropy: a `MaskedEntropyBranch`, or None.
+        views: a `RandomViews` that crops, flips and jitters images given as arrays; None for images that are to be
+            used as they are. Data that comes as views already is never augmented again.
+
+    Call arguments:
+        inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, `view_a` and `view_b`.
+
+    Returns:
+        dict of scalars: the parts of the loss and the signs of health. For embeddings use `predict`.
+
+    Raises:
+        ValueError: where both branches are None.
+    """
+
+    def __init__(self, encoder, contrast=None, entropy=None, views=None, **kwargs):
+        super().__init__(**kwargs)
+        if contrast is None and entropy is None:
+            raise ValueError("Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch or both.")
+        self.encoder = encoder
+        self.contrast = contrast
+        self.entropy = entropy
+        self.views = views
+        names = ["embedding_std", "effective_rank"]
+        if contrast is not None:
+            contrast.build_for(encoder)
+            names += ["contrastive_loss", "retrieval"]
+        if entropy is not None:
+            entropy.build_for(encoder)
+            names += ["entropy_loss"]
+        self.part_metrics = [keras.metrics.Mean(name=name) for name in names]
+        self.built = True
+
+    @classmethod
+    def from_preset(cls, name, contrast="default", entropy="default", views="default", seed=None, **overrides):
+        """The whole method around an encoder of a standard size, `vit_{tiny,small,base,large}_patch16`.
+
+        Args:
+            name: the encoder's preset.
+            contrast, entropy, views: replace a part, or leave it out with None.
+            seed: int, for the draws of the default parts.
+            overrides: arguments of `ViTEncoder`, such as `image_size=96`.
+        """
+        encoder = ViTEncoder.from_preset(name, **overrides)
+        seeds = [None] * 3 if seed is None else [10 * seed, 10 * seed + 2, 10 * seed + 3]
+        return cls(
+            encoder,
+            ContrastiveBranch(seed=seeds[0]) if contrast == "default" else contrast,
+            MaskedEntropyBranch(seed=seeds[1]) if entropy == "default" else entropy,
+            RandomViews(encoder.image_size, seed=seeds[2]) if views == "default" else views,
+        )
+
+    def build(self, input_shape=None):
+        self.built = True
+
+    def call(self, inputs, training=False):
+        views = self._views(inputs)
+        parts, loss = {}, 0.0
+        if self.entropy is not None:
+            parts |= self.entropy(views["image"], encoder=self.encoder, training=training)
+            loss = loss + self.entropy.weight * parts["entropy_loss"]
+        if self.contrast is not None:
+            parts |= self.contrast(views["view_a"], views["view_b"], encoder=self.encoder)
+            loss = loss + parts["contrastive_loss"]
+        self.add_loss(loss)
+        return parts | _spread(parts.pop("embedding"))
+
+    def _views(self, inputs):
+        if isinstance(inputs, dict):
+            return inputs
+        if self.views is not None:
+            return self.views(inputs)
+        return {"image": inputs, "view_a": inputs, "view_b": inputs}
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        for metric in self.part_metrics:
+            metric.update_state(y_pred[metric.name])
+        return self.get_metrics_result()
+
+    def update_teacher(self):
+        """Move the teacher, once an optimizer step: with gradient accumulation, only where the weights moved."""
+        if self.contrast is not None:
+            self.contrast.update_teacher(self.encoder, self.optimizer.iterations)
+
+    @functools.cached_property
+    def embedder(self):
+        """Images to embeddings, on the encoder's own weights."""
+        # A cached property sets no tracked attribute, so that Keras does not save the encoder a second time.
+        inputs = keras.Input((self.encoder.image_size, self.encoder.image_size, 3), dtype="uint8")
+        tokens = keras.ops.cast(self.encoder(inputs), "float32")
+        return keras.Model(inputs, keras.layers.GlobalAveragePooling1D(dtype="float32")(tokens))
+
+    def predict(self, x, **kwargs):
+        """Embeddings, float32 (n, D): the mean token of each uint8 image, never shifted or augmented.
+
+        Takes what `keras.Model.predict` takes; images must have the encoder's size.
+        """
+        return self.embedder.predict(x, **kwargs)
+
+    def get_config(self):
+        parts = {name: getattr(self, name) for name in ("encoder", "contrast", "entropy", "views")}
+        return {**super().get_config(), **{k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = ("encoder", "contrast", "entropy", "views")
+        config = {
+            k: keras.saving.deserialize_keras_object(v, custom_objects=custom_objects) if k in parts else v
+            for k, v in config.items()
+        }
+        return cls(**config)
+
+
+def _spread(embedding):
+    """Signs of a collapse, of embeddings (B, D)."""
+    unit = ops.normalize(ops.stop_gradient(ops.cast(embedding, "float32")), axis=-1)
+    centered = unit - ops.mean(unit, axis=0, keepdims=True)
+    gram = ops.matmul(centered, ops.transpose(centered))
+    return {
+        "embedding_std": ops.mean(ops.std(unit, axis=0)) * unit.shape[-1] ** 0.5,
+        "effective_rank": ops.square(ops.trace(gram)) / ops.maximum(ops.sum(ops.square(gram)), 1e-12),
+    }

@@ -1,0 +1,158 @@
+import keras
+from keras import ops
+
+from clicv2_keras.layers import PatchEntropy, ProjectionHead, ShiftedPatchify
+from clicv2_keras.layers.seeded_layer import SeededLayer
+from clicv2_keras.losses import PatchContrastiveLoss
+
+LEVELS = ("patch", "image")
+
+
+@keras.saving.register_keras_serializable(package="clicv2_keras")
+class ContrastiveBranch(SeededLayer):
+    """The contrastive half of CLICv2: MoCo v3 (arXiv 2104.02057) on the tokens of two shifted views.
+
+    The student is the encoder, a 3-layer projector and a 2-layer predictor; the teacher is an exponential moving
+    average of encoder and projector. What the paper leaves open is a setting; the defaults are this project's choice.
+
+    Args:
+        level: `"patch"` contrasts tokens, `"image"` their mean, as the ablation and MoCo v3 do.
+        negatives: see `PatchContrastiveLoss`.
+        tokens: positions an image that are contrasted, drawn anew each step, the same across the batch.
+        temperature: see `PatchContrastiveLoss`.
+        projector_hidden: hidden width of both heads; by default 4096, and 1024 for encoders up to 192 wide.
+        projection_dim: width of queries and keys.
+        statistics: see `BatchStandardization`.
+        shift_mode, max_shift: see `ShiftedPatchify`.
+        momentum: of the teacher: a number in [0, 1] or a schedule such as `CosineMomentum`.
+        seed: int, for shifts and positions.
+    """
+
+    def __init__(
+        self,
+        level="patch",
+        negatives="same_position",
+        tokens=16,
+        temperature=0.2,
+        projector_hidden=None,
+        projection_dim=256,
+        statistics="all",
+        shift_mode="patch",
+        max_shift=None,
+        momentum=0.99,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(seed, **kwargs)
+        if level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}.")
+        if isinstance(momentum, dict):
+            momentum = keras.saving.deserialize_keras_object(momentum)
+        self.level = level
+        self.negatives = negatives
+        self.tokens = tokens
+        self.temperature = temperature
+        self.projector_hidden = projector_hidden
+        self.projection_dim = projection_dim
+        self.statistics = statistics
+        self.shift_mode = shift_mode
+        self.max_shift = max_shift
+        self.momentum = momentum
+        self.loss = PatchContrastiveLoss(temperature, negatives)
+
+    def build_for(self, encoder):
+        """Make the heads and the teacher that fit `encoder`; the teacher starts as its copy."""
+        count = encoder.grid[0] * encoder.grid[1]
+        if self.level == "patch" and not 1 <= self.tokens <= count:
+            raise ValueError(f"tokens must be 1 to the {count} patches of an image, got {self.tokens}.")
+        hidden = self.projector_hidden or (1024 if encoder.width <= 192 else 4096)
+        heads = {"hidden": hidden, "output": self.projection_dim, "statistics": self.statistics}
+        heads["dtype"] = self.dtype_policy
+        # Not this layer's own seed: two streams of one seed are one stream.
+        shift_seed = None if self.seed is None else self.seed + 1
+        self.shift = ShiftedPatchify(encoder.patch_size, self.shift_mode, self.max_shift, seed=shift_seed)
+        self.entropy = PatchEntropy(encoder.patch_size)
+        self.projector = ProjectionHead(depth=3, **heads)
+        self.projector.build((None, None, encoder.width))
+        self.predictor = ProjectionHead(depth=2, **heads)
+        self.predictor.build((None, None, self.projection_dim))
+        self.teacher_encoder = type(encoder).from_config({**encoder.get_config(), "name": "teacher_encoder"})
+        self.teacher_projector = ProjectionHead(depth=3, **heads)
+        self.teacher_projector.build((None, None, encoder.width))
+        # Values, not variables: `a.assign(b)` may alias one buffer, which JAX then donates twice.
+        self.teacher_encoder.set_weights(encoder.get_weights())
+        self.teacher_projector.set_weights(self.projector.get_weights())
+        self.teacher_encoder.trainable = False
+        self.teacher_projector.trainable = False
+        self.built = True
+
+    def call(self, view_a, view_b, encoder=None):
+        """Contrast two uint8 views (B, S, S, 3).
+
+        Returns:
+            dict of scalars `contrastive_loss`, both directions summed (chance: 4 T ln B), and `retrieval`, the share
+            of tokens that find their own image first; and `embedding` (2 B, D), the mean tokens of the student.
+        """
+        # Both views in one batch: half as many kernels, twice as large.
+        patches = ops.concatenate([self.shift(view_a, training=True), self.shift(view_b, training=True)], axis=0)
+        student = encoder.encode(patches)
+        teacher = self.teacher_encoder.encode(patches)
+        positions = self._draw_positions(student.shape[1])
+        queries = self.predictor(self.projector(self._read_out(student, positions)))
+        keys = ops.stop_gradient(self.teacher_projector(self._read_out(teacher, positions)))
+        query_a, query_b = ops.split(queries, 2, axis=0)
+        key_a, key_b = ops.split(keys, 2, axis=0)
+        extra_a, extra_b = {}, {}
+        if self.negatives == "entropy_weighted":
+            entropy_a, entropy_b = (self._entropies(view, positions) for view in (view_a, view_b))
+            extra_a = {"query_entropy": entropy_a, "key_entropy": entropy_b}
+            extra_b = {"query_entropy": entropy_b, "key_entropy": entropy_a}
+        loss_a, hits_a = self.loss(query_a, key_b, **extra_a)
+        loss_b, hits_b = self.loss(query_b, key_a, **extra_b)
+        return {
+            "contrastive_loss": loss_a + loss_b,
+            "retrieval": (hits_a + hits_b) / 2,
+            "embedding": ops.mean(student, axis=1),
+        }
+
+    def update_teacher(self, encoder, step):
+        """Move every teacher weight: momentum * teacher + (1 - momentum) * student."""
+        momentum = self.momentum(step) if callable(self.momentum) else self.momentum
+        momentum = ops.cast(momentum, "float32")
+        students = [*encoder.weights, *self.projector.weights]
+        teachers = [*self.teacher_encoder.weights, *self.teacher_projector.weights]
+        for teacher, student in zip(teachers, students):
+            teacher.assign(momentum * teacher + (1.0 - momentum) * student)
+
+    def _draw_positions(self, count):
+        noise = keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)
+        return ops.argsort(noise)[: self.tokens]
+
+    def _read_out(self, tokens, positions):
+        if self.level == "image":
+            return ops.mean(tokens, axis=1, keepdims=True)
+        return ops.take(tokens, positions, axis=1)
+
+    def _entropies(self, view, positions):
+        entropy = self.entropy(view)
+        if self.level == "image":
+            return ops.mean(entropy, axis=1, keepdims=True)
+        return ops.take(entropy, positions, axis=1)
+
+    def get_config(self):
+        momentum = self.momentum
+        if callable(momentum):
+            momentum = keras.saving.serialize_keras_object(momentum)
+        return {
+            **super().get_config(),
+            "level": self.level,
+            "negatives": self.negatives,
+            "tokens": self.tokens,
+            "temperature": self.temperature,
+            "projector_hidden": self.projector_hidden,
+            "projection_dim": self.projection_dim,
+            "statistics": self.statistics,
+            "shift_mode": self.shift_mode,
+            "max_shift": self.max_shift,
+            "momentum": momentum,
+        }

@@ -1,0 +1,25 @@
+"""The one place where the model knows its backend: a training step that ends by moving the teacher."""
+
+import keras
+
+
+class TeacherTrainer:
+    """Mixin for a `keras.Model` with `update_teacher()`: every training step calls it after the optimizer.
+
+    TensorFlow and PyTorch assign variables in place. JAX's step is a pure function from values to values: there the
+    update runs on the values that the step returns, and its assignments are collected into the next ones.
+    """
+
+    def train_step(self, *args):
+        if keras.backend.backend() != "jax":
+            logs = super().train_step(*args)
+            self.update_teacher()
+            return logs
+
+        logs, (trainable, non_trainable, optimizer, metrics) = super().train_step(*args)
+        variables = [*self.trainable_variables, *self.non_trainable_variables, *self.optimizer.variables]
+        values = [*trainable, *non_trainable, *optimizer]
+        with keras.StatelessScope(state_mapping=list(zip(variables, values))) as scope:
+            self.update_teacher()
+        non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
+        return logs, (trainable, non_trainable, optimizer, metrics)

@@ -1,0 +1,111 @@
+import keras
+from keras import ops
+
+from clicv2_keras.layers.patchify import grid_shape, patchify
+from clicv2_keras.layers.positions import sincos_positions
+from clicv2_keras.layers.transformer_block import TransformerBlock
+from clicv2_keras.models.presets import ENCODERS, preset_config
+
+
+@keras.saving.register_keras_serializable(package="clicv2_keras")
+class ViTEncoder(keras.Model):
+    """Vision transformer (arXiv 2010.11929) as MoCo v3 trains it: fixed sine-cosine positions, no class token.
+
+    Args:
+        image_size: side of the training images in pixels. Images of another size, if the patch divides it, are read
+            as a finer or coarser grid over the same extent.
+        patch_size: side of a patch in pixels; must divide `image_size`.
+        width: features of a token, a multiple of 4.
+        depth: number of transformer blocks.
+        num_heads: attention heads; must divide `width`.
+        mlp_ratio: width of the hidden layer of a block's MLP as a multiple of `width`.
+        freeze_patch_projection: keep the patch projection at its random initial values, MoCo v3's stabiliser.
+
+    Call arguments:
+        images: uint8 (B, H, W, 3) in [0, 255].
+
+    Returns:
+        Tokens, float (B, N, width), after the final norm; N = (H / patch_size) (W / patch_size), row by row.
+
+    Raises:
+        ValueError: where `patch_size` does not divide the image, or `num_heads` the width.
+    """
+
+    def __init__(
+        self,
+        image_size=224,
+        patch_size=16,
+        width=192,
+        depth=12,
+        num_heads=3,
+        mlp_ratio=4,
+        freeze_patch_projection=True,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if image_size % patch_size:
+            raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}.")
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.width = width
+        self.depth = depth
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.freeze_patch_projection = freeze_patch_projection
+        self.grid = (image_size // patch_size,) * 2
+
+        policy = {"dtype": self.dtype_policy}
+        self.patch_projection = keras.layers.Dense(width, trainable=not freeze_patch_projection, **policy)
+        self.blocks = [TransformerBlock(num_heads, mlp_ratio, **policy) for _ in range(depth)]
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, **policy)
+        self.build()
+
+    @classmethod
+    def from_preset(cls, name, **overrides):
+        """An encoder of a standard size, randomly initialised: `vit_{tiny,small,base,large}_patch16`.
+
+        `overrides` replace arguments of the constructor, as in `from_preset("vit_tiny_patch16", image_size=96)`.
+        """
+        return cls(**{**preset_config(name, ENCODERS), **overrides})
+
+    def build(self, input_shape=None):
+        self.patch_projection.build((None, None, 3 * self.patch_size**2))
+        for layer in (*self.blocks, self.norm):
+            layer.build((None, None, self.width))
+        self.built = True
+
+    def call(self, images):
+        return self.encode(patchify(images, self.patch_size), grid_shape(images, self.patch_size))
+
+    def encode(self, patches, grid=None, keep=None):
+        """Tokens (B, N or K, width) of patches (B, N, P², 3) in [0, 255].
+
+        Args:
+            patches: as `patchify` or `ShiftedPatchify` cut them.
+            grid: rows and columns of patches; those of `image_size` by default.
+            keep: optional int (B, K): encode these patches alone.
+        """
+        positions = ops.convert_to_tensor(sincos_positions(grid or self.grid, self.width, self.grid))
+        positions = ops.cast(positions, self.compute_dtype)[None]
+        count, size = patches.shape[1], 3 * self.patch_size**2
+        patches = ops.reshape(patches, (-1, count, size))
+        if keep is not None:
+            patches = ops.take_along_axis(patches, keep[..., None], axis=1)
+            positions = ops.take(positions[0], keep, axis=0)
+        pixels = ops.cast(patches, self.compute_dtype) / 127.5 - 1.0
+        tokens = self.patch_projection(pixels) + positions
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "image_size": self.image_size,
+            "patch_size": self.patch_size,
+            "width": self.width,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+            "freeze_patch_projection": self.freeze_patch_projection,
+        }
