@@ -1,0 +1,48 @@
+"""`clicv2-keras`: the commands by name, and what a mistake looks like."""
+
+import importlib
+
+import click
+
+from clicv2_keras.errors import UserError
+
+# Command: the module of its click command, the extra it needs.
+COMMANDS = {"train": "train", "recipe": "train"}
+
+
+class Mistake(click.ClickException):
+    """Printed as one line, without a traceback."""
+
+    def __init__(self, message, exit_code=2):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Commands(click.Group):
+    """Loads a command's file when it is asked for, and that file loads its verb when it is called."""
+
+    def list_commands(self, context):
+        return list(COMMANDS)
+
+    def get_command(self, context, name):
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"clicv2_keras.cli.{name}"), name)
+
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            raise Mistake(str(error), getattr(error, "exit_code", 2)) from None
+        except ModuleNotFoundError as error:
+            extra = COMMANDS.get(context.invoked_subcommand)
+            if extra is None or (error.name or "").startswith("clicv2_keras"):
+                raise
+            line = f"{context.invoked_subcommand} needs {error.name}; pip install 'clicv2-keras[{extra}]'"
+            raise Mistake(line) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clicv2-keras", message="%(prog)s %(version)s")
+def main():
+    """How complex is an image? Train CLICv2 without labels, on TensorFlow, JAX or PyTorch."""

@@ -1,0 +1,1 @@
+"""Evaluation: how well features or scores agree with human or known complexity."""

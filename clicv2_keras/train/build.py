@@ -1,0 +1,69 @@
+"""From a recipe to the things that `fit` needs. Import only once the backend is chosen."""
+
+import keras
+
+from clicv2_keras.data.pipeline import training_dataset
+from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum, MaskedEntropyBranch, ViTEncoder
+
+
+def build_encoder(recipe):
+    """The encoder at its random initialisation, the same for the same seed."""
+    keras.utils.set_random_seed(recipe.seed)
+    return ViTEncoder.from_preset(
+        recipe.encoder.preset,
+        image_size=recipe.data.image_size,
+        freeze_patch_projection=recipe.encoder.freeze_patch_projection,
+        **recipe.encoder.shape(),
+    )
+
+
+def build_model(recipe):
+    """The compiled `CLICv2` model of a recipe."""
+    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.train.precision == "bfloat16" else "float32")
+    encoder = build_encoder(recipe)
+    contrast = recipe.contrast.model_dump(exclude={"momentum"})
+    momentum = CosineMomentum(recipe.contrast.momentum, total_steps=max(recipe.train.steps, 1))
+    model = CLICv2(
+        encoder,
+        contrast=None
+        if recipe.contrast.level == "none"
+        else ContrastiveBranch(**contrast, momentum=momentum, seed=recipe.seed),
+        entropy=MaskedEntropyBranch(**recipe.entropy.model_dump(), seed=recipe.seed) if recipe.entropy.weight else None,
+    )
+    model.compile(build_optimizer(recipe, model), jit_compile="auto" if recipe.train.jit else False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def build_optimizer(recipe, model):
+    """AdamW with a linear warm-up and a cosine decay to 0; vectors (biases, norms, tokens) do not decay."""
+    settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
+    warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
+    peak = settings.learning_rate
+    schedule = keras.optimizers.schedules.CosineDecay(
+        # A warm-up from 0 would waste the first step.
+        initial_learning_rate=peak / (warmup + 1) if warmup else peak,
+        decay_steps=steps - warmup,
+        warmup_target=peak if warmup else None,
+        warmup_steps=warmup,
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, beta_2=settings.beta_2)
+    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
+    return optimizer
+
+
+def build_dataset(recipe, source, start_step, on_unreadable):
+    """The endless batches of a recipe, from batch `start_step` on."""
+    data = recipe.data
+    return training_dataset(
+        source,
+        image_size=data.image_size,
+        batch_size=recipe.train.batch_size,
+        views=data.views,
+        min_area=data.min_area,
+        flip=data.flip,
+        jitter=data.jitter,
+        seed=recipe.seed,
+        start_step=start_step,
+        on_unreadable=on_unreadable,
+    )

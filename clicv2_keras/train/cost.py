@@ -1,0 +1,92 @@
+"""What a recipe costs, counted from its numbers: no model is built, so that even the largest is told in no time."""
+
+from typing import NamedTuple
+
+
+class Cost(NamedTuple):
+    """Parameters, FLOPs (2 a multiply-add, of matrix products alone) and bytes.
+
+    `activation_bytes` is an estimate: what the backward pass needs to find again, attention matrices included.
+    """
+
+    patches: int
+    kept: int
+    encoder: int
+    heads: int
+    decoder: int
+    frozen: int
+    teacher: int
+    flops_per_image: float
+    state_bytes: int
+    activation_bytes: int
+
+    @property
+    def trainable(self):
+        return self.encoder + self.heads + self.decoder - self.frozen
+
+
+def count_cost(recipe):
+    """The `Cost` of a recipe's training step."""
+    shape, contrast, entropy = recipe.encoder.shape(), recipe.contrast, recipe.entropy
+    patch, width, depth = shape["patch_size"], shape["width"], shape["depth"]
+    patches = (recipe.data.image_size // patch) ** 2
+    kept = min(max(int(patches * (1 - entropy.mask_ratio)), 1), patches - 1)
+    projection = 3 * patch**2 * width + width
+    encoder = projection + depth * _block(width) + 2 * width
+
+    def encoder_flops(tokens):
+        return 2 * tokens * 3 * patch**2 * width + depth * _block_flops(tokens, width)
+
+    def floats_kept(tokens, width, depth, heads):
+        return depth * (16 * tokens * width + 2 * heads * tokens**2)
+
+    heads = teacher = decoder = 0
+    flops = floats = 0.0
+    if contrast.level != "none":
+        hidden, out = contrast.projector_hidden or (1024 if width <= 192 else 4096), contrast.projection_dim
+        projector, predictor = _head(3, width, hidden, out), _head(2, out, hidden, out)
+        heads, teacher = projector + predictor, encoder + projector
+        tokens = contrast.tokens if contrast.level == "patch" else 1
+        # Two views; the student forward and twice that backward, the teacher forward.
+        flops += 2 * (3 + 1) * encoder_flops(patches) + 2 * 2 * tokens * (3 * (projector + predictor) + projector)
+        floats += 2 * (floats_kept(patches, width, depth, shape["num_heads"]) + tokens * 6 * hidden)
+    if entropy.weight:
+        flops += 3 * encoder_flops(kept)
+        floats += floats_kept(kept, width, depth, shape["num_heads"])
+        if entropy.target != "image":
+            wide, deep = entropy.decoder_width, entropy.decoder_depth
+            decoder += width * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
+            flops += 3 * (2 * kept * width * wide + deep * _block_flops(patches, wide))
+            floats += floats_kept(patches, wide, deep, max(wide // 32, 1))
+        if entropy.target != "patch":
+            decoder += width + 1
+    frozen = projection if recipe.encoder.freeze_patch_projection else 0
+    trainable = encoder + heads + decoder - frozen
+    size = 2 if recipe.train.precision == "bfloat16" else 4
+    return Cost(
+        patches=patches,
+        kept=kept,
+        encoder=encoder,
+        heads=heads,
+        decoder=decoder,
+        frozen=frozen,
+        teacher=teacher,
+        flops_per_image=flops,
+        # Weight, gradient and AdamW's two moments, each in float32.
+        state_bytes=16 * trainable + 4 * (frozen + teacher),
+        activation_bytes=int(floats * size * recipe.train.batch_size),
+    )
+
+
+def _block(width):
+    """Parameters of a transformer block with an MLP of 4 times the width."""
+    return 12 * width**2 + 13 * width
+
+
+def _block_flops(tokens, width):
+    return 24 * tokens * width**2 + 4 * tokens**2 * width
+
+
+def _head(depth, inputs, hidden, outputs):
+    """Parameters of a projector or predictor."""
+    return inputs * hidden + (depth - 2) * hidden**2 + hidden * outputs + 2 * hidden * (depth - 1)

@@ -1,0 +1,103 @@
+"""What happens beside the training step: rows, checkpoints, TensorBoard, and an end in good order."""
+
+import math
+import time
+
+import keras
+import tensorflow as tf
+
+from clicv2_keras.errors import UserError
+
+
+class Diverged(UserError):
+    """The loss or a weight is no number any more; the run cannot go on."""
+
+    exit_code = 1
+
+
+class Journal(keras.callbacks.Callback):
+    """Writes a row each log interval and a checkpoint when one is due.
+
+    An epoch of `fit` is a log interval here: an endless stream of images has no other.
+
+    Args:
+        folder: the `RunFolder`.
+        display: the `Display`.
+        stop: the `StopSignals`; training ends after the step in which one came.
+        step: optimizer steps already done.
+    """
+
+    def __init__(self, folder, display, stop, step):
+        super().__init__()
+        self.folder = folder
+        self.display = display
+        self.stop = stop
+        self.step = step
+        self.saved = step
+        self.recipe = folder.recipe
+        self.writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
+
+    def on_train_begin(self, logs=None):
+        self.first_batch = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.clock, self.counted = time.perf_counter(), 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        self.counted += 1
+        if not math.isfinite(logs["loss"]):
+            raise self._diverged("the loss")
+        if self.first_batch:
+            # The first step compiles: its time says nothing of the speed.
+            self.first_batch = False
+            self.clock, self.counted = time.perf_counter(), 0
+        self.display.step(self.step, logs)
+        if self.stop.requested:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        last = self.recipe.train.steps
+        if self.step % self.recipe.run.log_every and self.step != last:
+            return  # Stopped inside an interval: the run that goes on writes its row.
+        every = self.recipe.run.checkpoint_every
+        row = {"step": self.step, **logs, **self._speed()}
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.folder.add_row(row)
+        with self.writer.as_default():
+            for name, value in row.items():
+                if name != "step":
+                    tf.summary.scalar(name, value, step=self.step)
+        self.writer.flush()
+        self.display.row(row)
+        if self.step // every > self.saved // every or self.step == last:
+            self.checkpoint()
+
+    def checkpoint(self):
+        """Save the state after the latest step.
+
+        Raises:
+            Diverged: where a weight is not finite, so that the last good checkpoint stays the last.
+        """
+        if self.saved == self.step:
+            return
+        if not all(bool(keras.ops.all(keras.ops.isfinite(v))) for v in self.model.trainable_variables):
+            raise self._diverged("a weight")
+        self.folder.checkpoints.save(self.model, self.step)
+        self.saved = self.step
+        self.folder.log(f"checkpoint at step {self.step}")
+
+    def _speed(self):
+        seconds = time.perf_counter() - self.clock
+        return {"images_per_second": self.counted * self.recipe.train.batch_size / seconds} if self.counted else {}
+
+    def _diverged(self, what):
+        steps = self.folder.checkpoints.steps()
+        good = (
+            f"the last good checkpoint is {self.folder.checkpoints.path(steps[-1])}"
+            if steps
+            else "there is no checkpoint"
+        )
+        line = f"{what} is not a finite number at step {self.step}; {good}; a lower optimizer.learning_rate may help"
+        self.folder.log(line)
+        return Diverged(f"{self.folder.path}: {line}")

@@ -1,0 +1,137 @@
+"""The schema of a recipe: every key with its type, default, unit and meaning. `clicv2-keras recipe` prints it."""
+
+import runpy
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+# Run by path: importing `clicv2_keras.models` would import keras before the recipe has named its backend.
+ENCODERS = runpy.run_path(str(Path(__file__).parents[1] / "models" / "presets.py"))["ENCODERS"]
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a recipe; unknown keys, NaN and infinity are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Data(Section):
+    """The images, and the views made of them."""
+
+    source: Literal["procedural", "folder", "list"] = Field(
+        "procedural",
+        description="drawn from a seed; every image below a folder; or those a text file lists, one a line",
+    )
+    path: str | None = Field(None, description="the folder or the list file; none for procedural")
+    num_images: Positive | None = Field(4096, description="images in the procedural source; folder and list use all")
+    image_size: Positive = Field(96, description="side of the square training images, pixels; a multiple of the patch")
+    views: Literal["same_crop", "two_crops"] = Field(
+        "same_crop",
+        description="both views from one crop and flip, so that positions correspond; or a crop each (MoCo)",
+    )
+    min_area: Share = Field(0.2, description="smallest area of a random crop, as a share of the image")
+    flip: bool = Field(True, description="mirror half of the crops left to right")
+    jitter: float = Field(0.2, ge=0, le=1, description="strength of the colour jitter of each view, 0 to 1; 0 is off")
+
+
+class Encoder(Section):
+    """The vision transformer. `null` takes the preset's value."""
+
+    preset: Literal[tuple(ENCODERS)] = Field(
+        "vit_tiny_patch16", description="size of the transformer; weights are random"
+    )
+    patch_size: Positive | None = Field(None, description="side of a patch, pixels")
+    width: Positive | None = Field(None, description="features a token; a multiple of 4 and of num_heads")
+    depth: Positive | None = Field(None, description="number of blocks")
+    num_heads: Positive | None = Field(None, description="attention heads a block")
+    freeze_patch_projection: bool = Field(True, description="keep the random patch projection (stabilises MoCo v3)")
+
+    def shape(self):
+        """`patch_size`, `width`, `depth` and `num_heads`: the preset's, and what the recipe puts in their place."""
+        preset = ENCODERS[self.preset]
+        return {key: getattr(self, key) or preset[key] for key in ("patch_size", "width", "depth", "num_heads")}
+
+
+class Contrast(Section):
+    """The contrastive branch: patches against patches, or images against images."""
+
+    level: Literal["patch", "image", "none"] = Field("patch", description="what is contrasted; none switches it off")
+    shift_mode: Literal["patch", "grid", "roll", "none"] = Field(
+        "patch", description="a shift a patch; one an image; rolled inside the patch; or none"
+    )
+    max_shift: Positive | None = Field(None, description="largest shift, pixels; null is half a patch")
+    negatives: Literal["same_position", "all", "entropy_weighted"] = Field(
+        "same_position",
+        description="tokens at that position in other images; every other token; or all, weighted by entropy difference",
+    )
+    tokens: Positive = Field(16, description="tokens contrasted an image, at most the number of patches")
+    temperature: float = Field(0.2, gt=0, description="divides the cosine similarities")
+    projector_hidden: Positive | None = Field(
+        None, description="width of the heads' hidden layers; null is the model's"
+    )
+    projection_dim: Positive = Field(256, description="width of the contrasted vectors")
+    statistics: Literal["all", "position"] = Field(
+        "all", description="the heads normalise over batch and tokens together, or position by position"
+    )
+    momentum: float = Field(0.99, ge=0, le=1, description="of the teacher at the start; rises to 1 by cosine")
+
+
+class Entropy(Section):
+    """Masked entropy modelling: recover the entropy of hidden patches from the visible ones."""
+
+    weight: float = Field(1.0, ge=0, description="of this loss beside the contrastive one; 0 switches it off")
+    bins: int = Field(256, ge=2, le=256, description="bins of the luma histogram")
+    target: Literal["patch", "image", "both"] = Field(
+        "patch", description="each hidden patch, the whole image, or both"
+    )
+    mask_ratio: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
+    decoder_depth: Positive = Field(2, description="blocks of the decoder")
+    decoder_width: Positive = Field(192, description="features a token in the decoder; a multiple of 4")
+
+
+class Optimizer(Section):
+    """AdamW; the learning rate rises linearly, then falls to 0 by cosine."""
+
+    learning_rate: float = Field(1.5e-4, gt=0, description="highest learning rate; MoCo v3's rule is 1.5e-4·batch/256")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay; biases and norms are spared")
+    warmup_steps: int | None = Field(None, ge=0, description="steps of the linear rise; null is a tenth of train.steps")
+    beta_2: float = Field(0.95, gt=0, lt=1, description="memory of the squared gradients")
+
+
+class Train(Section):
+    """How long, how much at once, how precisely."""
+
+    batch_size: Positive = Field(128, description="images a step, of all devices together")
+    steps: int = Field(1000, ge=0, description="steps of the optimizer; 0 saves the encoder as initialised")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the computation; weights stay float32")
+    jit: bool = Field(True, description="compile the step with XLA where the backend can")
+
+
+class Run(Section):
+    """Where the results go, and how often."""
+
+    dir: str | None = Field(None, description="the run folder; null is runs/NAME")
+    log_every: Positive = Field(50, description="steps a row of metrics.csv")
+    checkpoint_every: Positive = Field(500, description="steps between checkpoints, rounded up to a row's end")
+    keep_checkpoints: Positive = Field(2, description="the newest checkpoints that are kept")
+
+
+class Recipe(Section):
+    """One training run, complete: the same recipe and backend give the same run."""
+
+    name: str = Field("unnamed", min_length=1, description="names the run folder")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the initial weights, the images, the views and the draws")
+    backend: Literal["tensorflow", "jax", "torch"] | None = Field(
+        None, description="null is KERAS_BACKEND, or else tensorflow"
+    )
+    data: Data = Data()
+    encoder: Encoder = Encoder()
+    contrast: Contrast = Contrast()
+    entropy: Entropy = Entropy()
+    optimizer: Optimizer = Optimizer()
+    train: Train = Train()
+    run: Run = Run()

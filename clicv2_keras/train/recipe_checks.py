@@ -1,0 +1,44 @@
+"""What the keys of a recipe demand of each other."""
+
+
+def mistakes(recipe):
+    """Yield (key, message) for each pair of keys that do not fit."""
+    data, encoder, contrast, entropy = recipe.data, recipe.encoder, recipe.contrast, recipe.entropy
+    shape = encoder.shape()
+    patch, size = shape["patch_size"], data.image_size
+    if size % patch:
+        near = " or ".join(str(n) for n in (size // patch * patch, (size // patch + 1) * patch) if n)
+        if encoder.patch_size:
+            yield "encoder.patch_size", f"{patch} does not divide data.image_size {size}; an image of {near} would do"
+        yield "data.image_size", f"{size} is not a multiple of the patch of {patch} pixels; take {near}"
+        return
+    patches = (size // patch) ** 2
+    if shape["width"] % 4 or shape["width"] % shape["num_heads"]:
+        yield "encoder.width", f"{shape['width']} is not a multiple of 4 and of num_heads {shape['num_heads']}"
+
+    if contrast.level == "none" and not entropy.weight:
+        yield "contrast.level", "none, with entropy.weight 0, leaves nothing to learn; switch one of them on"
+    if contrast.level != "none" and recipe.train.batch_size < 2:
+        yield "train.batch_size", "1 leaves nothing to contrast with; take 2 or more"
+    if contrast.level == "patch":
+        if contrast.tokens > patches:
+            yield "contrast.tokens", f"{contrast.tokens} of an image's {patches} patches; take {patches} or fewer"
+        if data.views == "two_crops":
+            yield "data.views", "two_crops have no positions in common; contrast.level patch needs same_crop"
+    if contrast.shift_mode != "none" and (contrast.max_shift or 1) > patch:
+        yield "contrast.max_shift", f"{contrast.max_shift} is more than the patch of {patch} pixels"
+
+    if entropy.weight and patches < 2:
+        yield "entropy.weight", f"masking needs two patches, and {size} pixels hold one of {patch}; 0 switches it off"
+    heads = max(entropy.decoder_width // 32, 1)
+    if entropy.decoder_width % 4 or entropy.decoder_width % heads:
+        yield (
+            "entropy.decoder_width",
+            f"{entropy.decoder_width} is not a multiple of 4 and of its {heads} heads; take 192",
+        )
+
+    if data.source == "procedural" and data.num_images is None:
+        yield "data.num_images", "the procedural source needs a number of images"
+    steps, warmup = recipe.train.steps, recipe.optimizer.warmup_steps
+    if steps and warmup is not None and warmup >= steps:
+        yield "optimizer.warmup_steps", f"{warmup} leaves none of the {steps} steps of train.steps; take fewer, or null"

@@ -1,0 +1,120 @@
+"""A training run, from a recipe to a run folder."""
+
+from typing import NamedTuple
+
+from clicv2_keras.errors import UserError
+from clicv2_keras.train.backend import choose_backend
+from clicv2_keras.train.display import Display
+from clicv2_keras.train.recipe import Recipe
+from clicv2_keras.train.recipe_file import load_recipe
+from clicv2_keras.train.run_folder import RunFolder
+from clicv2_keras.train.source import recipe_source
+from clicv2_keras.train.stop_signals import StopSignals
+
+
+class Interrupted(UserError):
+    """A signal ended the run in good order; its exit code is the shell's for that signal."""
+
+    def __init__(self, message, signal):
+        super().__init__(message)
+        self.exit_code = 128 + signal
+
+
+class TrainedRun(NamedTuple):
+    """What `train` returns: the `CLICv2` model, the `RunFolder`, and the table of known complexity, or None."""
+
+    model: object
+    folder: RunFolder
+    table: list | None
+
+
+def train(recipe, overrides=(), resume=False, progress=True):
+    """Train a model as a recipe says, and leave a run folder.
+
+    Args:
+        recipe: a path, the name of a shipped recipe, or a `Recipe`.
+        overrides: strings `section.key=value` in place of the file's values.
+        resume: go on from the folder's last checkpoint; start where there is none.
+        progress: show the progress.
+
+    Returns:
+        `TrainedRun(model, folder, table)`.
+
+    Raises:
+        UserError: one line on what is wrong with the recipe, its images or its folder.
+        Diverged: where the loss is no number any more.
+        Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides)
+    source = recipe_source(recipe)
+    backend = choose_backend(recipe.backend)
+    from clicv2_keras.train.build import build_dataset, build_model
+    from clicv2_keras.train.journal import Journal
+
+    folder = RunFolder(recipe)
+    start = folder.open(resume)
+    model = build_model(recipe)
+    if start:
+        folder.checkpoints.load(model, start)
+    steps = recipe.train.steps
+
+    with Display(steps, start, progress) as display, StopSignals() as stop:
+        unreadable = []
+
+        def note_unreadable(name, reason):
+            unreadable.append(name)
+            folder.log(f"unreadable: {name}: {reason}")
+
+        folder.log(f"{recipe.name} on {backend}, {len(source)} images, from step {start} to {steps}")
+        display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {backend}, into {folder.path}")
+        journal = Journal(folder, display, stop, start)
+        for first, length, epochs in spans(start, steps, recipe.run.log_every):
+            images = build_dataset(recipe, source, first, note_unreadable)
+            model.fit(images, steps_per_epoch=length, epochs=epochs, verbose=0, callbacks=[journal])
+            if stop.requested:
+                journal.checkpoint()
+                line = f"stopped at step {journal.step} of {steps}; the same command with --resume goes on from there"
+                folder.log(line)
+                raise Interrupted(f"{folder.path}: {line}", stop.requested)
+        if unreadable:
+            line = f"{len(unreadable)} unreadable images were skipped; log.txt names them"
+            folder.log(line)
+            display.say(line)
+
+    folder.save(model.encoder, "encoder.keras")
+    folder.save(model, "model.keras")
+    if folder.rows:
+        folder.plot()
+    table = None
+    if recipe.data.source == "procedural":
+        from clicv2_keras.train.known_complexity import known_complexity
+
+        table = known_complexity(recipe, model)
+        columns = ("features", "PCC", "SRCC")
+        display.table("Known complexity of unseen procedural images, through one ridge", columns, table)
+        for row in table:
+            folder.log("  ".join(row))
+    folder.log("done")
+    display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
+    display.say(
+        "Next, on images of your own: clicv2-keras train recipes/clicv2_vit_tiny.yaml --set data.path=YOUR_FOLDER"
+    )
+    return TrainedRun(model, folder, table)
+
+
+def spans(start, steps, interval):
+    """Cut the steps from `start` on into calls of `fit`: yield (first step, steps an epoch, epochs).
+
+    Whole intervals in one call; before them what a stop inside an interval left over, after them the remainder.
+    """
+    head = min(-start % interval, steps - start)
+    if head:
+        yield start, head, 1
+        start += head
+    whole = (steps - start) // interval
+    if whole:
+        yield start, interval, whole
+        start += whole * interval
+    if start < steps:
+        yield start, steps - start, 1

@@ -1,0 +1,138 @@
+"""What a run leaves behind."""
+
+import csv
+import io
+import os
+import time
+from pathlib import Path
+
+import yaml
+
+from clicv2_keras.errors import UserError
+from clicv2_keras.train.checkpoints import Checkpoints
+from clicv2_keras.train.recipe_text import recipe_yaml
+
+COLUMNS = (
+    "step",
+    "loss",
+    "contrastive_loss",
+    "entropy_loss",
+    "embedding_std",
+    "effective_rank",
+    "retrieval",
+    "learning_rate",
+    "images_per_second",
+)
+
+
+class RunFolder:
+    """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `encoder.keras`, `model.keras`, `checkpoints/`, `tensorboard/`.
+
+    Every file appears whole or not at all; only `log.txt` grows line by line.
+
+    Args:
+        recipe: the `Recipe`; its `run.dir` is the folder.
+    """
+
+    def __init__(self, recipe):
+        self.recipe = recipe
+        self.path = Path(recipe.run.dir or f"runs/{recipe.name}")
+        self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
+        self.rows = []
+
+    def open(self, resume):
+        """Make the folder, or open it again, and return the step to go on from.
+
+        Raises:
+            UserError: where it holds a run and `resume` is False, or holds the run of another recipe.
+        """
+        started = self.path / "recipe.yaml"
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: run.dir: is a file; name a folder")
+        if started.exists():
+            if not resume:
+                raise UserError(
+                    f"{self.path}: holds a run already; add --resume to continue it, or --set run.dir=ANOTHER"
+                )
+            self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write("recipe.yaml", recipe_yaml(self.recipe))
+        step = max(self.checkpoints.steps(), default=0)
+        self.rows = [row for row in self._read_rows() if int(row["step"]) <= step]
+        self._write_rows()
+        return step
+
+    def add_row(self, row):
+        """Append a row to `metrics.csv`; columns without a value stay empty."""
+        self.rows.append({key: _text(row.get(key, "")) for key in COLUMNS})
+        self._write_rows()
+
+    def log(self, line):
+        """Append a line to `log.txt`, with the time."""
+        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+    def save(self, model, name):
+        """Save a keras model as `name`."""
+        unfinished = self.path / f"unfinished_{name}"
+        model.save(unfinished)
+        os.replace(unfinished, self.path / name)
+
+    def plot(self):
+        """Draw `losses.png` from the rows."""
+        from matplotlib.figure import Figure
+
+        steps = [int(row["step"]) for row in self.rows]
+        figure = Figure(figsize=(9, 3.5), layout="constrained")
+        panels = (("contrastive_loss", "entropy_loss"), ("embedding_std", "retrieval"), ("effective_rank",))
+        for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
+            for name in names:
+                values = [float(row[name]) if row[name] else float("nan") for row in self.rows]
+                axes.plot(steps, values, label=name.replace("_", " "))
+            axes.set_xlabel("step")
+            axes.legend()
+        figure.suptitle(self.recipe.name)
+        unfinished = self.path / "unfinished_losses.png"
+        figure.savefig(unfinished, dpi=120)
+        os.replace(unfinished, self.path / "losses.png")
+
+    def _compare(self, started):
+        """The recipe of the folder must be this one, but for how often it reports and where it lies."""
+        mine = _flat(self.recipe.model_dump(exclude={"run"}))
+        theirs = _flat({key: value for key, value in started.items() if key != "run"})
+        for key in mine:
+            if mine[key] != theirs.get(key):
+                raise UserError(
+                    f"{self.path}: was started with {key} {theirs.get(key)}, not {mine[key]}; "
+                    "resume with the same, or take another run.dir"
+                )
+
+    def _read_rows(self):
+        path = self.path / "metrics.csv"
+        if not path.exists():
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _write_rows(self):
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        self._write("metrics.csv", text.getvalue())
+
+    def _write(self, name, text):
+        unfinished = self.path / f"unfinished_{name}"
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, self.path / name)
+
+
+def _flat(values, above=""):
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return flat
+
+
+def _text(value):
+    return f"{value:.6g}" if isinstance(value, float) else value

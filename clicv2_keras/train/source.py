@@ -1,0 +1,18 @@
+"""The images that a recipe names."""
+
+from clicv2_keras.data.sources import open_source
+from clicv2_keras.errors import UserError
+
+
+def recipe_source(recipe):
+    """Open the recipe's images.
+
+    Raises:
+        UserError: where the path is missing, or nothing is there.
+    """
+    data = recipe.data
+    if data.source != "procedural" and data.path is None:
+        raise UserError(f"{recipe.name}: data.path: the images are yours to name; add --set data.path=PATH")
+    return open_source(
+        data.source, path=data.path, num_images=data.num_images, image_size=data.image_size, seed=recipe.seed
+    )
