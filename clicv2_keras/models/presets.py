@@ -1,6 +1,14 @@
-"""Models by name."""
+"""Models by name: encoders of standard sizes, and the trained models that come with the package."""
 
 import difflib
+import json
+import os
+
+import h5py
+import keras
+import numpy as np
+
+from clicv2_keras.shipped import shipped_folder
 
 ENCODERS = {
     "vit_tiny_patch16": {"patch_size": 16, "width": 192, "depth": 12, "num_heads": 3},
@@ -8,10 +16,11 @@ ENCODERS = {
     "vit_base_patch16": {"patch_size": 16, "width": 768, "depth": 12, "num_heads": 12},
     "vit_large_patch16": {"patch_size": 16, "width": 1024, "depth": 24, "num_heads": 16},
 }
+ALIASES = {"default": "clicv2_vit_tiny_patch16_96"}
 
 
 def preset_config(name, presets):
-    """The entry `name` of `presets`.
+    """The entry `name` of the dict `presets`.
 
     Raises:
         ValueError: naming what there is, nearest first.
@@ -21,3 +30,51 @@ def preset_config(name, presets):
     nearest = difflib.get_close_matches(name, presets, n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise ValueError(f"There is no preset {name!r}; there are {', '.join(presets)}.{hint}")
+
+
+def trained_presets():
+    """Folders of the trained models that come with the package, by name and by alias."""
+    folders = {path.parent.name: path.parent for path in sorted(shipped_folder("saved_models").glob("*/config.json"))}
+    return folders | {alias: folders[name] for alias, name in ALIASES.items() if name in folders}
+
+
+def save_preset(model, folder):
+    """Write `model` to `folder` as `config.json` and `model.weights.h5`, the weights in float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "part.weights.h5"
+    model.save_weights(weights)
+    with h5py.File(weights) as wide, h5py.File(folder / "part.half.h5", "w") as half:
+        _copy_as_half(wide, half)
+    config = keras.saving.serialize_keras_object(model)
+    (folder / "part.json").write_text(json.dumps(config, indent=1) + "\n")
+    weights.unlink()
+    os.replace(folder / "part.half.h5", folder / "model.weights.h5")
+    os.replace(folder / "part.json", folder / "config.json")
+
+
+def load_preset(cls, name):
+    """The trained model `name`, a `cls`, with float32 weights.
+
+    Raises:
+        ValueError: where there is no such preset, or it is not a `cls`.
+    """
+    folder = preset_config(name, trained_presets())
+    model = keras.saving.deserialize_keras_object(json.loads((folder / "config.json").read_text()))
+    if not isinstance(model, cls):
+        raise ValueError(f"The preset {name!r} is a {type(model).__name__}, not a {cls.__name__}.")
+    model.load_weights(folder / "model.weights.h5")
+    return model
+
+
+def _copy_as_half(source, target):
+    def copy(name, item):
+        if isinstance(item, h5py.Dataset):
+            data = item[()]
+            data = data.astype("float16") if data.dtype == np.float32 else data
+            target.create_dataset(name, data=data)
+        else:
+            target.require_group(name)
+        for key, value in item.attrs.items():
+            target[name].attrs[key] = value
+
+    source.visititems(copy)

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from keras import ops
+from PIL import Image
+
+from clicv2_keras.layers import RandomViews
+
+
+def views(layer, images):
+    return {k: ops.convert_to_numpy(v) for k, v in layer(images).items()}
+
+
+@pytest.fixture
+def photograph():
+    """A smooth picture, 24 x 40, whose left and right, top and bottom differ."""
+    y, x = np.mgrid[0:24, 0:40]
+    return np.stack([6 * x, 10 * y, 120 + 3 * y - 2 * x], axis=-1).clip(0, 255).astype("uint8")
+
+
+def test_whole_image_is_resized_like_pillow(photograph):
+    layer = RandomViews(16, min_area=1.0, flip=False, jitter=0.0)
+    resized = views(layer, photograph[None])["image"][0].astype(int)
+    pillow = np.asarray(Image.fromarray(photograph).resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(resized - pillow).max() <= 1
+
+
+def test_same_crop_gives_views_that_correspond(rng):
+    batch = rng.integers(0, 256, (8, 24, 40, 3)).astype("uint8")
+    out = views(RandomViews(16, jitter=0.0, seed=0), batch)
+    np.testing.assert_array_equal(out["view_a"], out["image"])
+    np.testing.assert_array_equal(out["view_b"], out["image"])
+    jittered = views(RandomViews(16, jitter=0.3, seed=0), batch)
+    assert (jittered["view_a"] != jittered["view_b"]).mean() > 0.5
+    for name in ("view_a", "view_b"):
+        for view, image in zip(jittered[name], jittered["image"]):
+            assert np.corrcoef(view.ravel(), image.ravel())[0, 1] > 0.9, "jitter changes colour, not content"
+
+
+def test_two_crops_differ_in_content(photograph):
+    out = views(RandomViews(16, views="two_crops", jitter=0.0, seed=0), photograph[None].repeat(8, axis=0))
+    np.testing.assert_array_equal(out["view_a"], out["image"])
+    assert all((a != b).any() for a, b in zip(out["view_a"], out["view_b"]))
+
+
+def test_crops_lie_within_the_image_and_have_the_asked_area(photograph):
+    # Red grows by 6 a column and green by 10 a row, so a crop's corners tell where it was read.
+    out = views(RandomViews(16, min_area=0.25, jitter=0.0, flip=False, seed=3), photograph[None].repeat(256, axis=0))
+    red, green = out["image"][..., 0] / 6.0, out["image"][..., 1] / 10.0
+    across, down = np.abs(red[:, 8, 15] - red[:, 8, 0]) * 16 / 15, np.abs(green[:, 15, 8] - green[:, 0, 8]) * 16 / 15
+    area = (across / 40) * (down / 24)
+    assert 0.2 < area.min() < 0.35
+    assert 0.8 < area.max() < 1.1
+    assert (across / 40 < 1.06).all() and (down / 24 < 1.06).all()
+
+
+def test_half_of_the_crops_are_flipped(photograph):
+    out = views(RandomViews(16, jitter=0.0, seed=0), photograph[None].repeat(256, axis=0))
+    flipped = out["image"][:, 8, 0, 0] > out["image"][:, 8, 15, 0]
+    assert 0.35 < flipped.mean() < 0.65
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"views": "three"}, "views must be one of"), ({"min_area": 0}, "min_area must be above 0")],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RandomViews(16, **arguments)
