@@ -4,9 +4,7 @@ import click
 @click.command()
 @click.argument("recipe")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value: train.steps=100.")
-@click.option(
-    "--resume", is_flag=True, help="Go on from the run folder's last checkpoint, or start where there is none."
-)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint, or start where there is none.")
 @click.option("--dry-run", is_flag=True, help="Print shapes, parameters, FLOPs, memory and steps; train nothing.")
 @click.option("--backend", type=click.Choice(["tensorflow", "jax", "torch"]), help="In place of the recipe's.")
 def train(recipe, overrides, resume, dry_run, backend):

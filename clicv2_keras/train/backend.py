@@ -1,8 +1,10 @@
 """The backend of Keras: chosen once a process, before keras is imported."""
 
+import contextlib
 import importlib.util
 import os
 import sys
+import tempfile
 
 from clicv2_keras.errors import UserError
 
@@ -10,7 +12,10 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def choose_backend(name=None):
-    """Make keras run on `name`: "tensorflow", "jax" or "torch"; None takes KERAS_BACKEND, or else tensorflow.
+    """Import keras on `name`: "tensorflow", "jax" or "torch"; None takes KERAS_BACKEND, or else tensorflow.
+
+    Returns:
+        The backend's name.
 
     Raises:
         UserError: where the backend is unknown or not installed, or keras already runs on another.
@@ -20,8 +25,6 @@ def choose_backend(name=None):
         if name not in (None, loaded):
             raise UserError(f"backend: keras already runs on {loaded} here; start a new process to train on {name}")
         name = loaded
-    # Less chatter at TensorFlow's start; what goes wrong is still told.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     name = name or os.environ.get("KERAS_BACKEND") or "tensorflow"
     if name not in BACKENDS:
         raise UserError(f"backend: {name} is not one; allowed are {', '.join(BACKENDS)}")
@@ -29,13 +32,29 @@ def choose_backend(name=None):
         extra = "train" if name == "tensorflow" else name
         raise UserError(f"backend: {name} is not installed; pip install 'clicv2-keras[{extra}]'")
     os.environ["KERAS_BACKEND"] = name
-    if name != "tensorflow":
-        _keep_tensorflow_off_the_accelerator()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_start():
+        import tensorflow as tf
+
+        if name != "tensorflow":
+            # TensorFlow feeds the data on every backend, and would take the memory that the other one needs.
+            tf.config.set_visible_devices([], "GPU")
+        import keras  # noqa: F401
     return name
 
 
-def _keep_tensorflow_off_the_accelerator():
-    # TensorFlow feeds the data on every backend, and would take the memory that the other one needs.
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")
+@contextlib.contextmanager
+def _quiet_start():
+    """Hold back what TensorFlow writes to stderr while it loads; TF_CPP_MIN_LOG_LEVEL only works afterwards."""
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -29,7 +29,7 @@ class Display:
         self.steps = steps
         self.speed = {}
         columns = (
-            BarColumn(bar_width=20),
+            BarColumn(20),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),

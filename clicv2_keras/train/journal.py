@@ -93,11 +93,7 @@ class Journal(keras.callbacks.Callback):
 
     def _diverged(self, what):
         steps = self.folder.checkpoints.steps()
-        good = (
-            f"the last good checkpoint is {self.folder.checkpoints.path(steps[-1])}"
-            if steps
-            else "there is no checkpoint"
-        )
-        line = f"{what} is not a finite number at step {self.step}; {good}; a lower optimizer.learning_rate may help"
+        good = f"last good checkpoint: {self.folder.checkpoints.path(steps[-1])}" if steps else "no checkpoint yet"
+        line = f"{what} is not finite at step {self.step}; {good}; a lower optimizer.learning_rate may help"
         self.folder.log(line)
         return Diverged(f"{self.folder.path}: {line}")

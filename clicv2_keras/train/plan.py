@@ -42,10 +42,9 @@ def dry_run(recipe, overrides=()):
         f"encoder {cost.encoder:,}, heads {cost.heads:,}, decoder {cost.decoder:,}; "
         f"trained {cost.trainable:,}; teacher {cost.teacher:,}"
     )
-    step = cost.flops_per_image * batch
-    lines["FLOPs"] = (
-        f"{cost.flops_per_image / 1e9:.3g} G an image, {step / 1e12:.3g} T a step, {step * train.steps / 1e15:.3g} P in all"
-    )
+    image = cost.flops_per_image
+    per_step, whole = image * batch, image * batch * train.steps
+    lines["FLOPs"] = f"{image / 1e9:.3g} G an image, {per_step / 1e12:.3g} T a step, {whole / 1e15:.3g} P in all"
     lines["memory"] = (
         f"about {_gigabytes(cost.state_bytes + cost.activation_bytes)}: weights and optimizer "
         f"{_gigabytes(cost.state_bytes)}, activations {_gigabytes(cost.activation_bytes)} in {train.precision}"

@@ -1,13 +1,10 @@
 """The schema of a recipe: every key with its type, default, unit and meaning. `clicv2-keras recipe` prints it."""
 
-import runpy
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# Run by path: importing `clicv2_keras.models` would import keras before the recipe has named its backend.
-ENCODERS = runpy.run_path(str(Path(__file__).parents[1] / "models" / "presets.py"))["ENCODERS"]
+from clicv2_keras.encoder_sizes import ENCODERS
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -24,14 +21,14 @@ class Data(Section):
 
     source: Literal["procedural", "folder", "list"] = Field(
         "procedural",
-        description="drawn from a seed; every image below a folder; or those a text file lists, one a line",
+        description="drawn from a seed; all images below a folder; or those a text file lists, one a line",
     )
     path: str | None = Field(None, description="the folder or the list file; none for procedural")
     num_images: Positive | None = Field(4096, description="images in the procedural source; folder and list use all")
     image_size: Positive = Field(96, description="side of the square training images, pixels; a multiple of the patch")
     views: Literal["same_crop", "two_crops"] = Field(
         "same_crop",
-        description="both views from one crop and flip, so that positions correspond; or a crop each (MoCo)",
+        description="both views from one crop and flip, so that positions correspond; or a crop each",
     )
     min_area: Share = Field(0.2, description="smallest area of a random crop, as a share of the image")
     flip: bool = Field(True, description="mirror half of the crops left to right")
@@ -66,12 +63,12 @@ class Contrast(Section):
     max_shift: Positive | None = Field(None, description="largest shift, pixels; null is half a patch")
     negatives: Literal["same_position", "all", "entropy_weighted"] = Field(
         "same_position",
-        description="tokens at that position in other images; every other token; or all, weighted by entropy difference",
+        description="tokens at that position in other images; all other tokens; or all, by entropy difference",
     )
     tokens: Positive = Field(16, description="tokens contrasted an image, at most the number of patches")
     temperature: float = Field(0.2, gt=0, description="divides the cosine similarities")
     projector_hidden: Positive | None = Field(
-        None, description="width of the heads' hidden layers; null is the model's"
+        None, description="hidden width of the heads; null is 4096, or 1024 up to width 192"
     )
     projection_dim: Positive = Field(256, description="width of the contrasted vectors")
     statistics: Literal["all", "position"] = Field(
@@ -86,7 +83,7 @@ class Entropy(Section):
     weight: float = Field(1.0, ge=0, description="of this loss beside the contrastive one; 0 switches it off")
     bins: int = Field(256, ge=2, le=256, description="bins of the luma histogram")
     target: Literal["patch", "image", "both"] = Field(
-        "patch", description="each hidden patch, the whole image, or both"
+        "patch", description="each hidden patch, the image's mean, or both"
     )
     mask_ratio: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
     decoder_depth: Positive = Field(2, description="blocks of the decoder")

@@ -34,7 +34,7 @@ def mistakes(recipe):
     if entropy.decoder_width % 4 or entropy.decoder_width % heads:
         yield (
             "entropy.decoder_width",
-            f"{entropy.decoder_width} is not a multiple of 4 and of its {heads} heads; take 192",
+            f"{entropy.decoder_width} is not a multiple of 4 and {heads} heads; take 192",
         )
 
     if data.source == "procedural" and data.num_images is None:

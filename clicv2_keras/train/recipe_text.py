@@ -51,10 +51,7 @@ def _type(annotation, metadata=()):
     if hasattr(annotation, "__metadata__"):
         annotation, metadata = annotation.__origin__, annotation.__metadata__
     limits = [limit for part in metadata for limit in getattr(part, "metadata", [part])]
-    signs = [
-        f"{_SIGNS[type(limit)][0]} {getattr(limit, _SIGNS[type(limit)][1])}"
-        for limit in limits
-        if type(limit) in _SIGNS
-    ]
+    known = [(limit, *_SIGNS[type(limit)]) for limit in limits if type(limit) in _SIGNS]
+    signs = [f"{sign} {getattr(limit, name)}" for limit, sign, name in known]
     name = {"str": "text", "int": "whole number", "float": "number", "bool": "true | false"}[annotation.__name__]
     return f"{name} {', '.join(signs)}".strip()

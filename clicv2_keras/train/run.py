@@ -71,7 +71,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
         journal = Journal(folder, display, stop, start)
         for first, length, epochs in spans(start, steps, recipe.run.log_every):
             images = build_dataset(recipe, source, first, note_unreadable)
-            model.fit(images, steps_per_epoch=length, epochs=epochs, verbose=0, callbacks=[journal])
+            model.fit(images, steps_per_epoch=length, epochs=epochs, shuffle=False, verbose=0, callbacks=[journal])
             if stop.requested:
                 journal.checkpoint()
                 line = f"stopped at step {journal.step} of {steps}; the same command with --resume goes on from there"
@@ -97,9 +97,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
             folder.log("  ".join(row))
     folder.log("done")
     display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
-    display.say(
-        "Next, on images of your own: clicv2-keras train recipes/clicv2_vit_tiny.yaml --set data.path=YOUR_FOLDER"
-    )
+    display.say("Next, on your own images: clicv2-keras train recipes/clicv2_vit_tiny.yaml --set data.path=YOUR_FOLDER")
     return TrainedRun(model, folder, table)
 
 

@@ -26,7 +26,7 @@ COLUMNS = (
 
 
 class RunFolder:
-    """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `encoder.keras`, `model.keras`, `checkpoints/`, `tensorboard/`.
+    """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `encoder.keras`, `model.keras` and the checkpoints.
 
     Every file appears whole or not at all; only `log.txt` grows line by line.
 
@@ -51,9 +51,7 @@ class RunFolder:
             raise UserError(f"{self.path}: run.dir: is a file; name a folder")
         if started.exists():
             if not resume:
-                raise UserError(
-                    f"{self.path}: holds a run already; add --resume to continue it, or --set run.dir=ANOTHER"
-                )
+                raise UserError(f"{self.path}: holds a run; add --resume to continue it, or --set run.dir=ANOTHER")
             self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
         self.path.mkdir(parents=True, exist_ok=True)
         self._write("recipe.yaml", recipe_yaml(self.recipe))
