@@ -1,0 +1,104 @@
+"""The command line: most checks in this process, those that are about the process itself in one of their own."""
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from clicv2_keras.cli.main import COMMANDS, main
+from clicv2_keras.train.recipe_file import shipped_recipes
+
+SCRIPT = Path(sys.executable).parent / "clicv2-keras"
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_mistake(result, *parts):
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("Error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_version_is_that_of_the_installed_package():
+    result = subprocess.run([SCRIPT, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"clicv2-keras {importlib.metadata.version('clicv2-keras')}\n"
+
+
+def test_help_loads_neither_keras_nor_pydantic():
+    code = (
+        "import sys; from click.testing import CliRunner; from clicv2_keras.cli.main import main; "
+        "result = CliRunner().invoke(main, ['--help']); print(result.output); "
+        "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'pydantic', 'numpy', 'rich'} & set(sys.modules); "
+        "sys.exit(result.exit_code or str(heavy) if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for command in COMMANDS:
+        assert f"  {command} " in result.stdout
+
+
+def test_recipe_prints_the_schema_and_a_recipe_that_loads():
+    schema = call("recipe")
+    assert schema.exit_code == 0 and "learning_rate: number > 0" in schema.output
+    resolved = call("recipe", "quickstart", "--set", "train.steps=3")
+    assert resolved.exit_code == 0
+    assert yaml.safe_load(resolved.output)["train"]["steps"] == 3
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_dry_run_tells_the_cost_of_every_recipe_whole(name):
+    result = call("train", f"recipes/{name}.yaml", "--dry-run")
+    assert result.exit_code == 0, result.output
+    for word in ("batch", "tokens", "parameters", "FLOPs", "memory", "steps"):
+        assert f"\n{word} " in result.output
+
+
+def test_dry_run_counts_the_images(tmp_path):
+    from PIL import Image
+
+    for index in range(3):
+        Image.new("RGB", (40, 40), (index, 0, 0)).save(tmp_path / f"{index}.jpg")
+    result = call("train", "clicv2_vit_large", "--dry-run", "--set", f"data.path={tmp_path}")
+    assert "\nimages      3 (folder)" in result.output
+
+
+def test_mistakes_are_one_line_and_exit_2(tmp_path):
+    (tmp_path / "empty").mkdir()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: clicv2_vit_tiny\noptimizer: {lerning_rate: 1}\n")
+    assert_mistake(call("train", mine), "mine.yaml", "optimizer.lerning_rate", "did you mean learning_rate?")
+    assert_mistake(call("train", "quickstart", "--set", "train.steps=1.5"), "--set", "train.steps", "integer")
+    assert_mistake(
+        call("train", "quickstart", "--set", "encoder.patch_size=20"), "encoder.patch_size", "96", "80 or 100"
+    )
+    assert_mistake(call("train", "qickstart"), "qickstart", "did you mean quickstart?")
+    folder = ["train", "clicv2_vit_tiny"]
+    assert_mistake(call(*folder), "data.path", "--set data.path=")
+    assert_mistake(call(*folder, "--set", f"data.path={tmp_path}/missing"), "missing")
+    assert_mistake(call(*folder, "--set", f"data.path={tmp_path}/empty"), "empty")
+    assert_mistake(call(*folder, "--dry-run", "--set", f"data.path={tmp_path}/empty"), "empty")
+    assert_mistake(call("recipe", "quickstart", "--set", "seed=-1"), "seed", "greater than or equal to 0")
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    for module in [name for name in sys.modules if name.startswith("clicv2_keras.train.")]:
+        monkeypatch.delitem(sys.modules, module)
+    assert_mistake(call("recipe", "quickstart"), "yaml", "pip install 'clicv2-keras[train]'")
+
+
+def test_a_mistake_leaves_no_run_folder_and_no_traceback(tmp_path):
+    command = [SCRIPT, "train", "clicv2_vit_tiny", "--set", "data.path=nowhere"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stdout == "" and result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,33 @@
+"""The wheel carries what stands at the top level of the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_wheel_works_outside_the_checkout(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    quiet = {"cwd": tmp_path, "check": True, "capture_output": True, "text": True}
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT], **quiet)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for path in (ROOT / "recipes").rglob("*.yaml"):
+        assert f"clicv2_keras/recipes/{path.relative_to(ROOT / 'recipes').as_posix()}" in names
+    assert any(name.startswith("clicv2_keras/saved_models/") for name in names)
+    assert not any(name.startswith(("tests/", "recipes/", "benchmarks/")) for name in names)
+
+    target = tmp_path / "target"
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", target, wheel], **quiet)
+    command = [sys.executable, "-m", "clicv2_keras", "recipe", "ablation/sp"]
+    result = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(target)}, **quiet)
+    assert "name: ablation_sp" in result.stdout
+    where = subprocess.run(
+        [sys.executable, "-c", "import clicv2_keras; print(clicv2_keras.__file__)"],
+        env={**os.environ, "PYTHONPATH": str(target)},
+        **quiet,
+    )
+    assert where.stdout.startswith(str(target))

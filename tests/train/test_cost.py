@@ -1,0 +1,40 @@
+import math
+
+import pytest
+
+from clicv2_keras.train import load_recipe
+from clicv2_keras.train.build import build_model
+from clicv2_keras.train.cost import count_cost
+
+TINY = ["encoder.width=16", "encoder.depth=2", "encoder.num_heads=2", "contrast.projector_hidden=24", "train.jit=false"]
+
+
+def parameters(variables):
+    return sum(math.prod(v.shape) for v in variables)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["entropy.weight=0", "encoder.freeze_patch_projection=false"],
+        ["contrast.level=none", "entropy.target=both", "entropy.decoder_width=64"],
+        ["contrast.level=image", "entropy.target=image", "data.image_size=64", "encoder.patch_size=8"],
+    ],
+)
+def test_parameters_are_those_of_the_model(overrides):
+    recipe = load_recipe("quickstart", [*TINY, *overrides])
+    model, cost = build_model(recipe), count_cost(recipe)
+    assert cost.trainable == parameters(model.trainable_variables)
+    assert cost.encoder == parameters(model.encoder.weights)
+    if model.contrast:
+        teacher = [*model.contrast.teacher_encoder.weights, *model.contrast.teacher_projector.weights]
+        assert cost.teacher == parameters(teacher)
+
+
+def test_flops_of_a_vit_tiny_forward_pass_are_the_known_ones():
+    # 1.26 G multiply-adds at 224 pixels (DeiT, arXiv 2012.12877); a class token less, a small head more.
+    cost = count_cost(load_recipe("clicv2_vit_tiny", ["entropy.weight=0", "contrast.level=image"]))
+    multiply_adds = cost.flops_per_image / 2
+    # Two views, the student forward and twice that backward, the teacher forward.
+    assert multiply_adds / (2 * (3 + 1)) == pytest.approx(1.25e9, rel=0.01)
