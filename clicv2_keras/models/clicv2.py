@@ -72,10 +72,11 @@ class CLICv2(TeacherTrainer, keras.Model):
             overrides: arguments of `ViTEncoder`, such as `image_size=96`.
         """
         encoder = ViTEncoder.from_preset(name, **overrides)
+        tokens = min(16, encoder.grid[0] * encoder.grid[1])
         seeds = [None] * 3 if seed is None else [10 * seed, 10 * seed + 2, 10 * seed + 3]
         return cls(
             encoder,
-            ContrastiveBranch(seed=seeds[0]) if contrast == "default" else contrast,
+            ContrastiveBranch(tokens=tokens, seed=seeds[0]) if contrast == "default" else contrast,
             MaskedEntropyBranch(seed=seeds[1]) if entropy == "default" else entropy,
             RandomViews(encoder.image_size, seed=seeds[2]) if views == "default" else views,
         )
@@ -108,9 +109,13 @@ class CLICv2(TeacherTrainer, keras.Model):
         return self.get_metrics_result()
 
     def update_teacher(self):
-        """Move the teacher, once an optimizer step: with gradient accumulation, only where the weights moved."""
-        if self.contrast is not None:
-            self.contrast.update_teacher(self.encoder, self.optimizer.iterations)
+        """Move the teacher, once an optimizer step: with gradient accumulation, only where the student moved."""
+        if self.contrast is None:
+            return
+        accumulated = self.optimizer.gradient_accumulation_steps
+        # `iterations` counts optimizer steps, `_iterations` micro-batches.
+        moved = ops.equal(self.optimizer._iterations % accumulated, 0) if accumulated else True
+        self.contrast.update_teacher(self.encoder, self.optimizer.iterations, moved)
 
     @functools.cached_property
     def embedder(self):

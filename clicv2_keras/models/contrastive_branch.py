@@ -115,10 +115,10 @@ class ContrastiveBranch(SeededLayer):
             "embedding": ops.mean(student, axis=1),
         }
 
-    def update_teacher(self, encoder, step):
-        """Move every teacher weight: momentum * teacher + (1 - momentum) * student."""
+    def update_teacher(self, encoder, step, moved=True):
+        """Move every teacher weight: momentum * teacher + (1 - momentum) * student; not where `moved` is False."""
         momentum = self.momentum(step) if callable(self.momentum) else self.momentum
-        momentum = ops.cast(momentum, "float32")
+        momentum = ops.where(moved, ops.cast(momentum, "float32"), 1.0)
         students = [*encoder.weights, *self.projector.weights]
         teachers = [*self.teacher_encoder.weights, *self.teacher_projector.weights]
         for teacher, student in zip(teachers, students):

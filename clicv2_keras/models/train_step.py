@@ -1,5 +1,7 @@
 """The one place where the model knows its backend: a training step that ends by moving the teacher."""
 
+import warnings
+
 import keras
 
 
@@ -9,6 +11,18 @@ class TeacherTrainer:
     TensorFlow and PyTorch assign variables in place. JAX's step is a pure function from values to values: there the
     update runs on the values that the step returns, and its assignments are collected into the next ones.
     """
+
+    # A property and not an argument of an own `compile`, which `load_model` would not call.
+    @property
+    def steps_per_execution(self):
+        return self._steps_per_execution
+
+    @steps_per_execution.setter
+    def steps_per_execution(self, steps):
+        if steps != 1 and keras.backend.backend() == "torch":
+            warnings.warn("PyTorch runs one step per execution: steps_per_execution is set to 1.", stacklevel=3)
+            steps = 1
+        self._steps_per_execution = steps
 
     def train_step(self, *args):
         if keras.backend.backend() != "jax":

@@ -1,0 +1,81 @@
+import os
+from pathlib import Path
+
+from clicv2_keras.errors import UserError
+from clicv2_keras.images import is_image, open_rgb
+
+
+class FileSource:
+    """Image files by number.
+
+    Args:
+        paths: files, taken to be images.
+        names: how each is called in logs and tables; the path by default.
+    """
+
+    def __init__(self, paths, names=None):
+        self.paths = list(paths)
+        self.names = names or [str(path) for path in self.paths]
+
+    @classmethod
+    def from_folder(cls, path):
+        """Every image below a folder, sorted by name; what is an image is judged by the first bytes, not by the name.
+
+        Raises:
+            UserError: where the folder is missing or holds no image.
+        """
+        root = Path(path)
+        if not root.exists():
+            raise UserError(f"{path}: there is no such folder; name one that holds images")
+        if not root.is_dir():
+            raise UserError(f"{path}: this is a file; name a folder of images, or set data.source=list for a list file")
+        files = sorted(Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names)
+        images = [file for file in files if _begins_like_an_image(file)]
+        if not images:
+            raise UserError(
+                f"{path}: none of the {len(files)} files in this folder is an image; "
+                "name a folder with JPEG, PNG, WebP, BMP or GIF images"
+            )
+        return cls(images)
+
+    @classmethod
+    def from_list(cls, path):
+        """The images that a text file names, one path a line, relative to that file; `#` begins a comment.
+
+        Raises:
+            UserError: where the list is missing or empty, or none of its files exists.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise UserError(f"{path}: there is no such list file; name a text file with one image path a line")
+        try:
+            lines = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: this is no text file; name one with one image path a line") from None
+        names = [line for line in lines if line]
+        if not names:
+            raise UserError(f"{path}: the list names no image; write one image path a line")
+        paths = [file.parent / name for name in names]
+        if not any(p.exists() for p in paths):
+            raise UserError(
+                f"{path}: none of the {len(paths)} files it names exists; paths are relative to the list file"
+            )
+        return cls(paths, names)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def name(self, index):
+        return self.names[index]
+
+    def load(self, index, at_least=None):
+        """The image, a `PIL.Image` of mode RGB; see `clicv2_keras.images.open_rgb`."""
+        return open_rgb(self.paths[index], at_least)
+
+
+def _begins_like_an_image(file):
+    try:
+        with open(file, "rb") as stream:
+            return is_image(stream.read(16))
+    except OSError:
+        return False

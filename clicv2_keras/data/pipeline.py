@@ -1,0 +1,178 @@
+"""From a source of images to batches of views, by tf.data on the host, for every backend."""
+
+import atexit
+import functools
+import math
+import time
+import weakref
+
+import numpy as np
+from PIL import Image
+
+from clicv2_keras.data.augment import FACTORS, color_jitter, draw_factors
+from clicv2_keras.errors import UserError
+from clicv2_keras.images import UnreadableImage
+
+ASPECT = 4 / 3
+
+
+def training_dataset(
+    source,
+    *,
+    image_size,
+    batch_size,
+    views="same_crop",
+    min_area=0.2,
+    flip=True,
+    jitter=0.2,
+    seed=0,
+    start_step=0,
+    on_unreadable=None,
+):
+    """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
+
+    Args:
+        source: see `open_source`.
+        image_size: side of the views in pixels.
+        batch_size: images a batch.
+        views: `"same_crop"`: both views are one crop and flip, each with a jitter of its own; `"two_crops"`: each view
+            is its own crop.
+        min_area: smallest area of a crop as a share of the image.
+        flip: flip half of the crops horizontally.
+        jitter: strength of brightness, contrast and saturation jitter, 0 for none.
+        seed: of order, crops and colours.
+        start_step: the batch to begin with.
+        on_unreadable: called once for each unreadable image with its name and the reason. The image after it in the
+            source takes its place.
+
+    Returns:
+        `tf.data.Dataset` of dicts of uint8 (batch_size, image_size, image_size, 3): `image`, `view_a`, `view_b`;
+        `image` is `view_a` without jitter.
+
+    Raises:
+        UserError: where no image of the source can be read.
+    """
+    import tensorflow as tf
+
+    reader = _Reader(source, image_size, min_area, on_unreadable)
+    reader.check()
+    atexit.register(_close, weakref.ref(reader))
+    crops = 1 if views == "same_crop" else 2
+
+    def sample(number):
+        reader.enter()
+        epoch, place = divmod(int(number), len(source))
+        index = _order(len(source), seed, epoch)[place]
+        rng = np.random.default_rng((seed, epoch, index, 1))
+        images = reader.crops(index, rng, crops, flip)
+        return images, np.stack([draw_factors(rng, jitter) for _ in range(2)])
+
+    def load(number):
+        images, factors = tf.numpy_function(sample, [number], (tf.uint8, tf.float32), stateful=False)
+        images.set_shape((crops, image_size, image_size, 3))
+        factors.set_shape((2, FACTORS))
+        return images, factors
+
+    def assemble(images, factors):
+        views = {"image": images[:, 0], "view_a": images[:, 0], "view_b": images[:, -1]}
+        if jitter:
+            for i, name in enumerate(("view_a", "view_b")):
+                views[name] = jitter_colors(tf.cast(views[name], tf.float32), factors[:, i])
+        return views
+
+    jitter_colors = color_jitter() if jitter else None
+    numbers = tf.data.Dataset.counter(start_step * batch_size)
+    samples = numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = samples.batch(batch_size, drop_remainder=True)
+    return batches.map(assemble, num_parallel_calls=1).prefetch(2)
+
+
+def load_images(source, indices, image_size):
+    """Whole images at `image_size` x `image_size`, aspect not kept: uint8 (n, image_size, image_size, 3).
+
+    Raises:
+        UnreadableImage: naming the image.
+    """
+
+    def load(index):
+        try:
+            image = source.load(index, at_least=2 * image_size)
+        except UnreadableImage as error:
+            raise UnreadableImage(f"{source.name(index)}: {error}") from None
+        return np.asarray(image.resize((image_size, image_size), Image.Resampling.BILINEAR))
+
+    return np.stack([load(index) for index in indices])
+
+
+class _Reader:
+    """Reads random crops, passing over what cannot be read."""
+
+    def __init__(self, source, image_size, min_area, on_unreadable):
+        self.source = source
+        self.image_size = image_size
+        self.min_area = min_area
+        self.on_unreadable = on_unreadable
+        # A JPEG may be decoded smaller as long as the smallest crop keeps the size of a view.
+        self.at_least = math.ceil(image_size / math.sqrt(min_area))
+        self.unreadable = set()
+        self.entered = 0.0
+        self.closed = False
+
+    def enter(self):
+        """Called at the beginning of each sample, in any of tf.data's threads."""
+        self.entered = time.monotonic()
+        if self.closed:
+            raise RuntimeError("Python is shutting down.")
+
+    def check(self):
+        """Raise UserError now rather than search for ever later."""
+        self._load(0)
+
+    def _load(self, index):
+        for number in range(index, index + len(self.source)):
+            number %= len(self.source)
+            if number in self.unreadable:
+                continue
+            try:
+                return self.source.load(number, self.at_least)
+            except UnreadableImage as error:
+                # Another thread may have met it at the same time.
+                if number not in self.unreadable and self.on_unreadable:
+                    self.on_unreadable(self.source.name(number), str(error))
+                self.unreadable.add(number)
+        first = self.source.name(0)
+        raise UserError(f"{first} and all {len(self.source)} images with it are unreadable; name images that open")
+
+    def crops(self, index, rng, count, flip):
+        """`count` random resized crops of an image: uint8 (count, S, S, 3)."""
+        image = self._load(index)
+        size = (self.image_size, self.image_size)
+        crops = []
+        for _ in range(count):
+            crop = image.resize(size, Image.Resampling.BILINEAR, box=_box(image.size, rng, self.min_area))
+            flipped = flip and rng.random() < 0.5
+            crops.append(np.asarray(crop)[:, ::-1] if flipped else np.asarray(crop))
+        return np.stack(crops)
+
+
+def _close(reference):
+    """At exit, wait until no thread of tf.data runs Python: one that does hangs the interpreter's shutdown."""
+    if reader := reference():
+        reader.closed = True
+        while time.monotonic() - reader.entered < 0.1:
+            time.sleep(0.02)
+
+
+def _box(size, rng, min_area):
+    """A random part of an image of `size`: area uniform in [min_area, 1], aspect ratio up to 4/3 either way."""
+    width, height = size
+    area = rng.uniform(min_area, 1) * width * height
+    aspect = math.exp(rng.uniform(-1, 1) * math.log(ASPECT)) * width / height
+    across, down = min(math.sqrt(area * aspect), width), min(math.sqrt(area / aspect), height)
+    left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
+    return left, top, left + across, top + down
+
+
+@functools.lru_cache(maxsize=4)
+def _order(count, seed, epoch):
+    return np.random.default_rng((seed, epoch, 0)).permutation(count)

@@ -1,0 +1,21 @@
+"""Where images come from, by the name that a recipe gives it."""
+
+from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.procedural_source import ProceduralSource
+
+
+def open_source(kind, path=None, num_images=None, image_size=None, seed=0):
+    """Open `"folder"` or `"list"` at `path`, or `"procedural"` with `num_images` for `image_size` and `seed`.
+
+    Returns:
+        A source: `len(source)`, `source.name(i)`, and `source.load(i, at_least=None)`, a `PIL.Image` of mode RGB, which
+        raises `clicv2_keras.images.UnreadableImage`.
+
+    Raises:
+        UserError: where nothing usable is there.
+    """
+    if kind == "folder":
+        return FileSource.from_folder(path)
+    if kind == "list":
+        return FileSource.from_list(path)
+    return ProceduralSource(num_images, image_size, seed)

@@ -1,0 +1,237 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from clicv2_keras.layers import RandomViews
+from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum
+
+HEALTH = {"loss", "embedding_std", "effective_rank"}
+CONTRAST = {"contrastive_loss", "retrieval"}
+ABLATION = {
+    "mocov3": ({"level": "image", "shift_mode": "none"}, None),
+    "sp": ({"level": "image"}, None),
+    "mem": (None, {}),
+    "imagewise all": ({"level": "image"}, {}),
+    "pw": ({}, None),
+    "clicv2": ({}, {}),
+    "pw without sp": ({"shift_mode": "none"}, {}),
+    "all negatives": ({"negatives": "all", "statistics": "position"}, {"target": "both"}),
+    "entropy-weighted": ({"negatives": "entropy_weighted"}, {"target": "image", "bins": 32}),
+    "image entropy-weighted": ({"negatives": "entropy_weighted", "level": "image"}, None),
+}
+
+
+@pytest.mark.parametrize(("contrast", "entropy"), ABLATION.values(), ids=ABLATION)
+def test_every_row_of_the_ablation_trains(make_model, batch, contrast, entropy):
+    model = make_model(contrast, entropy)
+    history = model.fit(batch, batch_size=8, epochs=2, verbose=0).history
+    expected = (
+        HEALTH | (CONTRAST if contrast is not None else set()) | ({"entropy_loss"} if entropy is not None else set())
+    )
+    assert set(history) == expected
+    assert np.isfinite(list(history.values())).all()
+    parts = sum(history[k][0] for k in ("contrastive_loss", "entropy_loss") if k in history)
+    np.testing.assert_allclose(history["loss"][0], parts, rtol=1e-4)
+
+
+def test_weight_of_the_entropy_loss(make_model, batch):
+    logs = make_model(entropy={"weight": 10.0}).train_on_batch(batch, return_dict=True)
+    np.testing.assert_allclose(logs["loss"], logs["contrastive_loss"] + 10 * logs["entropy_loss"], rtol=1e-5)
+
+
+def test_at_step_0_teacher_and_student_agree_in_training_mode(make_model, images):
+    """The trap of a frozen BatchNormalization: it would fall back on moving statistics that never move."""
+    model = make_model()
+    contrast = model.contrast
+    student = contrast.projector(model.encoder(images, training=True), training=True)
+    teacher = contrast.teacher_projector(contrast.teacher_encoder(images, training=True), training=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(teacher), ops.convert_to_numpy(student))
+    np.testing.assert_allclose(ops.convert_to_numpy(teacher).std((0, 1)), 1, atol=0.01)
+
+
+@pytest.mark.parametrize("momentum", [0.9, CosineMomentum(0.8, total_steps=2)])
+def test_the_teacher_moves_by_exactly_the_ema_rule(make_model, batch, momentum):
+    model = make_model({"momentum": momentum})
+    contrast = model.contrast
+
+    def weights():
+        student = [*model.encoder.get_weights(), *contrast.projector.get_weights()]
+        return student, [*contrast.teacher_encoder.get_weights(), *contrast.teacher_projector.get_weights()]
+
+    for step in range(1, 3):
+        before_student, before = weights()
+        model.fit(batch, batch_size=8, verbose=0)
+        student, after = weights()
+        m = momentum if step and isinstance(momentum, float) else 1 - 0.2 * (1 + np.cos(np.pi * step / 2)) / 2
+        for old, own, new in zip(before, student, after):
+            np.testing.assert_allclose(new, m * old + (1 - m) * own, atol=3e-8)
+        assert any((a != b).any() for a, b in zip(before_student, student)), "the student has moved"
+
+
+def test_the_teacher_gets_no_gradient(make_model):
+    model = make_model()
+    teacher = {id(w) for w in (*model.contrast.teacher_encoder.weights, *model.contrast.teacher_projector.weights)}
+    assert teacher and not teacher & {id(w) for w in model.trainable_variables}
+    model.optimizer.build(model.trainable_variables)
+    parts = (model.encoder, model.contrast.projector, model.contrast.predictor, model.entropy)
+    assert len(model.trainable_variables) == sum(len(part.trainable_variables) for part in parts)
+
+
+def test_with_accumulation_the_teacher_moves_once_an_optimizer_step(make_model, batch):
+    model = make_model(optimizer=keras.optimizers.Adam(1e-2, gradient_accumulation_steps=2))
+    moved = []
+    for _ in range(4):
+        before = model.contrast.teacher_projector.get_weights()
+        model.train_on_batch(batch)
+        moved.append(any((a != b).any() for a, b in zip(before, model.contrast.teacher_projector.get_weights())))
+    assert moved == [False, True, False, True]
+
+
+def fix_masks(branch, images):
+    """Keep the patches 0 to 3 of each image, hide the others."""
+    masks = branch.masking(images, noise=np.tile(np.arange(16, dtype="float32"), (len(images), 1)))
+    branch.masking = lambda images: masks
+    return {name: ops.convert_to_numpy(value) for name, value in masks.items()}
+
+
+def test_the_entropy_loss_sees_masked_patches_alone(make_model, batch):
+    model = make_model(contrast=None)
+    masks = fix_masks(model.entropy, batch["image"])
+    seen = {}
+    model.entropy.patch_loss = lambda predictions, targets, training: seen.update(
+        targets=targets, count=predictions.shape
+    )
+    with pytest.raises(TypeError):  # the spy returns no loss
+        model.entropy(batch["image"], encoder=model.encoder)
+    assert seen["count"] == (8, 12)
+    np.testing.assert_array_equal(ops.convert_to_numpy(seen["targets"]), masks["entropy"][:, 4:])
+
+
+def test_the_encoder_never_sees_masked_pixels(make_model, batch):
+    model = make_model(contrast=None)
+    fix_masks(model.entropy, batch["image"])
+    hidden = batch["image"].copy()
+    hidden[:, 8:] = 0
+    first, second = (model.entropy(x, encoder=model.encoder)["embedding"] for x in (batch["image"], hidden))
+    np.testing.assert_array_equal(ops.convert_to_numpy(first), ops.convert_to_numpy(second))
+
+
+def test_predict_gives_embeddings_without_shift_or_crop(make_model, images):
+    model = make_model(views=RandomViews(32, seed=0))
+    tokens = ops.convert_to_numpy(model.encoder(images))
+    for _ in range(2):
+        np.testing.assert_allclose(model.predict(images, verbose=0), tokens.mean(axis=1), atol=1e-5)
+
+
+def test_views_are_made_of_arrays_and_never_of_views(make_model, batch, monkeypatch):
+    calls = []
+    monkeypatch.setattr(RandomViews, "crop", lambda self, images: calls.append(1) or images)
+    model = make_model(views=RandomViews(32, seed=0), run_eagerly=True)
+    model.train_on_batch(batch["image"])
+    made = len(calls)
+    assert made > 0
+    model.train_on_batch(batch)
+    assert len(calls) == made
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def __len__(self):
+        return len(self.images) // 4
+
+    def __getitem__(self, index):
+        return (self.images[4 * index : 4 * index + 4],)
+
+
+def test_fit_takes_arrays_and_py_datasets_and_validates(make_model, batch):
+    model = make_model(views=RandomViews(32, seed=0))
+    history = model.fit(batch["image"], batch_size=4, validation_data=(batch["image"],), verbose=0).history
+    assert {"val_loss", "val_contrastive_loss", "val_entropy_loss"} <= set(history)
+    assert model.optimizer.iterations == 2
+    model.fit(Batches(batch["image"]), epochs=2, verbose=0)
+    assert model.optimizer.iterations == 6
+    model.fit(batch["image"][:7], batch_size=4, verbose=0)  # an odd last batch
+    assert model.optimizer.iterations == 8
+
+
+def test_steps_per_execution(make_model, batch):
+    if keras.backend.backend() == "torch":
+        with pytest.warns(UserWarning, match="steps_per_execution is set to 1"):
+            model = make_model(steps_per_execution=2)
+    else:
+        model = make_model(steps_per_execution=2)
+    model.fit(batch, batch_size=2, verbose=0)
+    assert model.optimizer.iterations == 4
+
+
+def test_mixed_precision(make_model, batch):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make_model()
+        half = model.train_on_batch(batch, return_dict=True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    full = make_model().train_on_batch(batch, return_dict=True)
+    assert model.encoder.compute_dtype == "bfloat16"
+    assert {str(ops.convert_to_numpy(w).dtype) for w in model.trainable_variables} == {"float32"}
+    for name in ("contrastive_loss", "entropy_loss"):
+        np.testing.assert_allclose(half[name], full[name], rtol=0.1)
+
+
+def test_jit_and_eager_agree(make_model, batch):
+    """Without random shifts, and with every token: XLA draws other numbers than eager TensorFlow."""
+    logs = []
+    for eager in (True, False):
+        jit = not eager and keras.backend.backend() != "torch"
+        model = make_model({"shift_mode": "none", "tokens": 16}, None, run_eagerly=eager, jit_compile=jit)
+        model.train_on_batch(batch)
+        logs.append(model.train_on_batch(batch, return_dict=True))
+    for name in logs[0]:
+        np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-3, err_msg=name)
+
+
+def test_a_model_saved_mid_training_goes_on_as_if_nothing_had_happened(make_model, batch, tmp_path):
+    model = make_model({"momentum": CosineMomentum(0.9, 10)}, views=RandomViews(32, seed=5))
+    model.fit(batch["image"], batch_size=4, shuffle=False, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for part in ("encoder", "contrast", "entropy", "views"):
+        assert getattr(loaded, part).get_config() == getattr(model, part).get_config()
+    for each in (model, loaded):
+        each.fit(batch["image"], batch_size=4, shuffle=False, verbose=0)
+    for old, new in zip(model.weights, loaded.weights):
+        np.testing.assert_allclose(ops.convert_to_numpy(new), ops.convert_to_numpy(old), atol=1e-6, err_msg=old.path)
+
+
+def test_signs_of_a_collapse(make_model):
+    from clicv2_keras.models.clicv2 import _spread
+
+    collapsed = {k: float(v) for k, v in _spread(np.ones((8, 16), "float32")).items()}
+    assert collapsed["embedding_std"] < 1e-6
+    even = {k: float(v) for k, v in _spread(np.concatenate([np.eye(16), -np.eye(16)]).astype("float32")).items()}
+    np.testing.assert_allclose([even["embedding_std"], even["effective_rank"]], [1, 16], rtol=1e-4)
+
+
+def test_nothing_to_learn(make_model):
+    with pytest.raises(ValueError, match="Nothing to learn"):
+        make_model(None, None)
+
+
+def test_from_preset_is_the_whole_method():
+    model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, seed=0)
+    assert model.contrast.level == "patch" and model.contrast.tokens == 4
+    assert model.entropy.weight == 1.0 and model.views.image_size == 32
+    assert CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, entropy=None).entropy is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"tokens": 17}, "tokens must be 1 to the 16 patches"), ({"level": "pixel"}, "level must be one of patch, image")],
+)
+def test_wrong_arguments(make_model, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_model(arguments)

@@ -1,0 +1,82 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import reference
+from clicv2_keras.layers import sincos_positions
+from clicv2_keras.models import ViTEncoder
+
+TINY = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "num_heads": 2}
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def numpy_encoder(encoder, images, keep=None):
+    patches = reference.patchify(images, 8).astype("float64")
+    patches = patches.reshape(len(images), 16, -1) / 127.5 - 1
+    kernel, bias = encoder.patch_projection.get_weights()
+    tokens = patches @ kernel + bias + sincos_positions((4, 4), 16)
+    if keep is not None:
+        tokens = np.take_along_axis(tokens, keep[..., None], axis=1)
+    for block in encoder.blocks:
+        tokens = reference.transformer_block(tokens, block.get_weights(), heads=2)
+    return reference.layer_norm(tokens, *encoder.norm.get_weights())
+
+
+def test_agrees_with_numpy_whole_and_masked(images, rng):
+    encoder = ViTEncoder(**TINY)
+    np.testing.assert_allclose(numpy(encoder(images)), numpy_encoder(encoder, images), atol=1e-4)
+    keep = np.sort(rng.permuted(np.tile(np.arange(16), (4, 1)), axis=1)[:, :5], axis=1).astype("int32")
+    patches = reference.patchify(images, 8)
+    expected = numpy_encoder(encoder, images, keep)
+    np.testing.assert_allclose(numpy(encoder.encode(patches, keep=keep)), expected, atol=1e-4)
+
+
+def test_other_sizes_are_read_as_other_grids(images):
+    encoder = ViTEncoder(**TINY)
+    assert encoder(images[:, :16, :24]).shape == (4, 6, 16)
+    assert encoder(images.repeat(2, axis=1).repeat(2, axis=2)).shape == (4, 64, 16)
+    with pytest.raises(ValueError, match="patch_size=8 does not divide the image of 30 x 32"):
+        encoder(images[:, :30])
+
+
+@pytest.mark.parametrize(("size", "millions"), [("tiny", 5.5), ("small", 21.6), ("base", 85.6), ("large", 303.1)])
+def test_presets_have_the_standard_sizes(size, millions):
+    encoder = ViTEncoder.from_preset(f"vit_{size}_patch16", depth=1)
+    full_depth = 24 if size == "large" else 12
+    block = encoder.blocks[0].count_params()
+    assert abs((encoder.count_params() + (full_depth - 1) * block) / 1e6 - millions) < 0.1
+
+
+def test_frozen_patch_projection_is_a_setting():
+    frozen, free = (ViTEncoder(**TINY, freeze_patch_projection=freeze) for freeze in (True, False))
+    assert len(free.trainable_variables) == len(frozen.trainable_variables) + 2
+
+
+def test_keras_file_round_trip(images, tmp_path):
+    encoder = ViTEncoder(**TINY)
+    encoder.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    np.testing.assert_array_equal(numpy(loaded(images)), numpy(encoder(images)))
+    assert loaded.get_config() == encoder.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"patch_size": 7}, "patch_size=7 does not divide image_size=32"),
+        ({"num_heads": 3}, "num_heads=3 does not divide the width 16"),
+        ({"width": 18}, "multiple of 4"),
+    ],
+)
+def test_wrong_arguments(images, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ViTEncoder(**{**TINY, **arguments})(images)
+
+
+def test_unknown_preset_names_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'vit_tiny_patch16'"):
+        ViTEncoder.from_preset("vit_tini_patch16")
