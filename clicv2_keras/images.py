@@ -1,7 +1,6 @@
 """The one way a file becomes pixels, for training and scoring alike: Pillow and NumPy, no Keras, no TensorFlow."""
 
 import io
-import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -33,15 +32,14 @@ def open_rgb(file, at_least=None):
         A `PIL.Image` of mode RGB.
 
     Raises:
-        UnreadableImage: where the file is missing, no image, broken, truncated or larger than Pillow deems safe.
+        UnreadableImage: where the file is missing, no image, broken, truncated or a bomb to Pillow (above 179
+            megapixels).
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-                if at_least:
-                    image.draft(None, (at_least, at_least))
-                return _rgb(ImageOps.exif_transpose(image))
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            if at_least:
+                image.draft(None, (at_least, at_least))
+            return _rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError:
         raise UnreadableImage("no such file") from None
     except Image.UnidentifiedImageError:

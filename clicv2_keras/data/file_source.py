@@ -24,12 +24,12 @@ class FileSource:
         Raises:
             UserError: where the folder is missing or holds no image.
         """
-        root = Path(path)
+        root = Path(path).expanduser()
         if not root.exists():
             raise UserError(f"{path}: there is no such folder; name one that holds images")
         if not root.is_dir():
             raise UserError(f"{path}: this is a file; name a folder of images, or set data.source=list for a list file")
-        files = sorted(Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names)
+        files = sorted(_files_below(root))
         images = [file for file in files if _begins_like_an_image(file)]
         if not images:
             raise UserError(
@@ -40,19 +40,20 @@ class FileSource:
 
     @classmethod
     def from_list(cls, path):
-        """The images that a text file names, one path a line, relative to that file; `#` begins a comment.
+        """The images that a text file names, one path a line, relative to that file; a line that begins with `#` is
+        a comment.
 
         Raises:
             UserError: where the list is missing or empty, or none of its files exists.
         """
-        file = Path(path)
+        file = Path(path).expanduser()
         if not file.is_file():
             raise UserError(f"{path}: there is no such list file; name a text file with one image path a line")
         try:
-            lines = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
         except UnicodeDecodeError:
             raise UserError(f"{path}: this is no text file; name one with one image path a line") from None
-        names = [line for line in lines if line]
+        names = [line for line in lines if line and not line.startswith("#")]
         if not names:
             raise UserError(f"{path}: the list names no image; write one image path a line")
         paths = [file.parent / name for name in names]
@@ -71,6 +72,18 @@ class FileSource:
     def load(self, index, at_least=None):
         """The image, a `PIL.Image` of mode RGB; see `clicv2_keras.images.open_rgb`."""
         return open_rgb(self.paths[index], at_least)
+
+
+def _files_below(root):
+    """Every file below a folder, each folder once: links may go round in circles."""
+    seen = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, name) for name in names)
 
 
 def _begins_like_an_image(file):

@@ -1,19 +1,19 @@
 """From a source of images to batches of views, by tf.data on the host, for every backend."""
 
-import atexit
 import functools
 import math
-import time
-import weakref
+import threading
 
 import numpy as np
 from PIL import Image
 
 from clicv2_keras.data.augment import FACTORS, color_jitter, draw_factors
+from clicv2_keras.data.host_calls import HostCalls
 from clicv2_keras.errors import UserError
 from clicv2_keras.images import UnreadableImage
 
 ASPECT = 4 / 3
+VIEWS = ("same_crop", "two_crops")
 
 
 def training_dataset(
@@ -51,16 +51,18 @@ def training_dataset(
 
     Raises:
         UserError: where no image of the source can be read.
+        ValueError: where `views` is neither.
     """
+    if views not in VIEWS:
+        raise ValueError(f"views must be one of {', '.join(VIEWS)}, got {views!r}.")
     import tensorflow as tf
 
     reader = _Reader(source, image_size, min_area, on_unreadable)
     reader.check()
-    atexit.register(_close, weakref.ref(reader))
+    host = HostCalls.shared()
     crops = 1 if views == "same_crop" else 2
 
     def sample(number):
-        reader.enter()
         epoch, place = divmod(int(number), len(source))
         index = _order(len(source), seed, epoch)[place]
         rng = np.random.default_rng((seed, epoch, index, 1))
@@ -68,7 +70,7 @@ def training_dataset(
         return images, np.stack([draw_factors(rng, jitter) for _ in range(2)])
 
     def load(number):
-        images, factors = tf.numpy_function(sample, [number], (tf.uint8, tf.float32), stateful=False)
+        images, factors = tf.numpy_function(host.counted(sample), [number], (tf.uint8, tf.float32), stateful=False)
         images.set_shape((crops, image_size, image_size, 3))
         factors.set_shape((2, FACTORS))
         return images, factors
@@ -81,7 +83,7 @@ def training_dataset(
         return views
 
     jitter_colors = color_jitter() if jitter else None
-    numbers = tf.data.Dataset.counter(start_step * batch_size)
+    numbers = host.until_exit(tf.data.Dataset.counter(start_step * batch_size))
     samples = numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     batches = samples.batch(batch_size, drop_remainder=True)
     return batches.map(assemble, num_parallel_calls=1).prefetch(2)
@@ -115,14 +117,7 @@ class _Reader:
         # A JPEG may be decoded smaller as long as the smallest crop keeps the size of a view.
         self.at_least = math.ceil(image_size / math.sqrt(min_area))
         self.unreadable = set()
-        self.entered = 0.0
-        self.closed = False
-
-    def enter(self):
-        """Called at the beginning of each sample, in any of tf.data's threads."""
-        self.entered = time.monotonic()
-        if self.closed:
-            raise RuntimeError("Python is shutting down.")
+        self._lock = threading.Lock()
 
     def check(self):
         """Raise UserError now rather than search for ever later."""
@@ -136,12 +131,17 @@ class _Reader:
             try:
                 return self.source.load(number, self.at_least)
             except UnreadableImage as error:
-                # Another thread may have met it at the same time.
-                if number not in self.unreadable and self.on_unreadable:
-                    self.on_unreadable(self.source.name(number), str(error))
-                self.unreadable.add(number)
+                self._report(number, str(error))
         first = self.source.name(0)
         raise UserError(f"{first} and all {len(self.source)} images with it are unreadable; name images that open")
+
+    def _report(self, number, reason):
+        # Two threads may meet it at the same time.
+        with self._lock:
+            if number not in self.unreadable:
+                self.unreadable.add(number)
+                if self.on_unreadable:
+                    self.on_unreadable(self.source.name(number), reason)
 
     def crops(self, index, rng, count, flip):
         """`count` random resized crops of an image: uint8 (count, S, S, 3)."""
@@ -155,16 +155,11 @@ class _Reader:
         return np.stack(crops)
 
 
-def _close(reference):
-    """At exit, wait until no thread of tf.data runs Python: one that does hangs the interpreter's shutdown."""
-    if reader := reference():
-        reader.closed = True
-        while time.monotonic() - reader.entered < 0.1:
-            time.sleep(0.02)
-
-
 def _box(size, rng, min_area):
-    """A random part of an image of `size`: area uniform in [min_area, 1], aspect ratio up to 4/3 either way."""
+    """A random part of an image of `size`: area uniform in [min_area, 1], aspect ratio up to 4/3 of the image's own.
+
+    Of the image's own because whole images are scored with their aspect not kept.
+    """
     width, height = size
     area = rng.uniform(min_area, 1) * width * height
     aspect = math.exp(rng.uniform(-1, 1) * math.log(ASPECT)) * width / height

@@ -13,9 +13,12 @@ def open_source(kind, path=None, num_images=None, image_size=None, seed=0):
 
     Raises:
         UserError: where nothing usable is there.
+        ValueError: where `kind` is none of these.
     """
     if kind == "folder":
         return FileSource.from_folder(path)
     if kind == "list":
         return FileSource.from_list(path)
-    return ProceduralSource(num_images, image_size, seed)
+    if kind == "procedural":
+        return ProceduralSource(num_images, image_size, seed)
+    raise ValueError(f"kind must be folder, list or procedural, got {kind!r}.")
