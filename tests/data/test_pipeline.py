@@ -1,0 +1,155 @@
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from clicv2_keras.data.pipeline import load_images, training_dataset
+from clicv2_keras.data.sources import open_source
+from clicv2_keras.errors import UserError
+from clicv2_keras.images import UnreadableImage
+
+
+def batches(source, count, **arguments):
+    dataset = training_dataset(source, **{"image_size": 24, "batch_size": 4, **arguments})
+    return list(itertools.islice(dataset.as_numpy_iterator(), count))
+
+
+def same(first, second):
+    return all((a[name] == b[name]).all() for a, b in zip(first, second, strict=True) for name in a)
+
+
+@pytest.fixture
+def source(photos):
+    return open_source("folder", photos)
+
+
+def test_a_batch_is_a_function_of_seed_and_number(source):
+    first = batches(source, 6, seed=3)
+    assert same(first, batches(source, 6, seed=3))
+    assert same(first[4:], batches(source, 2, seed=3, start_step=4))
+    assert not same(first, batches(source, 6, seed=4))
+    assert all(
+        batch[name].shape == (4, 24, 24, 3) and batch[name].dtype == np.uint8 for batch in first for name in batch
+    )
+
+
+def test_same_crop_differs_in_colour_alone(source):
+    (plain,) = batches(source, 1, jitter=0)
+    np.testing.assert_array_equal(plain["view_a"], plain["image"])
+    np.testing.assert_array_equal(plain["view_b"], plain["image"])
+    (jittered,) = batches(source, 1, jitter=0.2)
+    np.testing.assert_array_equal(jittered["image"], plain["image"])
+    for name in ("view_a", "view_b"):
+        assert (jittered[name] != jittered["image"]).mean() > 0.5
+        assert np.abs(jittered[name].astype(int) - jittered["image"]).mean() < 60
+    assert (jittered["view_a"] != jittered["view_b"]).mean() > 0.5
+
+
+def test_two_crops_differ_in_content(source):
+    (batch,) = batches(source, 1, views="two_crops", jitter=0)
+    np.testing.assert_array_equal(batch["view_a"], batch["image"])
+    assert all((a != b).any() for a, b in zip(batch["view_a"], batch["view_b"], strict=True))
+
+
+def test_an_epoch_is_every_image_once_and_the_next_in_another_order(source):
+    two = np.concatenate([b["image"] for b in batches(source, 4, batch_size=3, min_area=1.0, flip=False, jitter=0)])
+    whole = load_images(source, range(6), 24)
+
+    # A crop of the whole area still has its aspect drawn: find the image it came from.
+    def origin(crop):
+        return int(np.abs(whole.astype(int) - crop).mean(axis=(1, 2, 3)).argmin())
+
+    order = [origin(crop) for crop in two]
+    assert sorted(order[:6]) == sorted(order[6:]) == list(range(6))
+    assert order[:6] != order[6:]
+
+
+def test_jitter_multiplies_brightness_contrast_and_saturation():
+    import tensorflow as tf
+
+    from clicv2_keras.data.augment import color_jitter
+
+    image = np.random.default_rng(0).integers(60, 190, (1, 8, 8, 3)).astype("float32")
+    jitter = color_jitter()
+
+    def with_factors(*factors):
+        return jitter(tf.constant(image), tf.constant([factors], tf.float32)).numpy().astype("float32")
+
+    np.testing.assert_array_equal(with_factors(1, 1, 1), image)
+    np.testing.assert_allclose(with_factors(1.2, 1, 1), image + 25.5, atol=1)
+    mean = image.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(with_factors(1, 0.5, 1), mean + 0.5 * (image - mean), atol=1)
+    grey = (image @ np.float32([0.2989, 0.587, 0.114]))[..., None]
+    np.testing.assert_allclose(with_factors(1, 1, 0.5), grey + 0.5 * (image - grey), atol=1)
+
+
+@pytest.fixture
+def broken(photos):
+    whole = (photos / "2.jpg").read_bytes()
+    (photos / "2.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "more" / "3.jpg").write_bytes(b"\xff\xd8\xff")
+    return photos
+
+
+def test_broken_images_are_named_once_and_replaced(broken):
+    seen = []
+    source = open_source("folder", broken)
+    arguments = {"on_unreadable": lambda name, reason: seen.append((name, reason))}
+    first = batches(source, 9, **arguments)
+    names = [name.removeprefix(f"{broken}/") for name, _ in seen]
+    assert sorted(names) == ["2.jpg", "more/3.jpg"]
+    assert all(reason and "\n" not in reason for _, reason in seen)
+    assert same(first, batches(source, 9))
+
+
+def test_a_list_may_name_what_is_no_image(photos):
+    (photos / "text.jpg").write_text("I am no image.")
+    (photos / "empty.jpg").touch()
+    (photos / "list.txt").write_text("text.jpg\nempty.jpg\n2.jpg\nnone.jpg\n4.jpg\n")
+    seen = {}
+    list_file = open_source("list", photos / "list.txt")
+    batches(list_file, 4, on_unreadable=lambda name, reason: seen.update({name: reason}))
+    assert set(seen) == {"text.jpg", "empty.jpg", "none.jpg"}
+    assert seen["none.jpg"] == "no such file"
+
+
+def test_procedural_images_of_another_seed_are_others():
+    train, unseen = (open_source("procedural", num_images=20, image_size=24, seed=seed) for seed in (0, 1))
+    first, second = load_images(train, range(20), 24), load_images(unseen, range(20), 24)
+    assert not {image.tobytes() for image in first} & {image.tobytes() for image in second}
+    (batch,) = batches(train, 1)
+    assert batch["image"].shape == (4, 24, 24, 3)
+    assert 0 <= train.complexity(3) <= 1
+
+
+def test_nothing_readable_is_an_error_and_no_endless_search(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(UserError, match="all 1 images with it are unreadable"):
+        batches(open_source("folder", tmp_path), 1)
+
+
+def test_load_images_are_whole_and_name_the_broken_one(broken):
+    source = open_source("folder", broken)
+    assert load_images(source, [0, 2], 24).shape == (2, 24, 24, 3)
+    with pytest.raises(UnreadableImage, match="2.jpg: "):
+        load_images(source, [1], 24)
+
+
+def test_a_program_that_stops_in_mid_stream_ends(photos):
+    """tf.data's threads call Python: at exit they would hang the interpreter for ever."""
+    code = f"""
+from clicv2_keras.data.pipeline import training_dataset
+from clicv2_keras.data.sources import open_source
+iterator = iter(training_dataset(open_source("folder", {str(photos)!r}), image_size=224, batch_size=64, jitter=0))
+next(iterator)
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
+def test_real_images(real_data):
+    source = open_source("folder", real_data / "corpus")
+    assert len(source) == 9599
+    (batch,) = batches(source, 1, image_size=96, batch_size=16, on_unreadable=lambda *bad: pytest.fail(str(bad)))
+    assert batch["image"].std() > 20

@@ -1,0 +1,55 @@
+import shutil
+
+import pytest
+
+from clicv2_keras.data.sources import open_source
+from clicv2_keras.errors import UserError
+
+
+def test_folder_is_read_to_the_bottom_by_bytes_and_in_order(photos):
+    (photos / "notes.jpg").write_text("no image at all")
+    source = open_source("folder", photos)
+    names = [source.name(i).removeprefix(f"{photos}/") for i in range(len(source))]
+    assert names == sorted(["0", "2.jpg", "4.jpg", "more/1.jpg", "more/3.jpg", "more/5.jpg"])
+    assert source.load(0).size == (60, 40)
+
+
+def test_list_file(photos):
+    (photos / "train.txt").write_text("# two of them\n\nmore/1.jpg\n  4.jpg \n")
+    source = open_source("list", photos / "train.txt")
+    assert [source.name(i) for i in range(len(source))] == ["more/1.jpg", "4.jpg"]
+    assert source.load(1).size == (60, 40)
+
+
+def test_what_is_wrong_with_a_folder_is_one_line(photos, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match="none of the 0 files in this folder is an image"):
+        open_source("folder", empty)
+    (empty / "a.jpg").write_text("text")
+    with pytest.raises(UserError, match="none of the 1 files"):
+        open_source("folder", empty)
+    with pytest.raises(UserError, match="no such folder"):
+        open_source("folder", tmp_path / "none")
+    with pytest.raises(UserError, match="this is a file"):
+        open_source("folder", photos / "2.jpg")
+
+
+def test_what_is_wrong_with_a_list_is_one_line(photos):
+    for content, message in [("", "names no image"), ("# nothing\n", "names no image"), ("a.jpg\n", "none of the 1")]:
+        (photos / "list.txt").write_text(content)
+        with pytest.raises(UserError, match=message):
+            open_source("list", photos / "list.txt")
+    with pytest.raises(UserError, match="no such list file"):
+        open_source("list", photos / "none.txt")
+    with pytest.raises(UserError, match="this is no text file"):
+        open_source("list", photos / "2.jpg")
+
+
+def test_a_linked_folder_is_followed(photos, tmp_path):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "there").symlink_to(photos)
+    assert len(open_source("folder", tmp_path / "linked")) == 6
+    shutil.rmtree(photos)
+    with pytest.raises(UserError, match="none of the"):
+        open_source("folder", tmp_path / "linked")
