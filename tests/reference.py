@@ -63,9 +63,7 @@ def transformer_block(x, w, heads):
     gamma1, beta1, qkv_w, qkv_b, out_w, out_b, gamma2, beta2, in_w, in_b, mlp_w, mlp_b = w
     batch, length, width = x.shape
     qkv = layer_norm(x, gamma1, beta1) @ qkv_w + qkv_b
-    q, k, v = (
-        part.reshape(batch, length, heads, width // heads).swapaxes(1, 2) for part in np.split(qkv, 3, axis=-1)
-    )
+    q, k, v = (part.reshape(batch, length, heads, width // heads).swapaxes(1, 2) for part in np.split(qkv, 3, axis=-1))
     attention = softmax(q @ k.swapaxes(-1, -2) / np.sqrt(width // heads)) @ v
     x = x + attention.swapaxes(1, 2).reshape(batch, length, width) @ out_w + out_b
     return x + gelu(layer_norm(x, gamma2, beta2) @ in_w + in_b) @ mlp_w + mlp_b

@@ -13,7 +13,7 @@ class BatchStandardization(keras.layers.Layer):
 
     Args:
         affine: learn a scale and an offset a feature.
-        statistics: `"all"`: over batch and tokens together; `"position"`: over the batch, each token position by itself.
+        statistics: `"all"`: over batch and tokens together; `"position"`: over the batch, each position by itself.
 
     Call arguments:
         x: float (B, n, C).

@@ -36,14 +36,14 @@ class ProjectionHead(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        for dense, norm in zip(self.dense, self.norms):
+        for dense, norm in zip(self.dense, self.norms, strict=True):
             dense.build((None, None, width))
             width = dense.units
             norm.build((None, None, width))
         self.built = True
 
     def call(self, tokens):
-        for dense, norm in zip(self.dense[:-1], self.norms[:-1]):
+        for dense, norm in zip(self.dense[:-1], self.norms[:-1], strict=True):
             tokens = ops.relu(norm(dense(tokens)))
         return self.norms[-1](self.dense[-1](tokens))
 

@@ -121,7 +121,7 @@ class ContrastiveBranch(SeededLayer):
         momentum = ops.where(moved, ops.cast(momentum, "float32"), 1.0)
         students = [*encoder.weights, *self.projector.weights]
         teachers = [*self.teacher_encoder.weights, *self.teacher_projector.weights]
-        for teacher, student in zip(teachers, students):
+        for teacher, student in zip(teachers, students, strict=True):
             teacher.assign(momentum * teacher + (1.0 - momentum) * student)
 
     def _draw_positions(self, count):

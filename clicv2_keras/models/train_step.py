@@ -33,7 +33,7 @@ class TeacherTrainer:
         logs, (trainable, non_trainable, optimizer, metrics) = super().train_step(*args)
         variables = [*self.trainable_variables, *self.non_trainable_variables, *self.optimizer.variables]
         values = [*trainable, *non_trainable, *optimizer]
-        with keras.StatelessScope(state_mapping=list(zip(variables, values))) as scope:
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))) as scope:
             self.update_teacher()
         non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
         return logs, (trainable, non_trainable, optimizer, metrics)

@@ -1,7 +1,7 @@
 import numpy as np
+import reference
 from keras import ops
 
-import reference
 from clicv2_keras.layers import EntropyDecoder, sincos_positions
 
 KEEP = np.array([[0, 3], [1, 2]], "int32")

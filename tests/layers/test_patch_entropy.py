@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+import reference
 from keras import ops
 
-import reference
 from clicv2_keras.layers import PatchEntropy
 
 

@@ -32,14 +32,14 @@ def test_same_crop_gives_views_that_correspond(rng):
     jittered = views(RandomViews(16, jitter=0.3, seed=0), batch)
     assert (jittered["view_a"] != jittered["view_b"]).mean() > 0.5
     for name in ("view_a", "view_b"):
-        for view, image in zip(jittered[name], jittered["image"]):
+        for view, image in zip(jittered[name], jittered["image"], strict=True):
             assert np.corrcoef(view.ravel(), image.ravel())[0, 1] > 0.9, "jitter changes colour, not content"
 
 
 def test_two_crops_differ_in_content(photograph):
     out = views(RandomViews(16, views="two_crops", jitter=0.0, seed=0), photograph[None].repeat(8, axis=0))
     np.testing.assert_array_equal(out["view_a"], out["image"])
-    assert all((a != b).any() for a, b in zip(out["view_a"], out["view_b"]))
+    assert all((a != b).any() for a, b in zip(out["view_a"], out["view_b"], strict=True))
 
 
 def test_crops_lie_within_the_image_and_have_the_asked_area(photograph):

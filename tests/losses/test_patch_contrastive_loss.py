@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 import reference
+
 from clicv2_keras.losses import PatchContrastiveLoss
 
 NEGATIVES = ["same_position", "all", "entropy_weighted"]

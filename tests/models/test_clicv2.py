@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
-from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum
+from clicv2_keras.models import CLICv2, CosineMomentum
 
 HEALTH = {"loss", "embedding_std", "effective_rank"}
 CONTRAST = {"contrastive_loss", "retrieval"}
@@ -64,9 +64,9 @@ def test_the_teacher_moves_by_exactly_the_ema_rule(make_model, batch, momentum):
         model.fit(batch, batch_size=8, verbose=0)
         student, after = weights()
         m = momentum if step and isinstance(momentum, float) else 1 - 0.2 * (1 + np.cos(np.pi * step / 2)) / 2
-        for old, own, new in zip(before, student, after):
+        for old, own, new in zip(before, student, after, strict=True):
             np.testing.assert_allclose(new, m * old + (1 - m) * own, atol=3e-8)
-        assert any((a != b).any() for a, b in zip(before_student, student)), "the student has moved"
+        assert any((a != b).any() for a, b in zip(before_student, student, strict=True)), "the student has moved"
 
 
 def test_the_teacher_gets_no_gradient(make_model):
@@ -84,7 +84,9 @@ def test_with_accumulation_the_teacher_moves_once_an_optimizer_step(make_model, 
     for _ in range(4):
         before = model.contrast.teacher_projector.get_weights()
         model.train_on_batch(batch)
-        moved.append(any((a != b).any() for a, b in zip(before, model.contrast.teacher_projector.get_weights())))
+        moved.append(
+            any((a != b).any() for a, b in zip(before, model.contrast.teacher_projector.get_weights(), strict=True))
+        )
     assert moved == [False, True, False, True]
 
 
@@ -203,7 +205,7 @@ def test_a_model_saved_mid_training_goes_on_as_if_nothing_had_happened(make_mode
         assert getattr(loaded, part).get_config() == getattr(model, part).get_config()
     for each in (model, loaded):
         each.fit(batch["image"], batch_size=4, shuffle=False, verbose=0)
-    for old, new in zip(model.weights, loaded.weights):
+    for old, new in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_allclose(ops.convert_to_numpy(new), ops.convert_to_numpy(old), atol=1e-6, err_msg=old.path)
 
 

@@ -17,7 +17,7 @@ def patchy(rng, count):
 
 @pytest.mark.parametrize("negatives", ["same_position", "all"])
 def test_the_positional_shortcut_is_closed(make_model, rng, negatives):
-    """On batches of identical images nothing but position tells tokens apart; each direction's chance is 2 T ln(candidates)."""
+    """On batches of identical images only position tells tokens apart; a direction's chance is 2 T ln(candidates)."""
     by_image, by_image_and_position = 2 * 0.2 * np.log(8), 2 * 0.2 * np.log(8 * 16)
     model = make_model(
         {"negatives": negatives, "tokens": 16, "momentum": 0.9},

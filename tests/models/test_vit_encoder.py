@@ -1,9 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import reference
 from keras import ops
 
-import reference
 from clicv2_keras.layers import sincos_positions
 from clicv2_keras.models import ViTEncoder
 

@@ -1,0 +1,89 @@
+"""What only a process of another backend can show."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TESTS = Path(__file__).parent
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def run(backend, *arguments, **environment):
+    """Run Python under a backend; its output is the message of a failure."""
+    result = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        cwd=TESTS.parent,
+    )
+    assert result.returncode == 0, f"{backend}:\n{result.stdout[-6000:]}\n{result.stderr[-3000:]}"
+    return result.stdout
+
+
+@pytest.mark.parametrize("backend", [b for b in BACKENDS if b != os.environ.get("KERAS_BACKEND", "tensorflow")])
+def test_layers_losses_and_models_pass_on(backend):
+    """The suite that ran here, under the other backends."""
+    folders = [TESTS / name for name in ("layers", "losses", "models")]
+    assert " passed" in run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders)
+
+
+def test_backends_agree_on_a_training_step(tmp_path):
+    """Same weights, same draws: losses, metrics, the weights after a step, the teacher and the embeddings."""
+    results = {}
+    for backend in BACKENDS:
+        run(backend, TESTS / "backend_step.py", tmp_path / f"{backend}.npz")
+        results[backend] = dict(np.load(tmp_path / f"{backend}.npz"))
+    reference = results.pop("tensorflow")
+    assert {"contrastive_loss", "entropy_loss", "embedding"} < set(reference)
+    for backend, values in results.items():
+        assert set(values) == set(reference)
+        for name, expected in reference.items():
+            np.testing.assert_allclose(values[name], expected, atol=1e-4, rtol=1e-4, err_msg=f"{backend} {name}")
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = None  # as if it were not installed
+import keras, numpy as np
+from clicv2_keras import CLICv2, ComplexityScorer
+images = np.random.default_rng(0).integers(0, 256, (8, 40, 48, 3)).astype("uint8")
+model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, seed=0)
+model.compile(keras.optimizers.AdamW(1e-3))
+model.fit(images, batch_size=4, epochs=2, verbose=0)
+embeddings = model.predict(images[:, :32, :32], verbose=0)
+model.save(sys.argv[1])
+loaded = keras.saving.load_model(sys.argv[1])
+np.testing.assert_allclose(loaded.predict(images[:, :32, :32], verbose=0), embeddings, atol=1e-5)
+loaded.fit(images, batch_size=4, verbose=0)
+ComplexityScorer.from_pretrainer(loaded).predict(images[:, :32, :32], verbose=0)
+assert not [name for name in sys.modules if name.split(".")[0] == "tensorflow" and sys.modules[name]]
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_arrays_need_no_tensorflow(backend, tmp_path):
+    run(backend, "-c", WITHOUT_TENSORFLOW, tmp_path / "model.keras")
+
+
+FIT_ON_A_PIPELINE = """
+import sys, keras
+from clicv2_keras import CLICv2
+from clicv2_keras.data.pipeline import training_dataset
+from clicv2_keras.data.sources import open_source
+source = open_source("procedural", num_images=16, image_size=32)
+model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, seed=0)
+model.compile(keras.optimizers.AdamW(1e-3))
+history = model.fit(training_dataset(source, image_size=32, batch_size=8), steps_per_epoch=2, verbose=0).history
+assert history["loss"][0] > 0
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_pipeline_feeds(backend):
+    run(backend, "-c", FIT_ON_A_PIPELINE)
