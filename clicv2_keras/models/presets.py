@@ -10,12 +10,6 @@ import numpy as np
 
 from clicv2_keras.shipped import shipped_folder
 
-ENCODERS = {
-    "vit_tiny_patch16": {"patch_size": 16, "width": 192, "depth": 12, "num_heads": 3},
-    "vit_small_patch16": {"patch_size": 16, "width": 384, "depth": 12, "num_heads": 6},
-    "vit_base_patch16": {"patch_size": 16, "width": 768, "depth": 12, "num_heads": 12},
-    "vit_large_patch16": {"patch_size": 16, "width": 1024, "depth": 24, "num_heads": 16},
-}
 ALIASES = {"default": "clicv2_vit_tiny_patch16_96"}
 
 

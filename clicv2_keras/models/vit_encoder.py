@@ -1,10 +1,11 @@
 import keras
 from keras import ops
 
+from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.layers.patchify import grid_shape, patchify
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.transformer_block import TransformerBlock
-from clicv2_keras.models.presets import ENCODERS, preset_config
+from clicv2_keras.models.presets import preset_config
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")

@@ -1,0 +1,65 @@
+"""How far a score that saw no human label agrees with people, and with what is known of procedural images.
+
+    python benchmarks/label_free.py [PRESET] [--data ../shared/data]
+
+Savoias ranks within categories, so Spearman's coefficient is taken in each and then averaged; `val` of savoias.csv. Beside
+the model's score: the mean patch entropy that it was trained to predict, and the same model at random initialisation.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from clicv2_keras import ComplexityScorer
+from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.sources import open_source
+from clicv2_keras.evaluate.metrics import srcc
+from clicv2_keras.layers import PatchEntropy
+
+UNSEEN_SEED = 2**31 - 2
+
+parser = argparse.ArgumentParser()
+parser.add_argument("preset", nargs="?", default="default")
+parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+arguments = parser.parse_args()
+
+scorer = ComplexityScorer.from_preset(arguments.preset)
+untrained = ComplexityScorer.from_config(scorer.get_config())
+entropy = PatchEntropy(scorer.encoder.patch_size)
+
+
+def scores(images):
+    return {
+        "trained": scorer.predict(images, verbose=0)["score"],
+        "untrained": untrained.predict(images, verbose=0)["score"],
+        "mean patch entropy": np.concatenate(
+            [np.mean(entropy(images[i : i + 50]), axis=1) for i in range(0, len(images), 50)]
+        ),
+    }
+
+
+def row(name, values):
+    print(f"{name:<24}" + "".join(f"{value:>20.3f}" for value in values))
+
+
+size = scorer.encoder.image_size
+print(f"{'SRCC':<24}" + "".join(f"{name:>20}" for name in ("trained", "untrained", "mean patch entropy")))
+procedural = open_source("procedural", num_images=1000, image_size=size, seed=UNSEEN_SEED)
+known = [procedural.complexity(i) for i in range(1000)]
+row("procedural (1000)", [srcc(s, known) for s in scores(load_images(procedural, range(1000), size)).values()])
+
+with open(arguments.data / "savoias.csv", newline="") as file:
+    rows = [r for r in csv.DictReader(file) if r["split"] == "val"]
+values = scores(load_images(FileSource([arguments.data / r["file"] for r in rows]), range(len(rows)), size))
+members = defaultdict(list)
+for i, r in enumerate(rows):
+    members[r["category"]].append(i)
+human = np.array([float(r["score"]) for r in rows])
+table = {name: [srcc(v[index], human[index]) for v in values.values()] for name, index in members.items()}
+for name, figures in table.items():
+    row(f"{name} ({len(members[name])})", figures)
+row("Savoias val, mean of 7", np.mean(list(table.values()), axis=0))
