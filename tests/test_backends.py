@@ -87,3 +87,24 @@ assert history["loss"][0] > 0
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_pipeline_feeds(backend):
     run(backend, "-c", FIT_ON_A_PIPELINE)
+
+
+TWO_REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+from clicv2_keras import CLICv2
+with strategy.scope():
+    model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, width=48, num_heads=2, entropy=None, seed=0)
+    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype("uint8")
+logs = model.fit(tf.data.Dataset.from_tensors(images).unbatch().batch(8, drop_remainder=True), verbose=0).history
+print(logs["contrastive_loss"][0])
+"""
+
+
+def test_replicas_contrast_against_the_keys_of_all():
+    """Two replicas of 4 images: each query has 8 candidates, so that the loss is near 4 T ln 8 and not 4 T ln 4."""
+    loss = float(run("tensorflow", "-c", TWO_REPLICAS).split()[-1])
+    assert 0.9 * 0.8 * np.log(8) < loss < 1.2 * 0.8 * np.log(8)

@@ -4,6 +4,7 @@ from keras import ops
 from clicv2_keras.layers import PatchEntropy, ProjectionHead, ShiftedPatchify
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.losses import PatchContrastiveLoss
+from clicv2_keras.models.train_step import across_replicas
 
 LEVELS = ("patch", "image")
 
@@ -102,13 +103,11 @@ class ContrastiveBranch(SeededLayer):
         keys = ops.stop_gradient(self.teacher_projector(self._read_out(teacher, positions)))
         query_a, query_b = ops.split(queries, 2, axis=0)
         key_a, key_b = ops.split(keys, 2, axis=0)
-        extra_a, extra_b = {}, {}
+        entropy_a = entropy_b = None
         if self.negatives == "entropy_weighted":
             entropy_a, entropy_b = (self._entropies(view, positions) for view in (view_a, view_b))
-            extra_a = {"query_entropy": entropy_a, "key_entropy": entropy_b}
-            extra_b = {"query_entropy": entropy_b, "key_entropy": entropy_a}
-        loss_a, hits_a = self.loss(query_a, key_b, **extra_a)
-        loss_b, hits_b = self.loss(query_b, key_a, **extra_b)
+        loss_a, hits_a = self._contrast(query_a, key_b, entropy_a, entropy_b)
+        loss_b, hits_b = self._contrast(query_b, key_a, entropy_b, entropy_a)
         return {
             "contrastive_loss": loss_a + loss_b,
             "retrieval": (hits_a + hits_b) / 2,
@@ -123,6 +122,13 @@ class ContrastiveBranch(SeededLayer):
         teachers = [*self.teacher_encoder.weights, *self.teacher_projector.weights]
         for teacher, student in zip(teachers, students, strict=True):
             teacher.assign(momentum * teacher + (1.0 - momentum) * student)
+
+    def _contrast(self, queries, keys, query_entropy, key_entropy):
+        """One direction, against the keys of all replicas."""
+        keys, first = across_replicas(keys)
+        if key_entropy is not None:
+            key_entropy, _ = across_replicas(key_entropy)
+        return self.loss(queries, keys, first=first, query_entropy=query_entropy, key_entropy=key_entropy)
 
     def _draw_positions(self, count):
         noise = keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)
