@@ -21,6 +21,9 @@ class ViTEncoder(keras.Model):
         num_heads: attention heads; must divide `width`.
         mlp_ratio: width of the hidden layer of a block's MLP as a multiple of `width`.
         freeze_patch_projection: keep the patch projection at its random initial values, MoCo v3's stabiliser.
+        detail_gain: what a pixel differs from its patch's mean colour by is multiplied by this before the projection;
+            1 is the plain ViT. Most of an image's power lies in those means, so that a random projection, above all a
+            frozen one, passes on colour and drowns the detail that complexity is made of.
 
     Call arguments:
         images: uint8 (B, H, W, 3) in [0, 255].
@@ -41,6 +44,7 @@ class ViTEncoder(keras.Model):
         num_heads=3,
         mlp_ratio=4,
         freeze_patch_projection=True,
+        detail_gain=4.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -53,6 +57,7 @@ class ViTEncoder(keras.Model):
         self.num_heads = num_heads
         self.mlp_ratio = mlp_ratio
         self.freeze_patch_projection = freeze_patch_projection
+        self.detail_gain = detail_gain
         self.grid = (image_size // patch_size,) * 2
 
         policy = {"dtype": self.dtype_policy}
@@ -88,16 +93,21 @@ class ViTEncoder(keras.Model):
         """
         positions = ops.convert_to_tensor(sincos_positions(grid or self.grid, self.width, self.grid))
         positions = ops.cast(positions, self.compute_dtype)[None]
-        count, size = patches.shape[1], 3 * self.patch_size**2
-        patches = ops.reshape(patches, (-1, count, size))
+        patches = ops.reshape(patches, (-1, patches.shape[1], 3 * self.patch_size**2))
         if keep is not None:
             patches = ops.take_along_axis(patches, keep[..., None], axis=1)
             positions = ops.take(positions[0], keep, axis=0)
-        pixels = ops.cast(patches, self.compute_dtype) / 127.5 - 1.0
-        tokens = self.patch_projection(pixels) + positions
+        tokens = self.patch_projection(self._pixels(patches)) + positions
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)
+
+    def _pixels(self, patches):
+        """Patches (B, N, 3 P²) in [0, 255] as the projection takes them: about 0, the detail amplified."""
+        count, size = patches.shape[1:]
+        pixels = ops.reshape(ops.cast(patches, self.compute_dtype) / 127.5 - 1.0, (-1, count, size // 3, 3))
+        mean = ops.mean(pixels, axis=2, keepdims=True)
+        return ops.reshape(mean + self.detail_gain * (pixels - mean), (-1, count, size))
 
     def get_config(self):
         return {
@@ -109,4 +119,5 @@ class ViTEncoder(keras.Model):
             "num_heads": self.num_heads,
             "mlp_ratio": self.mlp_ratio,
             "freeze_patch_projection": self.freeze_patch_projection,
+            "detail_gain": self.detail_gain,
         }

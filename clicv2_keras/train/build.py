@@ -13,6 +13,7 @@ def build_encoder(recipe):
         recipe.encoder.preset,
         image_size=recipe.data.image_size,
         freeze_patch_projection=recipe.encoder.freeze_patch_projection,
+        detail_gain=recipe.encoder.detail_gain,
         **recipe.encoder.shape(),
     )
 

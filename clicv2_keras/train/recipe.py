@@ -46,6 +46,9 @@ class Encoder(Section):
     depth: Positive | None = Field(None, description="number of blocks")
     num_heads: Positive | None = Field(None, description="attention heads a block")
     freeze_patch_projection: bool = Field(True, description="keep the random patch projection (stabilises MoCo v3)")
+    detail_gain: float = Field(
+        4.0, gt=0, description="amplifies the detail of a patch against its mean colour; 1 is the plain ViT"
+    )
 
     def shape(self):
         """`patch_size`, `width`, `depth` and `num_heads`: the preset's, and what the recipe puts in their place."""

@@ -16,7 +16,9 @@ def numpy(x):
 
 def numpy_encoder(encoder, images, keep=None):
     patches = reference.patchify(images, 8).astype("float64")
-    patches = patches.reshape(len(images), 16, -1) / 127.5 - 1
+    patches = patches / 127.5 - 1
+    mean = patches.mean(axis=2, keepdims=True)
+    patches = (mean + encoder.detail_gain * (patches - mean)).reshape(len(images), 16, -1)
     kernel, bias = encoder.patch_projection.get_weights()
     tokens = patches @ kernel + bias + sincos_positions((4, 4), 16)
     if keep is not None:
@@ -26,8 +28,9 @@ def numpy_encoder(encoder, images, keep=None):
     return reference.layer_norm(tokens, *encoder.norm.get_weights())
 
 
-def test_agrees_with_numpy_whole_and_masked(images, rng):
-    encoder = ViTEncoder(**TINY)
+@pytest.mark.parametrize("gain", [1.0, 4.0])
+def test_agrees_with_numpy_whole_and_masked(images, rng, gain):
+    encoder = ViTEncoder(**TINY, detail_gain=gain)
     np.testing.assert_allclose(numpy(encoder(images)), numpy_encoder(encoder, images), atol=1e-4)
     keep = np.sort(rng.permuted(np.tile(np.arange(16), (4, 1)), axis=1)[:, :5], axis=1).astype("int32")
     patches = reference.patchify(images, 8)
