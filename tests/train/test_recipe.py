@@ -1,7 +1,6 @@
 import pytest
 import yaml
 
-from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.errors import UserError
 from clicv2_keras.shipped import shipped_folder
 from clicv2_keras.train import Recipe, load_recipe
@@ -76,12 +75,6 @@ def test_the_schema_tells_every_key_its_type_default_and_meaning():
     assert "learning_rate: number > 0 = 0.00015" in text
     assert "level: patch | image | none = patch" in text
     assert "max_shift: whole number ≥ 1 | null = null" in text
-
-
-def test_sizes_are_those_of_the_models():
-    from clicv2_keras.models import presets
-
-    assert presets.ENCODERS == ENCODERS
 
 
 MISTAKES = {
