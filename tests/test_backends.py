@@ -30,7 +30,7 @@ def run(backend, *arguments, **environment):
 def test_layers_losses_and_models_pass_on(backend):
     """The suite that ran here, under the other backends."""
     folders = [TESTS / name for name in ("layers", "losses", "models")]
-    assert " passed" in run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders)
+    assert " passed" in run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *folders)
 
 
 def test_backends_agree_on_a_training_step(tmp_path):

@@ -1,0 +1,37 @@
+"""The model that comes with the package."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from clicv2_keras.data.procedural import procedural_image
+from clicv2_keras.models import ComplexityScorer
+from clicv2_keras.models.presets import trained_presets
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return ComplexityScorer.from_preset("default")
+
+
+def test_ranks_unseen_images_by_complexity(scorer):
+    size = scorer.encoder.image_size
+    images, known = zip(*(procedural_image(10**12 + i, size) for i in range(150)), strict=True)
+    out = scorer.predict(np.stack(images), verbose=0)
+    assert spearmanr(out["score"], known).statistic > 0.35
+    np.testing.assert_allclose(out["map"].mean(axis=(1, 2)), out["score"], atol=1e-5)
+
+
+def test_a_blank_image_scores_below_noise_of_any_kind(scorer, rng):
+    size = scorer.encoder.image_size
+    blank = np.full((1, size, size, 3), 128, "uint8")
+    noise = rng.integers(0, 256, (1, size, size, 3)).astype("uint8")
+    scores = scorer.predict(np.concatenate([blank, noise]), verbose=0)["score"]
+    assert scores[0] < scores[1] - 0.2
+
+
+def test_travels_with_its_card_and_recipe():
+    folder = trained_presets()["default"]
+    names = {path.name for path in folder.iterdir()}
+    assert {"config.json", "model.weights.h5", "recipe.yaml", "metrics.csv", "MODEL_CARD.md"} <= names
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 30e6
