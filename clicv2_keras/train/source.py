@@ -13,6 +13,9 @@ def recipe_source(recipe):
     data = recipe.data
     if data.source != "procedural" and data.path is None:
         raise UserError(f"{recipe.name}: data.path: the images are yours to name; add --set data.path=PATH")
-    return open_source(
-        data.source, path=data.path, num_images=data.num_images, image_size=data.image_size, seed=recipe.seed
-    )
+    try:
+        return open_source(
+            data.source, path=data.path, num_images=data.num_images, image_size=data.image_size, seed=recipe.seed
+        )
+    except UserError as error:
+        raise UserError(f"{recipe.name}: data.path: {error}") from None
