@@ -26,11 +26,25 @@ def run(backend, *arguments, **environment):
     return result.stdout
 
 
-@pytest.mark.parametrize("backend", [b for b in BACKENDS if b != os.environ.get("KERAS_BACKEND", "tensorflow")])
+FOLDERS = [TESTS / name for name in ("layers", "losses", "models")]
+OTHERS = [backend for backend in BACKENDS if backend != os.environ.get("KERAS_BACKEND", "tensorflow")]
+# JAX compiles each of these anew, which takes it minutes: the slow run has them.
+LONG = "learning or ablation or scorer or preset or steps_per or accumulation or jit_and or mixed or wrong or collapse"
+
+
+def pytest_under(backend, *arguments):
+    return run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *FOLDERS, *arguments)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
 def test_layers_losses_and_models_pass_on(backend):
     """The suite that ran here, under the other backends."""
-    folders = [TESTS / name for name in ("layers", "losses", "models")]
-    assert " passed" in run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *folders)
+    assert " passed" in pytest_under(backend, *(["-k", f"not ({LONG})"] if backend == "jax" else []))
+
+
+@pytest.mark.slow
+def test_the_long_ones_pass_on_jax():
+    assert " passed" in pytest_under("jax", "-k", LONG)
 
 
 def test_backends_agree_on_a_training_step(tmp_path):

@@ -95,7 +95,7 @@ def test_a_run_folder_is_not_overwritten_and_only_continued_by_its_own_recipe(tm
     before = (folder / "metrics.csv").read_bytes()
     with pytest.raises(UserError, match="--resume"):
         clicv2_keras.train("quickstart", overrides, progress=False)
-    with pytest.raises(UserError, match=r"optimizer\.learning_rate 0\.0005, not 0\.1"):
+    with pytest.raises(UserError, match=r"optimizer\.learning_rate 0\.001, not 0\.1"):
         clicv2_keras.train("quickstart", [*overrides, "optimizer.learning_rate=0.1"], resume=True, progress=False)
     clicv2_keras.train("quickstart", overrides, resume=True, progress=False)
     assert (folder / "metrics.csv").read_bytes() == before
