@@ -19,7 +19,7 @@ def run(backend, *arguments, **environment):
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
         cwd=TESTS.parent,
     )
     assert result.returncode == 0, f"{backend}:\n{result.stdout[-6000:]}\n{result.stderr[-3000:]}"
