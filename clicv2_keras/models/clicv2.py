@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
+from clicv2_keras.models.composed import Composed
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
 from clicv2_keras.models.train_step import TeacherTrainer
@@ -11,7 +12,7 @@ from clicv2_keras.models.vit_encoder import ViTEncoder
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class CLICv2(TeacherTrainer, keras.Model):
+class CLICv2(TeacherTrainer, Composed, keras.Model):
     """Learn image complexity without labels (arXiv 2503.06641): patch-wise contrast and masked entropy modelling.
 
     ```python
@@ -42,6 +43,8 @@ class CLICv2(TeacherTrainer, keras.Model):
     Raises:
         ValueError: where both branches are None.
     """
+
+    PARTS = ("encoder", "contrast", "entropy", "views")
 
     def __init__(self, encoder, contrast=None, entropy=None, views=None, **kwargs):
         super().__init__(**kwargs)
@@ -122,7 +125,7 @@ class CLICv2(TeacherTrainer, keras.Model):
         """Images to embeddings, on the encoder's own weights."""
         # A cached property sets no tracked attribute, so that Keras does not save the encoder a second time.
         inputs = keras.Input((self.encoder.image_size, self.encoder.image_size, 3), dtype="uint8")
-        tokens = keras.ops.cast(self.encoder(inputs), "float32")
+        tokens = ops.cast(self.encoder(inputs), "float32")
         return keras.Model(inputs, keras.layers.GlobalAveragePooling1D(dtype="float32")(tokens))
 
     def predict(self, x, **kwargs):
@@ -131,19 +134,6 @@ class CLICv2(TeacherTrainer, keras.Model):
         Takes what `keras.Model.predict` takes; images must have the encoder's size.
         """
         return self.embedder.predict(x, **kwargs)
-
-    def get_config(self):
-        parts = {name: getattr(self, name) for name in ("encoder", "contrast", "entropy", "views")}
-        return {**super().get_config(), **{k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        parts = ("encoder", "contrast", "entropy", "views")
-        config = {
-            k: keras.saving.deserialize_keras_object(v, custom_objects=custom_objects) if k in parts else v
-            for k, v in config.items()
-        }
-        return cls(**config)
 
 
 def _spread(embedding):

@@ -1,11 +1,12 @@
 import keras
 from keras import ops
 
+from clicv2_keras.models.composed import Composed
 from clicv2_keras.models.presets import load_preset
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ComplexityScorer(keras.Model):
+class ComplexityScorer(Composed, keras.Model):
     """From an image to its complexity: a number, a map whose mean is that number, and an embedding.
 
     ```python
@@ -24,6 +25,8 @@ class ComplexityScorer(keras.Model):
     Returns:
         dict of float32: `score` (B,) in [0, 1], the mean of `map` (B, rows, columns) in [0, 1]; `embedding` (B, D).
     """
+
+    PARTS = ("encoder", "head")
 
     def __init__(self, encoder, head, **kwargs):
         super().__init__(**kwargs)
@@ -60,15 +63,3 @@ class ComplexityScorer(keras.Model):
             "map": ops.reshape(patch_scores, (-1, *self.encoder.grid)),
             "embedding": embedding,
         }
-
-    def get_config(self):
-        parts = {"encoder": self.encoder, "head": self.head}
-        return {**super().get_config(), **{k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("encoder", "head")
-        }
-        return cls(**{**config, **parts})
