@@ -16,7 +16,7 @@ from clicv2_keras.models.presets import save_preset
 run, name = Path(sys.argv[1]), sys.argv[2]
 target = Path(__file__).resolve().parents[1] / "saved_models" / name
 model = keras.saving.load_model(run / "model.keras")
-save_preset(ComplexityScorer.from_pretrainer(model), target)
+save_preset(ComplexityScorer.label_free(model.encoder), target)
 for file in ("recipe.yaml", "metrics.csv"):
     shutil.copyfile(run / file, target / file)
 print(f"{target}: {sum(file.stat().st_size for file in target.iterdir()) / 1e6:.1f} MB")

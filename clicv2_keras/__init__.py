@@ -7,8 +7,17 @@ import importlib
 
 __version__ = "0.1.0"
 
-_MODELS = ("CLICv2", "ComplexityScorer", "ContrastiveBranch", "CosineMomentum", "MaskedEntropyBranch", "ViTEncoder")
-_VERBS = ("train",)
+_MODELS = (
+    "CLICv2",
+    "ComplexityScorer",
+    "ContrastiveBranch",
+    "CosineMomentum",
+    "DiversityHead",
+    "LinearHead",
+    "MaskedEntropyBranch",
+    "ViTEncoder",
+)
+_VERBS = ("train", "evaluate", "finetune", "ablate", "explain")
 
 __all__ = ["__version__", *_MODELS, *_VERBS]
 

@@ -90,3 +90,10 @@ def info_nce(queries, keys, temperature, negatives, first=0, query_entropy=None,
         losses.append(np.log(np.exp(logits).sum()) - logits[candidates.index(own)])
         hits.append(candidates[int(np.argmax(logits))] == own)
     return 2 * temperature * np.mean(losses), np.mean(hits)
+
+
+def leverage(tokens, strength):
+    """Diagonal of K (K + strength I)^-1 of the Gram matrix of centred tokens (N, D)."""
+    centered = tokens - tokens.mean(axis=0)
+    gram = centered @ centered.T
+    return np.diag(gram @ np.linalg.inv(gram + strength * np.eye(len(gram))))

@@ -75,7 +75,7 @@ model.save(sys.argv[1])
 loaded = keras.saving.load_model(sys.argv[1])
 np.testing.assert_allclose(loaded.predict(images[:, :32, :32], verbose=0), embeddings, atol=1e-5)
 loaded.fit(images, batch_size=4, verbose=0)
-ComplexityScorer.from_pretrainer(loaded).predict(images[:, :32, :32], verbose=0)
+ComplexityScorer.label_free(loaded.encoder).predict(images[:, :32, :32], verbose=0)
 assert not [name for name in sys.modules if name.split(".")[0] == "tensorflow" and sys.modules[name]]
 """
 

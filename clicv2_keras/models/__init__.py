@@ -4,7 +4,18 @@ from clicv2_keras.models.clicv2 import CLICv2
 from clicv2_keras.models.complexity_scorer import ComplexityScorer
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
 from clicv2_keras.models.cosine_momentum import CosineMomentum
+from clicv2_keras.models.diversity_head import DiversityHead
+from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
 from clicv2_keras.models.vit_encoder import ViTEncoder
 
-__all__ = ["CLICv2", "ComplexityScorer", "ContrastiveBranch", "CosineMomentum", "MaskedEntropyBranch", "ViTEncoder"]
+__all__ = [
+    "CLICv2",
+    "ComplexityScorer",
+    "ContrastiveBranch",
+    "CosineMomentum",
+    "DiversityHead",
+    "LinearHead",
+    "MaskedEntropyBranch",
+    "ViTEncoder",
+]

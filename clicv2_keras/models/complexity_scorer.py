@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.models.composed import Composed
+from clicv2_keras.models.diversity_head import DiversityHead
 from clicv2_keras.models.presets import load_preset
 
 
@@ -17,7 +18,8 @@ class ComplexityScorer(Composed, keras.Model):
     Args:
         encoder: a `ViTEncoder`.
         head: what gives each patch its number: a layer with `build_for(encoder)` and
-            `predict_entropy(images, encoder)`, such as the `MaskedEntropyBranch` of a trained `CLICv2`.
+            `patch_scores(images, tokens, encoder)`. `DiversityHead` needs no labels, `LinearHead` is fitted to them,
+            and the `MaskedEntropyBranch` of a trained `CLICv2` gives the entropy that it expects.
 
     Call arguments:
         images: uint8 (B, S, S, 3) of the encoder's size, in [0, 255].
@@ -37,15 +39,9 @@ class ComplexityScorer(Composed, keras.Model):
         self.built = True
 
     @classmethod
-    def from_pretrainer(cls, model):
-        """The label-free scorer of a trained `CLICv2`: the entropy that it expects of each hidden patch.
-
-        Raises:
-            ValueError: where the model was trained without a `MaskedEntropyBranch` that predicts patches.
-        """
-        if model.entropy is None or model.entropy.target == "image":
-            raise ValueError("A label-free scorer needs a model trained with masked patch entropy.")
-        return cls(model.encoder, model.entropy)
+    def label_free(cls, encoder):
+        """The scorer that no human label has touched: the diversity of the encoder's tokens; see `DiversityHead`."""
+        return cls(encoder, DiversityHead())
 
     @classmethod
     def from_preset(cls, name="default"):
@@ -56,10 +52,10 @@ class ComplexityScorer(Composed, keras.Model):
         self.built = True
 
     def call(self, images):
-        patch_scores = self.head.predict_entropy(images, self.encoder)
-        embedding = ops.mean(ops.cast(self.encoder(images), "float32"), axis=1)
+        tokens = ops.cast(self.encoder(images), "float32")
+        patch_scores = self.head.patch_scores(images, tokens, self.encoder)
         return {
             "score": ops.mean(patch_scores, axis=1),
             "map": ops.reshape(patch_scores, (-1, *self.encoder.grid)),
-            "embedding": embedding,
+            "embedding": ops.mean(tokens, axis=1),
         }

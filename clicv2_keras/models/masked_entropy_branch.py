@@ -77,8 +77,10 @@ class MaskedEntropyBranch(keras.layers.Layer):
             loss = loss + self.image_loss(self.image_head(pooled), entropy, training=training)
         return {"entropy_loss": loss, "embedding": pooled}
 
-    def predict_entropy(self, images, encoder):
+    def patch_scores(self, images, tokens, encoder):
         """The entropy that each patch's surroundings let expect: float32 (B, N) in [0, 1], without any randomness.
+
+        The tokens of the whole image are not needed: they have seen what is to be predicted.
 
         Four passes, each seeing every second patch of every second row, together see every patch once; a patch's
         value is the mean of the three passes that do not see it.

@@ -47,7 +47,7 @@ def save_preset(model, folder):
 
 
 def load_preset(cls, name):
-    """The trained model `name`, a `cls`, with float32 weights.
+    """The trained model `name`, a `cls` (a class or several), with float32 weights.
 
     Raises:
         ValueError: where there is no such preset, or it is not a `cls`.
@@ -55,7 +55,8 @@ def load_preset(cls, name):
     folder = preset_config(name, trained_presets())
     model = keras.saving.deserialize_keras_object(json.loads((folder / "config.json").read_text()))
     if not isinstance(model, cls):
-        raise ValueError(f"The preset {name!r} is a {type(model).__name__}, not a {cls.__name__}.")
+        names = " or ".join(c.__name__ for c in (cls if isinstance(cls, tuple) else (cls,)))
+        raise ValueError(f"The preset {name!r} is a {type(model).__name__}, not a {names}.")
     model.load_weights(folder / "model.weights.h5")
     return model
 

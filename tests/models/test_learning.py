@@ -77,8 +77,8 @@ def test_training_learns_entropy(trained):
 
     assert fit_error(model.encoder.predict(unseen, verbose=0)) < 0.8 * fit_error(before)
 
-    # The label-free scorer ranks unseen images, and its map averages to its score.
-    out = ComplexityScorer.from_pretrainer(model).predict(unseen, verbose=0)
+    # The masked-entropy branch as a scorer's head ranks unseen images; the map averages to the score.
+    out = ComplexityScorer(model.encoder, model.entropy).predict(unseen, verbose=0)
     assert pearsonr(out["score"], masks["entropy"].mean(axis=1)).statistic > 0.8
     np.testing.assert_allclose(out["map"].mean(axis=(1, 2)), out["score"], atol=1e-6)
     assert out["map"].shape == (64, 4, 4) and out["embedding"].shape == (64, 32)

@@ -1,0 +1,83 @@
+"""MODEL, as every verb takes it: the name of a preset, a run folder, a `.keras` file, or a model at hand."""
+
+from pathlib import Path
+
+import keras
+
+from clicv2_keras.encoder_sizes import ENCODERS
+from clicv2_keras.errors import UserError
+from clicv2_keras.models.clicv2 import CLICv2
+from clicv2_keras.models.complexity_scorer import ComplexityScorer
+from clicv2_keras.models.presets import load_preset, preset_config, trained_presets
+from clicv2_keras.models.vit_encoder import ViTEncoder
+
+KINDS = (ComplexityScorer, CLICv2, ViTEncoder)
+
+
+def find_model(model="default"):
+    """Load what `model` stands for.
+
+    Args:
+        model: a trained preset (`"default"`), a preset of random weights (`"vit_tiny_patch16"`), a run folder, a
+            `.keras` file, or a `ComplexityScorer`, `CLICv2` or `ViTEncoder`, which is returned as it is.
+
+    Returns:
+        A `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
+
+    Raises:
+        UserError: where there is nothing of that name, or what is there is none of these.
+    """
+    if isinstance(model, KINDS):
+        return model
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _load_file(_saved_model(path))
+    if path.suffix == ".keras" or path.is_file():
+        return _load_file(path)
+    if str(model) in ENCODERS:
+        return ViTEncoder.from_preset(str(model))
+    try:
+        preset_config(str(model), trained_presets() | ENCODERS)
+    except ValueError as error:
+        raise UserError(f"MODEL {model}: no file, no run folder, no preset. {error}") from None
+    return load_preset(KINDS, str(model))
+
+
+def encoder_of(model):
+    """The `ViTEncoder` of what `find_model` returns."""
+    return model if isinstance(model, ViTEncoder) else model.encoder
+
+
+def scorer_of(model):
+    """The model itself where it is a `ComplexityScorer`, else the label-free scorer of its encoder."""
+    return model if isinstance(model, ComplexityScorer) else ComplexityScorer.label_free(encoder_of(model))
+
+
+def _saved_model(folder):
+    """The model of a run folder."""
+    path = folder / "model.keras"
+    if path.is_file():
+        return path
+    if (folder / "recipe.yaml").is_file():
+        raise UserError(f"MODEL {folder}: this run has not ended, it holds no model.keras; train it with --resume")
+    if (folder / "saved_model.pb").is_file():
+        raise UserError(
+            f"MODEL {folder}: a SavedModel cannot be taken apart; give the .keras file that it was made from"
+        )
+    raise UserError(f"MODEL {folder}: is no run folder: it holds no model.keras")
+
+
+def _load_file(path):
+    if not path.is_file():
+        raise UserError(f"MODEL {path}: there is no such file")
+    if path.suffix != ".keras":
+        raise UserError(f"MODEL {path}: give a .keras file, a run folder or a preset's name")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # what a broken or foreign archive leads Keras to
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise UserError(f"MODEL {path}: not a model that can be loaded: {reason}") from None
+    if not isinstance(model, KINDS):
+        names = ", ".join(kind.__name__ for kind in KINDS)
+        raise UserError(f"MODEL {path}: holds a {type(model).__name__}, not one of {names}")
+    return model

@@ -1,0 +1,48 @@
+import keras
+import pytest
+
+from clicv2_keras.errors import UserError
+from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, ViTEncoder
+from clicv2_keras.models.find_model import encoder_of, find_model, scorer_of
+
+
+def test_takes_presets_files_run_folders_and_models(make_model, tmp_path):
+    model = make_model()
+    assert find_model(model) is model
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "recipe.yaml").write_text("name: a run\n")
+    assert isinstance(find_model(tmp_path), CLICv2)
+    model.encoder.save(tmp_path / "encoder.keras")
+    assert isinstance(find_model(tmp_path / "encoder.keras"), ViTEncoder)
+    assert isinstance(find_model(str(tmp_path / "model.keras")), CLICv2)
+    assert isinstance(find_model("vit_tiny_patch16"), ViTEncoder)
+    assert isinstance(find_model("default"), ComplexityScorer)
+
+
+def test_encoder_and_scorer_of_what_was_found(make_model):
+    model = make_model()
+    assert encoder_of(model) is encoder_of(model.encoder) is model.encoder
+    scorer = scorer_of(model)
+    assert isinstance(scorer.head, DiversityHead) and scorer.encoder is model.encoder
+    assert scorer_of(scorer) is scorer
+
+
+def test_each_mistake_in_one_line(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "broken.keras").write_bytes(b"PK\x03\x04")
+    unfinished = tmp_path / "run"
+    unfinished.mkdir()
+    (unfinished / "recipe.yaml").write_text("name: a run\n")
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    for model, says in {
+        "defualt": "Did you mean 'default'",
+        tmp_path / "nowhere.keras": "there is no such file",
+        tmp_path / "notes.txt": "give a .keras file, a run folder or a preset's name",
+        tmp_path / "broken.keras": "not a model that can be loaded",
+        tmp_path / "other.keras": "holds a Sequential",
+        unfinished: "train it with --resume",
+        tmp_path: "is no run folder",
+    }.items():
+        with pytest.raises(UserError, match=says) as error:
+            find_model(model)
+        assert "\n" not in str(error.value)
