@@ -48,6 +48,11 @@ def open_rgb(file, at_least=None):
         raise UnreadableImage(" ".join(str(error).split()) or type(error).__name__) from None
 
 
+def network_input(image, size):
+    """The one way to a model's input: the whole of a `PIL.Image`, its aspect not kept, as uint8 (size, size, 3)."""
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
 def _rgb(image):
     if image.mode in _SIXTEEN_BIT:
         image = Image.fromarray((np.asarray(image).astype("int64") >> 8).clip(0, 255).astype("uint8"))

@@ -30,7 +30,7 @@ class FileSource:
         if not root.is_dir():
             raise UserError(f"{path}: this is a file; name a folder of images, or set data.source=list for a list file")
         files = sorted(_files_below(root))
-        images = [file for file in files if _begins_like_an_image(file)]
+        images = [file for file in files if begins_like_an_image(file)]
         if not images:
             raise UserError(
                 f"{path}: none of the {len(files)} files in this folder is an image; "
@@ -86,7 +86,7 @@ def _files_below(root):
         yield from (Path(folder, name) for name in names)
 
 
-def _begins_like_an_image(file):
+def begins_like_an_image(file):
     try:
         with open(file, "rb") as stream:
             return is_image(stream.read(16))

@@ -10,7 +10,7 @@ from PIL import Image
 from clicv2_keras.data.augment import FACTORS, color_jitter, draw_factors
 from clicv2_keras.data.host_calls import HostCalls
 from clicv2_keras.errors import UserError
-from clicv2_keras.images import UnreadableImage
+from clicv2_keras.images import UnreadableImage, network_input
 
 ASPECT = 4 / 3
 VIEWS = ("same_crop", "two_crops")
@@ -101,7 +101,7 @@ def load_images(source, indices, image_size):
             image = source.load(index, at_least=2 * image_size)
         except UnreadableImage as error:
             raise UnreadableImage(f"{source.name(index)}: {error}") from None
-        return np.asarray(image.resize((image_size, image_size), Image.Resampling.BILINEAR))
+        return network_input(image, image_size)
 
     return np.stack([load(index) for index in indices])
 

@@ -5,7 +5,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-ALPHAS = np.logspace(-2, 5, 15)
+ALPHAS = np.logspace(-2, 6, 17)
 
 
 def fit_ridge(features, known):

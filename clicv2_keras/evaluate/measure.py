@@ -1,0 +1,141 @@
+"""One pass over the images: what every predictor is made of."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from clicv2_keras.errors import UserError
+from clicv2_keras.evaluate.handcrafted import LONGEST, handcrafted
+from clicv2_keras.images import UnreadableImage, network_input
+from clicv2_keras.layers import PatchEntropy
+from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch, ViTEncoder
+from clicv2_keras.models.find_model import encoder_of
+
+BATCH = 64
+DIVERSITY = "label-free: diversity of the tokens"
+MASKED_ENTROPY = "label-free: expected entropy of hidden patches"
+FITTED = "the model's score, fitted to labels"
+
+
+@dataclass
+class Measures:
+    """What was measured of each readable image, in order.
+
+    `index` (n,) are their numbers in the source, `unreadable` pairs of name and reason. `model`, `untrained` and `pixels`
+    map names to float (n,) numbers or (n, F) features: of the model, of the same encoder at random initialisation, and
+    of the pixels alone.
+    """
+
+    index: np.ndarray
+    unreadable: list
+    model: dict
+    untrained: dict
+    pixels: dict
+
+
+def measure(source, model, baselines=True, seed=0, tick=lambda: None):
+    """Read every image of a source once, and measure it.
+
+    Args:
+        source: see `open_source`.
+        model: a `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
+        baselines: also measure the untrained encoder and the pixels.
+        seed: of the untrained encoder.
+        tick: called after each image.
+
+    Raises:
+        UserError: where no image can be read.
+    """
+    encoder = encoder_of(model)
+    meters = {"model": _Meter(encoder, _heads(model))}
+    if baselines:
+        meters["untrained"] = _Meter(untrained_encoder(encoder, seed), {DIVERSITY: DiversityHead()})
+    parts = {name: [] for name in ("model", "untrained", "pixels")}
+    index, unreadable, inputs, crafted = [], [], [], []
+
+    def flush():
+        images = np.stack(inputs)
+        for name, meter in meters.items():
+            parts[name].append(meter.predict_on_batch(images))
+        if baselines:
+            parts["pixels"].append(_entropies(images, encoder.patch_size) | _table(crafted))
+        inputs.clear()
+        crafted.clear()
+
+    for i in range(len(source)):
+        try:
+            image = source.load(i, at_least=2 * max(encoder.image_size, LONGEST))
+        except UnreadableImage as error:
+            unreadable.append((source.name(i), str(error)))
+            continue
+        finally:
+            tick()
+        index.append(i)
+        inputs.append(network_input(image, encoder.image_size))
+        if baselines:
+            crafted.append(handcrafted(image))
+        if len(inputs) == BATCH:
+            flush()
+    if not index:
+        raise UserError(f"{source.name(0)} and all {len(source)} images with it are unreadable: {unreadable[0][1]}")
+    if inputs:
+        flush()
+    joined = {name: _join(batches) for name, batches in parts.items()}
+    return Measures(np.array(index), unreadable, **joined)
+
+
+def untrained_encoder(encoder, seed):
+    """The encoder as it was before training, at a random initialisation."""
+    keras.utils.set_random_seed(seed)
+    return ViTEncoder.from_config({**encoder.get_config(), "name": "untrained_encoder"})
+
+
+class _Meter(keras.Model):
+    """An encoder's read-outs and the scores of heads on it, compiled as one."""
+
+    def __init__(self, encoder, heads):
+        super().__init__(name="meter")
+        self.encoder = encoder
+        self.heads = heads
+        for head in heads.values():
+            if not head.built:
+                head.build_for(encoder)
+        self.built = True
+
+    def call(self, images):
+        tokens = ops.cast(self.encoder(images), "float32")
+        mean, variance = ops.moments(tokens, axes=[1])
+        out = {"mean": mean, "mean and deviation": ops.concatenate([mean, variance], axis=-1)}
+        for name, head in self.heads.items():
+            out[name] = ops.mean(head.patch_scores(images, tokens, self.encoder), axis=1)
+        return out
+
+
+def _heads(model):
+    """The heads whose scores are a model's own, by name."""
+    heads = {DIVERSITY: DiversityHead()}
+    own = model.head if isinstance(model, ComplexityScorer) else model.entropy if isinstance(model, CLICv2) else None
+    if isinstance(own, LinearHead):
+        heads[FITTED] = own
+    if isinstance(own, MaskedEntropyBranch) and own.target != "image":
+        heads[MASKED_ENTROPY] = own
+    return heads
+
+
+def _entropies(images, patch_size):
+    """Mean and deviation of the patch entropies of uint8 images (B, S, S, 3), in fine and in coarse bins."""
+    out = []
+    for bins in (256, 32):
+        entropy = ops.convert_to_numpy(PatchEntropy(patch_size, bins)(images))
+        out += [entropy.mean(axis=1), entropy.std(axis=1)]
+    return {"mean patch entropy": out[0], "patch entropy statistics": np.stack(out, axis=1)}
+
+
+def _table(rows):
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _join(batches):
+    return {name: np.concatenate([np.asarray(b[name], "float64") for b in batches]) for name in (batches or [{}])[0]}

@@ -1,0 +1,112 @@
+"""From what was measured to predictions: each as it is, or through a regression on the training part alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clicv2_keras.evaluate import measure
+from clicv2_keras.evaluate.knn import fit_knn
+from clicv2_keras.evaluate.ridge import fit_ridge
+from clicv2_keras.evaluate.within_category import WithinCategory
+
+MODEL, UNTRAINED, NO_MODEL = "this model", "the same, untrained", "no model"
+RIDGE = "ridge on mean and deviation of the tokens"
+
+
+@dataclass
+class Prediction:
+    """What one predictor says of the test images: `values` (n,); `calibrated` where they are in the labels' units."""
+
+    name: str
+    group: str
+    values: np.ndarray
+    calibrated: bool
+
+
+@dataclass
+class Split:
+    """Which images regressions are fitted to, and which they are judged on.
+
+    `folds` are pairs of index arrays (train, test); each test image is in one fold. `within` says that weights are shared
+    between categories and intercepts are not.
+    """
+
+    folds: list
+    scores: np.ndarray
+    categories: np.ndarray
+    within: bool
+
+    @property
+    def test(self):
+        """The test images of all folds, ascending."""
+        return np.sort(np.concatenate([test for _, test in self.folds]))
+
+    def predict(self, fit, features):
+        """Predictions (m,) for the test images, of a regression fitted on each fold's training part."""
+        groups = self.categories if self.within else np.zeros(len(self.scores))
+        out = np.full(len(self.scores), np.nan)
+        for train, test in self.folds:
+            regression = WithinCategory(fit).fit(features[train], self.scores[train], groups[train])
+            out[test] = regression.predict(features[test], groups[test])
+        return out[self.test]
+
+
+def predictions(measures, split):
+    """All `Prediction`s for the test images, the model's first."""
+    found = _of_encoder(measures.model, MODEL, split)
+    if measures.untrained:
+        found += _of_encoder(measures.untrained, UNTRAINED, split)
+        found += _of_pixels(measures.pixels, split)
+    if len(set(split.categories)) > 1:
+        found.append(Prediction("category mean", NO_MODEL, _category_mean(split), True))
+    return found
+
+
+def _of_encoder(measured, group, split):
+    found = [
+        Prediction(name, group, measured[name][split.test], name == measure.FITTED)
+        for name in (measure.FITTED, measure.DIVERSITY, measure.MASKED_ENTROPY)
+        if name in measured
+    ]
+    both = measured["mean and deviation"]
+    found.append(Prediction(RIDGE, group, split.predict(fit_ridge, both), True))
+    found.append(Prediction("ridge on the mean of the tokens", group, split.predict(fit_ridge, measured["mean"]), True))
+    if group == MODEL:
+        if split.within:
+            each = Prediction("the same, one ridge a category", group, _ridge_a_category(both, split), True)
+            found.append(each)
+        found.append(Prediction("nearest neighbours, mean and deviation", group, split.predict(fit_knn, both), True))
+    return found
+
+
+def _of_pixels(measured, split):
+    single = {name: values for name, values in measured.items() if values.ndim == 1}
+    alone = [Prediction(name, NO_MODEL, values[split.test], False) for name, values in single.items()]
+    measures = np.stack([values for name, values in single.items() if name != "mean patch entropy"], axis=1)
+    entropies = split.predict(fit_ridge, measured["patch entropy statistics"])
+    return [
+        Prediction("ridge on patch entropy statistics", NO_MODEL, entropies, True),
+        Prediction("ridge on handcrafted measures", NO_MODEL, split.predict(fit_ridge, measures), True),
+        *alone,
+    ]
+
+
+def _ridge_a_category(features, split):
+    out = np.full(len(split.scores), np.nan)
+    for train, test in split.folds:
+        for name in np.unique(split.categories[test]):
+            mine, asked = train[split.categories[train] == name], test[split.categories[test] == name]
+            # Too few for weights of their own: their mean, or the mean of all where there is none.
+            known = split.scores[mine if len(mine) else train]
+            out[asked] = fit_ridge(features[mine], known).predict(features[asked]) if len(mine) > 4 else known.mean()
+    return out[split.test]
+
+
+def _category_mean(split):
+    out = np.full(len(split.scores), np.nan)
+    for train, test in split.folds:
+        for name in np.unique(split.categories[test]):
+            mine = train[split.categories[train] == name]
+            known = split.scores[mine if len(mine) else train]
+            out[test[split.categories[test] == name]] = known.mean()
+    return out[split.test]

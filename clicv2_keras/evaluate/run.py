@@ -1,0 +1,117 @@
+"""Evaluation, from a model and a labelled data set to tables."""
+
+import numpy as np
+from rich.progress import Progress
+
+from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.scored_sets import open_scored
+from clicv2_keras.errors import UserError
+from clicv2_keras.evaluate.agreement import Figure, measure_agreement
+from clicv2_keras.evaluate.bootstrap import Bootstrap, interval
+from clicv2_keras.evaluate.evaluation import Evaluation
+from clicv2_keras.evaluate.folds import make_folds
+from clicv2_keras.evaluate.leakage import RETRIEVED, category_accuracy, token_retrieval
+from clicv2_keras.evaluate.measure import measure, untrained_encoder
+from clicv2_keras.evaluate.predictors import MODEL, Split, predictions
+from clicv2_keras.models.find_model import encoder_of, find_model
+
+
+def evaluate(
+    model="default",
+    dataset="csv",
+    root=None,
+    test_split=None,
+    within_category=None,
+    baselines=True,
+    resamples=1000,
+    seed=0,
+    progress=True,
+):
+    """How far a model agrees with people on labelled images, beside honest baselines.
+
+    Args:
+        model: see `find_model`.
+        dataset: `"ic9600"`, `"savoias"` or `"csv"`; see `open_scored`. Or `ScoredImages` at hand.
+        root: the data set's folder, or the CSV file.
+        test_split: the part to judge on; see `make_folds`.
+        within_category: scores can be compared only within a category; None leaves it to the data set.
+        baselines: also measure the untrained encoder, patch entropy and handcrafted measures.
+        resamples: of the bootstrap.
+        seed: of the untrained encoder, the folds and the bootstrap.
+        progress: show a bar.
+
+    Returns:
+        An `Evaluation`.
+
+    Raises:
+        UserError: one line on what is wrong with the model or the data.
+    """
+    name = str(model) if isinstance(model, str) or hasattr(model, "__fspath__") else type(model).__name__
+    data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
+    make_folds(data, test_split, seed)  # a mistake is better told before the work than after it
+    model = find_model(model)
+    with Progress(transient=True, disable=not progress) as bar:
+        task = bar.add_task(f"measuring {len(data)} images", total=len(data))
+        measures = measure(data.source, model, baselines, seed, tick=lambda: bar.advance(task))
+    notes = [*data.notes]
+    if measures.unreadable:
+        first = "; ".join(f"{name}: {reason}" for name, reason in measures.unreadable[:3])
+        notes.append(f"{len(measures.unreadable)} of {len(data)} images are unreadable and not judged: {first}")
+    data = data.subset(measures.index)
+    folds, protocol = make_folds(data, test_split, seed)
+    split = Split(folds, data.scores, data.categories, data.ranked_within_category)
+    judged = data.subset(split.test)
+    if np.ptp(judged.scores) == 0:
+        raise UserError(f"{data.name}: all labels that are judged on are {judged.scores[0]:g}: nothing to agree with")
+
+    found = predictions(measures, split)
+    bootstrap = Bootstrap(judged.categories, resamples, seed)
+    pooled = not data.ranked_within_category
+    agreements = [measure_agreement(p, judged.scores, judged.categories, bootstrap, pooled) for p in found]
+    constant = [p.name for p in found if np.ptp(p.values) == 0]
+    within = [a.predictor for a in agreements if a.headline["SRCC"].value != a.headline["SRCC"].value]
+    if constant:
+        notes.append(f"constant predictions, which correlate with nothing: {', '.join(constant)}")
+    elif within:
+        notes.append(f"constant within a category, so that nothing correlates there: {', '.join(within)}")
+    if data.ranked_within_category:
+        notes.append("scores are ranked within categories: figures of different categories are never pooled")
+    return Evaluation(
+        model=name,
+        data=judged,
+        protocol=protocol,
+        predictions=found,
+        agreements=agreements,
+        differences=_differences(found, agreements),
+        leakage=_leakage(model, data, measures, seed),
+        notes=notes,
+    )
+
+
+def _differences(found, agreements):
+    """How far the model's main predictor is above what does not come from it, in SRCC: a paired bootstrap."""
+    main = agreements[Evaluation.main_index(found)]
+    rows = []
+    for agreement in agreements:
+        value = main.headline["SRCC"].value - agreement.headline["SRCC"].value
+        if agreement.group != MODEL and value == value:
+            rows.append((agreement.predictor, Figure(value, *interval(main.samples - agreement.samples))))
+    return rows
+
+
+def _leakage(model, data, measures, seed):
+    """Rows of what the features tell of the content: (what, model, untrained, chance)."""
+    encoder = encoder_of(model)
+    names, counts = np.unique(data.categories, return_counts=True)
+    rows = []
+    model_accuracy = category_accuracy(measures.model["mean"], data.categories, seed)
+    if model_accuracy is not None:
+        untrained = measures.untrained and category_accuracy(measures.untrained["mean"], data.categories, seed)
+        what = f"a linear probe names the category ({len(names)})"
+        rows.append((what, model_accuracy, untrained or None, counts.max() / counts.sum()))
+    chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]
+    images = load_images(data.source, chosen, encoder.image_size)
+    untrained = token_retrieval(untrained_encoder(encoder, seed), images, seed) if measures.untrained else None
+    what = f"a token finds its own image among {len(chosen)}"
+    rows.append((what, token_retrieval(encoder, images, seed), untrained, 1 / len(chosen)))
+    return rows
