@@ -10,6 +10,7 @@ from clicv2_keras.data.scored_images import ScoredImages
 from clicv2_keras.evaluate.agreement import Agreement
 from clicv2_keras.evaluate.metrics import METRICS
 from clicv2_keras.evaluate.predictors import Prediction
+from clicv2_keras.models import ComplexityScorer
 
 
 @dataclass
@@ -25,6 +26,9 @@ class Evaluation:
         differences: rows (predictor, Figure): how much the model's best predictor that saw labels is above it in SRCC.
         leakage: rows (what, model, untrained, chance), numbers in [0, 1] or None.
         notes: lines for the user.
+        scorer: gives the maps: the model, or the label-free scorer of its encoder.
+        recipe: the text of the recipe that the model was trained by, where it is known.
+        command: the command line that evaluates so, where there is one.
     """
 
     model: str
@@ -35,6 +39,9 @@ class Evaluation:
     differences: list
     leakage: list
     notes: list[str]
+    scorer: ComplexityScorer
+    recipe: str | None = None
+    command: str | None = None
 
     @property
     def main(self):
@@ -55,8 +62,16 @@ class Evaluation:
             for metric, figure in row.items()
         ]
 
+    def in_label_units(self, scores):
+        """Scores in [0, 1] as the labels were given."""
+        low, high = self.data.score_range
+        return low + np.asarray(scores) * (high - low)
+
     def save(self, folder):
-        """Write `table.csv` and `predictions.csv` to a folder."""
+        """Write `table.csv`, `predictions.csv` and `report.html` to a folder."""
+        # On demand: matplotlib takes a second to import.
+        from clicv2_keras.evaluate.report import report_html
+
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         names = ("group", "predictor", "part", "metric", "value", "low", "high")
@@ -70,6 +85,7 @@ class Evaluation:
             )
         ]
         _write(folder / "predictions.csv", ["file", "category", "human", *map(_label, self.predictions)], rows)
+        _replace(folder / "report.html", report_html(self))
 
     def show(self, console):
         """Print the tables to a `rich.console.Console`."""
@@ -126,6 +142,10 @@ def _write(path, names, rows):
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(rows)
+    _replace(path, text.getvalue())
+
+
+def _replace(path, text):
     unfinished = path.with_name(f"unfinished_{path.name}")
-    unfinished.write_text(text.getvalue(), encoding="utf-8")
+    unfinished.write_text(text, encoding="utf-8")
     os.replace(unfinished, path)

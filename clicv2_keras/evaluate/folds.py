@@ -7,8 +7,8 @@ from clicv2_keras.errors import UserError
 def make_folds(data, test_split=None, seed=0):
     """Which images to fit on and which to judge on: pairs of index arrays, and a sentence that says so.
 
-    Where the data set names a `train` part, that is fitted on, and `test_split` judged: by default `test`, or `val` where
-    there is no `test`. Where it names none: 5-fold cross-validation within the categories.
+    Where the data set names a `train` part, that is fitted on, and `test_split` judged: by default `test`, or `val`
+    where there is no `test`. Where it names none: 5-fold cross-validation within the categories.
 
     Raises:
         UserError: where the data set has no such part, or too few images.

@@ -1,4 +1,4 @@
-"""Measures of complexity that need no model, for comparison; each a number of an image, more where it is more complex."""
+"""Measures of complexity that need no model, for comparison: each a number of an image, more for more complex ones."""
 
 import io
 

@@ -9,7 +9,8 @@ from keras import ops
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.handcrafted import LONGEST, handcrafted
 from clicv2_keras.images import UnreadableImage, network_input
-from clicv2_keras.layers import PatchEntropy
+from clicv2_keras.layers import PatchEntropy, PatchReadOut
+from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch, ViTEncoder
 from clicv2_keras.models.find_model import encoder_of
 
@@ -23,9 +24,9 @@ FITTED = "the model's score, fitted to labels"
 class Measures:
     """What was measured of each readable image, in order.
 
-    `index` (n,) are their numbers in the source, `unreadable` pairs of name and reason. `model`, `untrained` and `pixels`
-    map names to float (n,) numbers or (n, F) features: of the model, of the same encoder at random initialisation, and
-    of the pixels alone.
+    `index` (n,) are their numbers in the source, `unreadable` pairs of name and reason. `model`, `untrained` and
+    `pixels` map names to float (n,) numbers or (n, F) features: of the model, of the same encoder at random
+    initialisation, and of the pixels alone. Features go by the parts of `PatchReadOut`, averaged over the patches.
     """
 
     index: np.ndarray
@@ -106,8 +107,7 @@ class _Meter(keras.Model):
 
     def call(self, images):
         tokens = ops.cast(self.encoder(images), "float32")
-        mean, variance = ops.moments(tokens, axes=[1])
-        out = {"mean": mean, "mean and deviation": ops.concatenate([mean, variance], axis=-1)}
+        out = {part: ops.mean(PatchReadOut.read(part, tokens), axis=1) for part in PARTS}
         for name, head in self.heads.items():
             out[name] = ops.mean(head.patch_scores(images, tokens, self.encoder), axis=1)
         return out

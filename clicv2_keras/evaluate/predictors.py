@@ -8,9 +8,11 @@ from clicv2_keras.evaluate import measure
 from clicv2_keras.evaluate.knn import fit_knn
 from clicv2_keras.evaluate.ridge import fit_ridge
 from clicv2_keras.evaluate.within_category import WithinCategory
+from clicv2_keras.layers.patch_read_out import PARTS
 
 MODEL, UNTRAINED, NO_MODEL = "this model", "the same, untrained", "no model"
-RIDGE = "ridge on mean and deviation of the tokens"
+RIDGE = "ridge on tokens, their deviation and diversity"
+RIDGE_MEAN = "ridge on the mean token"
 
 
 @dataclass
@@ -27,8 +29,8 @@ class Prediction:
 class Split:
     """Which images regressions are fitted to, and which they are judged on.
 
-    `folds` are pairs of index arrays (train, test); each test image is in one fold. `within` says that weights are shared
-    between categories and intercepts are not.
+    `folds` are pairs of index arrays (train, test); each test image is in one fold. `within` says that weights are
+    shared between categories and intercepts are not.
     """
 
     folds: list
@@ -68,14 +70,13 @@ def _of_encoder(measured, group, split):
         for name in (measure.FITTED, measure.DIVERSITY, measure.MASKED_ENTROPY)
         if name in measured
     ]
-    both = measured["mean and deviation"]
-    found.append(Prediction(RIDGE, group, split.predict(fit_ridge, both), True))
-    found.append(Prediction("ridge on the mean of the tokens", group, split.predict(fit_ridge, measured["mean"]), True))
+    features = np.concatenate([measured[part] for part in PARTS], axis=1)
+    found.append(Prediction(RIDGE, group, split.predict(fit_ridge, features), True))
+    found.append(Prediction(RIDGE_MEAN, group, split.predict(fit_ridge, measured["token"]), True))
     if group == MODEL:
         if split.within:
-            each = Prediction("the same, one ridge a category", group, _ridge_a_category(both, split), True)
-            found.append(each)
-        found.append(Prediction("nearest neighbours, mean and deviation", group, split.predict(fit_knn, both), True))
+            found.append(Prediction(f"{RIDGE}, one a category", group, _ridge_a_category(features, split), True))
+        found.append(Prediction("nearest neighbours in the same", group, split.predict(fit_knn, features), True))
     return found
 
 

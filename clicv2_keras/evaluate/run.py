@@ -13,7 +13,8 @@ from clicv2_keras.evaluate.folds import make_folds
 from clicv2_keras.evaluate.leakage import RETRIEVED, category_accuracy, token_retrieval
 from clicv2_keras.evaluate.measure import measure, untrained_encoder
 from clicv2_keras.evaluate.predictors import MODEL, Split, predictions
-from clicv2_keras.models.find_model import encoder_of, find_model
+from clicv2_keras.evaluate.provenance import command_line, recipe_of
+from clicv2_keras.models.find_model import encoder_of, find_model, scorer_of
 
 
 def evaluate(
@@ -46,6 +47,8 @@ def evaluate(
     Raises:
         UserError: one line on what is wrong with the model or the data.
     """
+    command = command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed)
+    recipe = recipe_of(model)
     name = str(model) if isinstance(model, str) or hasattr(model, "__fspath__") else type(model).__name__
     data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
     make_folds(data, test_split, seed)  # a mistake is better told before the work than after it
@@ -85,6 +88,9 @@ def evaluate(
         differences=_differences(found, agreements),
         leakage=_leakage(model, data, measures, seed),
         notes=notes,
+        scorer=scorer_of(model),
+        recipe=recipe,
+        command=command,
     )
 
 
@@ -104,9 +110,9 @@ def _leakage(model, data, measures, seed):
     encoder = encoder_of(model)
     names, counts = np.unique(data.categories, return_counts=True)
     rows = []
-    model_accuracy = category_accuracy(measures.model["mean"], data.categories, seed)
+    model_accuracy = category_accuracy(measures.model["token"], data.categories, seed)
     if model_accuracy is not None:
-        untrained = measures.untrained and category_accuracy(measures.untrained["mean"], data.categories, seed)
+        untrained = measures.untrained and category_accuracy(measures.untrained["token"], data.categories, seed)
         what = f"a linear probe names the category ({len(names)})"
         rows.append((what, model_accuracy, untrained or None, counts.max() / counts.sum()))
     chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]

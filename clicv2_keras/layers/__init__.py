@@ -3,7 +3,9 @@
 from clicv2_keras.layers.batch_standardization import BatchStandardization
 from clicv2_keras.layers.entropy_decoder import EntropyDecoder
 from clicv2_keras.layers.entropy_masking import EntropyMasking
+from clicv2_keras.layers.leverage import leverage
 from clicv2_keras.layers.patch_entropy import PatchEntropy
+from clicv2_keras.layers.patch_read_out import PatchReadOut
 from clicv2_keras.layers.patchify import patchify
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.projection_head import ProjectionHead
@@ -16,10 +18,12 @@ __all__ = [
     "EntropyDecoder",
     "EntropyMasking",
     "PatchEntropy",
+    "PatchReadOut",
     "ProjectionHead",
     "RandomViews",
     "ShiftedPatchify",
     "TransformerBlock",
+    "leverage",
     "patchify",
     "sincos_positions",
 ]

@@ -26,6 +26,8 @@ class ContrastiveBranch(SeededLayer):
         statistics: see `BatchStandardization`.
         shift_mode, max_shift: see `ShiftedPatchify`.
         momentum: of the teacher: a number in [0, 1] or a schedule such as `CosineMomentum`.
+        global_weight: of the same loss on the images' mean tokens, beside that on patches: it brings back content,
+            and with it accuracy, at a cost in complexity. Our answer to the loss of accuracy that the paper reports.
         seed: int, for shifts and positions.
     """
 
@@ -41,6 +43,7 @@ class ContrastiveBranch(SeededLayer):
         shift_mode="patch",
         max_shift=None,
         momentum=0.99,
+        global_weight=0.0,
         seed=None,
         **kwargs,
     ):
@@ -59,6 +62,7 @@ class ContrastiveBranch(SeededLayer):
         self.shift_mode = shift_mode
         self.max_shift = max_shift
         self.momentum = momentum
+        self.global_weight = global_weight
         self.loss = PatchContrastiveLoss(temperature, negatives)
 
     def build_for(self, encoder):
@@ -99,20 +103,13 @@ class ContrastiveBranch(SeededLayer):
         student = encoder.encode(patches)
         teacher = self.teacher_encoder.encode(patches)
         positions = self._draw_positions(student.shape[1])
-        queries = self.predictor(self.projector(self._read_out(student, positions)))
-        keys = ops.stop_gradient(self.teacher_projector(self._read_out(teacher, positions)))
-        query_a, query_b = ops.split(queries, 2, axis=0)
-        key_a, key_b = ops.split(keys, 2, axis=0)
-        entropy_a = entropy_b = None
+        entropies = [None, None]
         if self.negatives == "entropy_weighted":
-            entropy_a, entropy_b = (self._entropies(view, positions) for view in (view_a, view_b))
-        loss_a, hits_a = self._contrast(query_a, key_b, entropy_a, entropy_b)
-        loss_b, hits_b = self._contrast(query_b, key_a, entropy_b, entropy_a)
-        return {
-            "contrastive_loss": loss_a + loss_b,
-            "retrieval": (hits_a + hits_b) / 2,
-            "embedding": ops.mean(student, axis=1),
-        }
+            entropies = [self.entropy(view) for view in (view_a, view_b)]
+        loss, hits = self._contrast(student, teacher, entropies, self._read_out(positions))
+        if self.global_weight and self.level == "patch":
+            loss = loss + self.global_weight * self._contrast(student, teacher, entropies, _pool)[0]
+        return {"contrastive_loss": loss, "retrieval": hits, "embedding": ops.mean(student, axis=1)}
 
     def update_teacher(self, encoder, step, moved=True):
         """Move every teacher weight: momentum * teacher + (1 - momentum) * student; not where `moved` is False."""
@@ -123,8 +120,19 @@ class ContrastiveBranch(SeededLayer):
         for teacher, student in zip(teachers, students, strict=True):
             teacher.assign(momentum * teacher + (1.0 - momentum) * student)
 
-    def _contrast(self, queries, keys, query_entropy, key_entropy):
-        """One direction, against the keys of all replicas."""
+    def _contrast(self, student, teacher, entropies, read_out):
+        """Both directions of the loss on what `read_out` takes of the tokens: their sum, and the mean share of hits."""
+        queries = self.predictor(self.projector(read_out(student)))
+        keys = ops.stop_gradient(self.teacher_projector(read_out(teacher)))
+        query_a, query_b = ops.split(queries, 2, axis=0)
+        key_a, key_b = ops.split(keys, 2, axis=0)
+        entropy_a, entropy_b = (e if e is None else read_out(e) for e in entropies)
+        loss_a, hits_a = self._one_direction(query_a, key_b, entropy_a, entropy_b)
+        loss_b, hits_b = self._one_direction(query_b, key_a, entropy_b, entropy_a)
+        return loss_a + loss_b, (hits_a + hits_b) / 2
+
+    def _one_direction(self, queries, keys, query_entropy, key_entropy):
+        """Against the keys of all replicas."""
         keys, first = across_replicas(keys)
         if key_entropy is not None:
             key_entropy, _ = across_replicas(key_entropy)
@@ -134,16 +142,9 @@ class ContrastiveBranch(SeededLayer):
         noise = keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)
         return ops.argsort(noise)[: self.tokens]
 
-    def _read_out(self, tokens, positions):
-        if self.level == "image":
-            return ops.mean(tokens, axis=1, keepdims=True)
-        return ops.take(tokens, positions, axis=1)
-
-    def _entropies(self, view, positions):
-        entropy = self.entropy(view)
-        if self.level == "image":
-            return ops.mean(entropy, axis=1, keepdims=True)
-        return ops.take(entropy, positions, axis=1)
+    def _read_out(self, positions):
+        """What is contrasted: a function of tokens (B, N, D) or entropies (B, N)."""
+        return _pool if self.level == "image" else lambda values: ops.take(values, positions, axis=1)
 
     def get_config(self):
         momentum = self.momentum
@@ -161,4 +162,9 @@ class ContrastiveBranch(SeededLayer):
             "shift_mode": self.shift_mode,
             "max_shift": self.max_shift,
             "momentum": momentum,
+            "global_weight": self.global_weight,
         }
+
+
+def _pool(values):
+    return ops.mean(values, axis=1, keepdims=True)

@@ -48,7 +48,7 @@ def count_cost(recipe):
         hidden, out = contrast.projector_hidden or (1024 if width <= 192 else 4096), contrast.projection_dim
         projector, predictor = _head(3, width, hidden, out), _head(2, out, hidden, out)
         heads, teacher = projector + predictor, encoder + projector
-        tokens = contrast.tokens if contrast.level == "patch" else 1
+        tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
         # Two views; the student forward and twice that backward, the teacher forward.
         flops += 2 * (3 + 1) * encoder_flops(patches) + 2 * 2 * tokens * (3 * (projector + predictor) + projector)
         floats += 2 * (floats_kept(patches, width, depth, shape["num_heads"]) + tokens * 6 * hidden)

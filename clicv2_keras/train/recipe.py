@@ -78,6 +78,9 @@ class Contrast(Section):
         "all", description="the heads normalise over batch and tokens together, or position by position"
     )
     momentum: float = Field(0.99, ge=0, le=1, description="of the teacher at the start; rises to 1 by cosine")
+    global_weight: float = Field(
+        0.0, ge=0, description="of an image-wise term beside the patch-wise one; brings content back into the features"
+    )
 
 
 class Entropy(Section):

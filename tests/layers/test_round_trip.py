@@ -12,6 +12,7 @@ LAYERS = [
     layers.EntropyDecoder((2, 3), depth=1, width=8),
     layers.EntropyMasking(8, mask_ratio=0.5, bins=32, seed=3),
     layers.PatchEntropy(8, bins=32),
+    layers.PatchReadOut(("token", "diversity")),
     layers.ProjectionHead(depth=2, hidden=6, output=4, statistics="position"),
     layers.RandomViews(16, views="two_crops", min_area=0.5, flip=False, jitter=0.1, seed=4),
     layers.ShiftedPatchify(8, mode="roll", max_shift=3, seed=5),

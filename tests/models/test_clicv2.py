@@ -239,3 +239,13 @@ def test_from_preset_is_the_whole_method():
 def test_wrong_arguments(make_model, arguments, message):
     with pytest.raises(ValueError, match=message):
         make_model(arguments)
+
+
+def test_global_term_is_the_image_wise_loss_beside_the_patch_wise_one(make_model, batch):
+    def contrastive_loss(**contrast):
+        return float(make_model(contrast=contrast, entropy=None)(batch, training=True)["contrastive_loss"])
+
+    patches, image = contrastive_loss(), contrastive_loss(level="image")
+    assert image != pytest.approx(patches, rel=1e-3)
+    for weight in (0.5, 2.0):
+        assert contrastive_loss(global_weight=weight) == pytest.approx(patches + weight * image, rel=1e-5)

@@ -3,10 +3,11 @@ import numpy as np
 import pytest
 from reference import leverage
 
+from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, DiversityHead, LinearHead
 from clicv2_keras.models.presets import load_preset, save_preset
 
-HEADS = ("diversity", "linear", "mean", "entropy")
+HEADS = ("diversity", "linear", "token", "entropy")
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def make_scorer(make_model, rng):
         if head == "entropy":
             return ComplexityScorer(model.encoder, model.entropy)
         scorer = ComplexityScorer(
-            model.encoder, LinearHead("mean" if head == "mean" else "mean_deviation", label_range=(1, 5))
+            model.encoder, LinearHead(("token",) if head == "token" else PARTS, label_range=(1, 5))
         )
         scorer.head.kernel.assign(rng.normal(0, 1, scorer.head.kernel.shape))
         scorer.head.bias.assign(-0.5)
@@ -58,10 +59,12 @@ def test_the_same_image_always_scores_the_same(make_scorer, images):
 def test_linear_head_bounds_each_patch_before_the_average(make_scorer, images):
     scorer = make_scorer("linear")
     tokens = np.asarray(keras.ops.convert_to_numpy(scorer.encoder(images)), "float64")
-    features = np.concatenate([tokens, (tokens - tokens.mean(axis=1, keepdims=True)) ** 2], axis=-1)
-    logits = features @ keras.ops.convert_to_numpy(scorer.head.kernel)[:, 0] - 0.5
+    diversity = np.stack([[leverage(t, r * 16) for t in tokens] for r in (1 / 64, 1 / 4)], axis=-1)
+    deviation = np.abs(tokens - tokens.mean(axis=1, keepdims=True))
+    features = np.concatenate([tokens, deviation, diversity], axis=-1)
+    logits = features @ keras.ops.convert_to_numpy(scorer.head.kernel) - 0.5
     score = scorer.predict(images, verbose=0)["score"]
-    np.testing.assert_allclose(score, (1 / (1 + np.exp(-logits))).mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(score, (1 / (1 + np.exp(-logits))).mean(axis=1), atol=1e-4)
 
 
 @pytest.mark.parametrize("regularization", [1 / 64, 1.0])
@@ -90,8 +93,8 @@ def test_masked_entropy_needs_a_branch_that_predicts_patches(make_model, images)
 
 
 def test_heads_refuse_what_makes_no_sense():
-    with pytest.raises(ValueError, match="read_out must be one of"):
-        LinearHead("median")
+    with pytest.raises(ValueError, match="parts must be some of"):
+        LinearHead(("median",))
     with pytest.raises(ValueError, match="regularization must be above 0"):
         DiversityHead(0)
 

@@ -1,0 +1,115 @@
+"""An `Evaluation` as one HTML file to send round: nothing in it comes from elsewhere, and it runs no script."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from clicv2_keras.evaluate import measure
+from clicv2_keras.evaluate.gallery import make_gallery
+from clicv2_keras.evaluate.metrics import METRICS
+from clicv2_keras.evaluate.predictors import MODEL, NO_MODEL, UNTRAINED
+from clicv2_keras.evaluate.provenance import versions
+from clicv2_keras.evaluate.scatter import scatter_svg
+from clicv2_keras.evaluate.verdict import Verdict
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+LOWER_IS_BETTER = ("RMSE", "RMAE")
+LABEL_FREE = (measure.DIVERSITY, measure.MASKED_ENTROPY)
+# Panels of the scatter plot: more would be no picture, and weigh too much.
+MOST_PANELS = 12
+
+
+def report_html(evaluation):
+    """The report on an `Evaluation`: the text of a page of its own."""
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters |= {"number": _number, "interval": _interval}
+    agreements = evaluation.agreements
+    shown = [evaluation.main, *(a for a in agreements if a.group == MODEL and a.predictor in LABEL_FREE)]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        evaluation=evaluation,
+        data=evaluation.data,
+        main=evaluation.main,
+        date=datetime.date.today().isoformat(),
+        metrics={metric: "↓" if metric in LOWER_IS_BETTER else "↑" for metric in METRICS},
+        groups={group: [a for a in agreements if a.group == group] for group in (MODEL, UNTRAINED, NO_MODEL)},
+        best=_best(agreements),
+        pooled="overall" in evaluation.main.rows,
+        categories={str(c): int(n) for c, n in zip(*np.unique(evaluation.data.categories, return_counts=True)) if c},
+        by_category=list({a.predictor: a for a in shown}.values()),
+        verdict=Verdict.of(evaluation.main, [a for a in agreements if a.group != MODEL]),
+        label_free=_label_free(evaluation),
+        forest=_Forest(agreements),
+        panels=_panels(evaluation),
+        panels_left_out=0,
+        gallery=make_gallery(evaluation),
+        map_is_score=evaluation.main.predictor == measure.FITTED,
+        versions=versions(),
+    )
+
+
+def _label_free(evaluation):
+    """The `Verdict` on the model's label-free score, against what saw no label either and does not come from it."""
+    unlabelled = [a for a, p in zip(evaluation.agreements, evaluation.predictions, strict=True) if not p.calibrated]
+    mine = next(a for a in unlabelled if a.group == MODEL and a.predictor in LABEL_FREE)
+    return Verdict.of(mine, [a for a in unlabelled if a.group != MODEL])
+
+
+def _best(agreements):
+    """The best headline figure of each metric."""
+    best = {}
+    for metric in METRICS:
+        values = [a.headline[metric].value for a in agreements if metric in a.headline]
+        values = [value for value in values if np.isfinite(value)]
+        if values:
+            best[metric] = min(values) if metric in LOWER_IS_BETTER else max(values)
+    return best
+
+
+class _Forest:
+    """The headline SRCC of all predictors, best first, and where each value lies on the common axis."""
+
+    def __init__(self, agreements):
+        rows = [(a, a.headline["SRCC"]) for a in agreements]
+        self.rows = sorted((row for row in rows if np.isfinite(row[1].value)), key=lambda row: -row[1].value)
+        self.without = [a for a, figure in rows if not np.isfinite(figure.value)]
+        values = [x for _, figure in self.rows for x in figure if np.isfinite(x)]
+        self.low = np.floor(min([0.0, *values]) * 5) / 5
+        self.high = np.ceil(max([0.2, *values]) * 5) / 5
+        self.ticks = np.arange(round(self.low * 5), round(self.high * 5) + 1) / 5
+
+    def at(self, value):
+        """The place of a value, in percent of the axis."""
+        return f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
+
+
+def _panels(evaluation):
+    """Scatter plots of the main predictor: (name, SVG, Figure), one a category where scores are ranked within them."""
+    data = evaluation.data
+    main = evaluation.main_index(evaluation.predictions)
+    predicted = evaluation.in_label_units(evaluation.predictions[main].values)
+    human = evaluation.in_label_units(data.scores)
+    if not data.ranked_within_category:
+        svg = scatter_svg(human, predicted, data.categories, data.score_range, inches=4.5)
+        return [("", Markup(svg), evaluation.main.headline["SRCC"])]
+    names, counts = np.unique(data.categories, return_counts=True)
+    largest = sorted(names[np.argsort(-counts, kind="stable")[:MOST_PANELS]])
+    panels = []
+    for name in largest:
+        mine = data.categories == name
+        svg = scatter_svg(human[mine], predicted[mine], limits=data.score_range)
+        panels.append((str(name), Markup(svg), evaluation.main.rows[str(name)]["SRCC"]))
+    return panels
+
+
+def _number(value, sign=""):
+    """Three decimals with a true minus, "–" where there is no figure."""
+    return "–" if value is None or value != value else f"{value:{sign}.3f}".replace("-", "−")
+
+
+def _interval(figure, sign=""):
+    if figure.low != figure.low:
+        return ""
+    return f"[{figure.low:{sign}.2f}, {figure.high:{sign}.2f}]".replace("-", "−")
