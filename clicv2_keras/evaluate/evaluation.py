@@ -1,7 +1,8 @@
 import csv
 import io
 import os
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,8 @@ class Evaluation:
             )
         ]
         _write(folder / "predictions.csv", ["file", "category", "human", *map(_label, self.predictions)], rows)
-        _replace(folder / "report.html", report_html(self))
+        command = self.command and f"{self.command} --output {shlex.quote(str(folder))}"
+        _replace(folder / "report.html", report_html(replace(self, command=command)))
 
     def show(self, console):
         """Print the tables to a `rich.console.Console`."""

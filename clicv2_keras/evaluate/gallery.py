@@ -15,7 +15,7 @@ SHOWN = 6
 # Pixels of the longer side, at twice the size on the page for the sake of sharp screens.
 SIDE = 288
 COLORS = "cividis"
-OPACITY = 0.65
+OPACITY = 0.75
 
 
 @dataclass
@@ -71,7 +71,8 @@ def make_gallery(evaluation):
     rest = np.setdiff1d(np.arange(len(data)), worst)
     sixths = np.array_split(rest[np.argsort(human[rest], kind="stable")], shown)
     best = [part[np.argmin(off[part])] for part in sixths]
-    cards = {i: Card(data.source.names[i], data.categories[i], human_texts[i], predicted_texts[i]) for i in [*best, *worst]}
+    names, categories = data.source.names, data.categories
+    cards = {i: Card(names[i], categories[i], human_texts[i], predicted_texts[i]) for i in [*best, *worst]}
     limits = _illustrate(cards, data.source, evaluation.scorer)
     colors = [f"rgb{tuple(color[:3])}" for color in colormaps[COLORS](np.linspace(0, 1, 9), bytes=True).tolist()]
     return Gallery([cards[i] for i in best], [cards[i] for i in worst], limits, colors)
@@ -104,7 +105,8 @@ def _illustrate(cards, source, scorer):
     # A few extreme patches must not take the contrast from all others.
     low, high = (float(x) for x in np.percentile(maps, (1, 99)))
     for (i, picture), grid in zip(pictures.items(), maps, strict=True):
-        picture.thumbnail((SIDE, SIDE))
+        scale = SIDE / max(picture.size)
+        picture = picture.resize([max(1, round(side * scale)) for side in picture.size])
         cells = colormaps[COLORS]((grid - low) / max(high - low, 1e-6), bytes=True)[..., :3]
         colors = Image.fromarray(cells).resize(picture.size, Image.Resampling.NEAREST)
         overlay = Image.blend(picture.convert("L").convert("RGB"), colors, OPACITY)

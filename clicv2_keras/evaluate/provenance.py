@@ -12,7 +12,7 @@ from clicv2_keras.models.presets import trained_presets
 
 
 def command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed):
-    """The command that does what `evaluate` did with these arguments; None where the model or the data were no names."""
+    """The command that does what `evaluate` does with these arguments; None where model or data are no names."""
     if not _is_name(model) or not isinstance(dataset, str):
         return None
     words = ["clicv2-keras", "evaluate", str(model), "--dataset", dataset, "--root", str(root)]

@@ -12,12 +12,15 @@ from clicv2_keras.evaluate.gallery import make_gallery
 from clicv2_keras.evaluate.metrics import METRICS
 from clicv2_keras.evaluate.predictors import MODEL, NO_MODEL, UNTRAINED
 from clicv2_keras.evaluate.provenance import versions
-from clicv2_keras.evaluate.scatter import scatter_svg
+from clicv2_keras.evaluate.scatter import legend, scatter_svg
 from clicv2_keras.evaluate.verdict import Verdict
+from clicv2_keras.models import LinearHead, MaskedEntropyBranch
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("report.html.j2", "report.css"))
 LOWER_IS_BETTER = ("RMSE", "RMAE")
 LABEL_FREE = (measure.DIVERSITY, measure.MASKED_ENTROPY)
+# The predictor that is the mean of a scorer's map, by its head.
+_MAPPED = {LinearHead: measure.FITTED, MaskedEntropyBranch: measure.MASKED_ENTROPY}
 # Panels of the scatter plot: more would be no picture, and weigh too much.
 MOST_PANELS = 12
 
@@ -29,6 +32,7 @@ def report_html(evaluation):
     agreements = evaluation.agreements
     shown = [evaluation.main, *(a for a in agreements if a.group == MODEL and a.predictor in LABEL_FREE)]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        style=Markup(STYLE.read_text(encoding="utf-8")),
         evaluation=evaluation,
         data=evaluation.data,
         main=evaluation.main,
@@ -37,15 +41,16 @@ def report_html(evaluation):
         groups={group: [a for a in agreements if a.group == group] for group in (MODEL, UNTRAINED, NO_MODEL)},
         best=_best(agreements),
         pooled="overall" in evaluation.main.rows,
-        categories={str(c): int(n) for c, n in zip(*np.unique(evaluation.data.categories, return_counts=True)) if c},
+        categories={name: count for name, count in _counts(evaluation.data).items() if name},
         by_category=list({a.predictor: a for a in shown}.values()),
         verdict=Verdict.of(evaluation.main, [a for a in agreements if a.group != MODEL]),
         label_free=_label_free(evaluation),
+        differences=_differences(evaluation),
         forest=_Forest(agreements),
         panels=_panels(evaluation),
-        panels_left_out=0,
+        legend=legend(evaluation.data.categories) if "overall" in evaluation.main.rows else {},
         gallery=make_gallery(evaluation),
-        map_is_score=evaluation.main.predictor == measure.FITTED,
+        mapped=_MAPPED.get(type(evaluation.scorer.head), measure.DIVERSITY),
         versions=versions(),
     )
 
@@ -55,6 +60,13 @@ def _label_free(evaluation):
     unlabelled = [a for a, p in zip(evaluation.agreements, evaluation.predictions, strict=True) if not p.calibrated]
     mine = next(a for a in unlabelled if a.group == MODEL and a.predictor in LABEL_FREE)
     return Verdict.of(mine, [a for a in unlabelled if a.group != MODEL])
+
+
+def _differences(evaluation):
+    """The paired differences, by group."""
+    groups = {a.predictor: a.group for a in evaluation.agreements if a.group != MODEL}
+    rows = evaluation.differences
+    return {group: [row for row in rows if groups[row[0]] == group] for group in (UNTRAINED, NO_MODEL) if rows}
 
 
 def _best(agreements):
@@ -94,14 +106,19 @@ def _panels(evaluation):
     if not data.ranked_within_category:
         svg = scatter_svg(human, predicted, data.categories, data.score_range, inches=4.5)
         return [("", Markup(svg), evaluation.main.headline["SRCC"])]
-    names, counts = np.unique(data.categories, return_counts=True)
-    largest = sorted(names[np.argsort(-counts, kind="stable")[:MOST_PANELS]])
+    counts = _counts(data)
     panels = []
-    for name in largest:
+    for name in sorted(sorted(counts, key=counts.get, reverse=True)[:MOST_PANELS]):
         mine = data.categories == name
-        svg = scatter_svg(human[mine], predicted[mine], limits=data.score_range)
-        panels.append((str(name), Markup(svg), evaluation.main.rows[str(name)]["SRCC"]))
+        svg = scatter_svg(human[mine], predicted[mine], data.categories[mine], data.score_range)
+        panels.append((name, Markup(svg), evaluation.main.rows[name]["SRCC"]))
     return panels
+
+
+def _counts(data):
+    """How many images each category has."""
+    names, counts = np.unique(data.categories, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
 def _number(value, sign=""):

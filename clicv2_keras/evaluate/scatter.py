@@ -10,20 +10,37 @@ from scipy import stats
 
 # Drawn in this colour, which becomes the page's own: black on paper, light on a dark screen.
 INK = "#010203"
-# Okabe and Ito's, without black and yellow: they differ for every kind of colour vision, and show on white and on black.
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-MARKERS = "osD^vP"
+# Much as Okabe and Ito's, which differ for every kind of colour vision, and such as show on white and on black; a
+# shape, for Matplotlib and for text, tells each apart without its colour.
+STYLES = (
+    ("#2f86c9", "o", "●"),
+    ("#d55e00", "s", "■"),
+    ("#009e73", "^", "▲"),
+    ("#cc79a7", "D", "◆"),
+    ("#e69f00", "v", "▼"),
+    ("#8c8c8c", "P", "✚"),
+    ("#56b4e9", "X", "✖"),
+    ("#9467bd", "*", "★"),
+)
 # Beyond it a vector graphic would weigh megabytes.
 MOST_VECTORS = 600
 
 
-def scatter_svg(human, predicted, categories=None, limits=(0.0, 1.0), inches=2.4):
+def legend(categories):
+    """Colour and sign by category, of names (n,); empty for one category alone, and for more than there are styles."""
+    names = np.unique(categories)
+    if not 1 < len(names) <= len(STYLES):
+        return {}
+    return {str(name): (color, sign) for name, (color, _, sign) in zip(names, STYLES, strict=False)}
+
+
+def scatter_svg(human, predicted, categories, limits=(0.0, 1.0), inches=2.4):
     """A scatter plot with the regression line, its 95 % confidence band and, dotted, where the two are equal.
 
     Args:
         human: (n,) scores that people gave.
         predicted: (n,) predictions, in the same units.
-        categories: (n,) names: colour and shape tell them apart, where there are at most six.
+        categories: (n,) names: colour and shape tell them apart as in `legend`.
         limits: the ends of both axes; an axis is longer where a point lies beyond.
         inches: the side at which text has its size.
 
@@ -32,10 +49,9 @@ def scatter_svg(human, predicted, categories=None, limits=(0.0, 1.0), inches=2.4
     """
     figure = Figure(figsize=(inches, inches), layout="constrained")
     axes = figure.subplots()
-    names = np.unique(categories) if categories is not None else []
-    groups = [categories == name for name in names] if 1 < len(names) <= len(COLORS) else [np.full(len(human), True)]
-    style = {"s": 13, "alpha": 0.7, "linewidths": 0, "rasterized": len(human) > MOST_VECTORS}
-    for chosen, color, marker in zip(groups, COLORS, MARKERS, strict=False):
+    style = {"s": 14, "alpha": 0.7, "linewidths": 0, "rasterized": len(human) > MOST_VECTORS}
+    groups = [categories == name for name in legend(categories)] or [np.full(len(human), True)]
+    for chosen, (color, marker, _) in zip(groups, STYLES, strict=False):
         axes.scatter(human[chosen], predicted[chosen], color=color, marker=marker, **style)
     axes.axline((limits[0], limits[0]), slope=1, color=INK, linewidth=0.7, linestyle=":", alpha=0.6)
     line = np.linspace(human.min(), human.max(), 50)
