@@ -29,3 +29,36 @@ def real_data():
     if not (DATA / "corpus.csv").exists():
         pytest.skip(f"the real images are not here: {DATA} (set CLICV2_DATA)")
     return DATA
+
+
+CATEGORIES = ("abstract", "objects", "person")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder():
+    import keras
+
+    from clicv2_keras.models import ViTEncoder
+
+    keras.utils.set_random_seed(0)
+    return ViTEncoder(image_size=32, patch_size=8, width=16, depth=1, num_heads=2)
+
+
+@pytest.fixture(scope="session")
+def ic9600(tmp_path_factory):
+    """60 procedural images in the published layout of IC9600, their known complexity as labels."""
+    from PIL import Image
+
+    from clicv2_keras.data.procedural import procedural_image
+
+    root = tmp_path_factory.mktemp("IC9600")
+    (root / "images").mkdir()
+    lines = []
+    for i in range(60):
+        pixels, complexity = procedural_image(i, 48)
+        name = f"{CATEGORIES[i % 3]}_{i:04d}.jpg"
+        Image.fromarray(pixels).save(root / "images" / name, quality=90)
+        lines.append(f"{name}  {complexity:.4f}\n")
+    (root / "train.txt").write_text("".join(lines[:36]))
+    (root / "test.txt").write_text("".join(lines[36:]))
+    return root

@@ -1,0 +1,24 @@
+import click
+
+
+@click.command()
+@click.argument("model", default="default")
+@click.option("--dataset", required=True, help="ic9600, savoias or csv (file, score and, if there, category, split).")
+@click.option("--root", required=True, help="The data set's folder; for csv the table itself.")
+@click.option("--output", default="scorer.keras", show_default=True, help="The .keras file to write.")
+@click.option("--whole", is_flag=True, help="Train the whole network, not the linear head alone.")
+@click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of the whole network.")
+@click.option("--learning-rate", default=5e-5, show_default=True, help="Of the whole network.")
+@click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")
+@click.option("--seed", default=0, show_default=True, help="Of the order of the images.")
+def finetune(**arguments):
+    """Fit MODEL to labelled images: a scorer whose map averages to its score.
+
+    MODEL is a preset's name, a run folder or a .keras file.
+    """
+    from clicv2_keras.train.backend import choose_backend
+
+    choose_backend()
+    from clicv2_keras import finetune as verb
+
+    verb(**arguments)

@@ -1,0 +1,130 @@
+"""Fine-tuning, from a model and labelled images to a `ComplexityScorer` in a `.keras` file."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from clicv2_keras.data.scored_sets import open_scored
+from clicv2_keras.errors import UserError
+from clicv2_keras.finetune.fit_head import fit_head
+from clicv2_keras.finetune.whole_network import WholeNetwork
+from clicv2_keras.images import UnreadableImage, network_input
+from clicv2_keras.layers.patch_read_out import PARTS
+from clicv2_keras.models import ComplexityScorer, LinearHead
+from clicv2_keras.models.find_model import encoder_of, find_model
+
+BATCH = 32
+
+
+def finetune(
+    model="default",
+    dataset="csv",
+    root=None,
+    output="scorer.keras",
+    parts=PARTS,
+    whole=False,
+    epochs=10,
+    learning_rate=5e-5,
+    within_category=None,
+    seed=0,
+    progress=True,
+):
+    """Turn labelled images into a `ComplexityScorer`.
+
+    Its head gives each patch a number in [0, 1] and averages them. Only images of the part `train` are used where the
+    data set names one. Where scores are ranked within categories, each category has an intercept while fitting; the
+    scorer keeps their mean, so that the level of its scores across kinds of image is not calibrated.
+
+    Args:
+        model: see `find_model`; its encoder is used, whatever head it has.
+        dataset, root, within_category: see `evaluate`.
+        output: the `.keras` file to write; None writes none.
+        parts: the features the head reads; see `PatchReadOut`.
+        whole: train the encoder as well, by AdamW on the squared error, after the head alone.
+        epochs, learning_rate: of the whole network; the rate falls to 0 by cosine.
+        seed: of the order of the images.
+        progress: show what happens.
+
+    Returns:
+        The `ComplexityScorer`.
+
+    Raises:
+        UserError: one line on what is wrong with the model, the data or the output.
+    """
+    console = Console(quiet=not progress, highlight=False, soft_wrap=True)
+    if output is not None and Path(output).suffix != ".keras":
+        raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
+    data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
+    if "train" in data.splits:
+        data = data.subset(data.splits == "train")
+    encoder = encoder_of(find_model(model))
+    keras.utils.set_random_seed(seed)
+
+    images, data = _load(data, encoder.image_size, console)
+    groups = data.categories if data.ranked_within_category else np.full(len(data), "")
+    scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
+    shown = track(range(0, len(images), BATCH), "reading tokens", console=console, transient=True, disable=not progress)
+    tokens = (encoder.predict_on_batch(images[start : start + BATCH]) for start in shown)
+    features = np.concatenate([keras.ops.convert_to_numpy(scorer.head.read_out(t)) for t in tokens])
+    weights = fit_head(features, data.scores, groups)
+    bias = np.mean(list(weights.intercepts.values()))
+    scorer.head.kernel.assign(weights.kernel)
+    scorer.head.bias.assign(bias)
+    console.print(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images", markup=False)
+    if whole:
+        _train(scorer, images, data.scores, groups, weights, epochs, learning_rate, console)
+    if output is not None:
+        _save(scorer, Path(output))
+        console.print(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …", markup=False)
+    return scorer
+
+
+def _load(data, size, console):
+    """The images that can be read, uint8 (n, S, S, 3), and their rows."""
+    images, kept = [], []
+    for i in range(len(data)):
+        try:
+            images.append(network_input(data.source.load(i, at_least=2 * size), size))
+            kept.append(i)
+        except UnreadableImage as error:
+            console.print(f"unreadable, left out: {data.source.name(i)}: {error}", markup=False)
+    if len(images) < 10:
+        raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
+    data = data.subset(np.array(kept))
+    if np.ptp(data.scores) == 0:
+        raise UserError(f"{data.name}: all labels are {data.scores[0]:g}: there is nothing to learn from them")
+    return np.stack(images), data
+
+
+def _train(scorer, images, scores, groups, weights, epochs, learning_rate, console):
+    names = list(weights.intercepts)
+    bias = float(keras.ops.convert_to_numpy(scorer.head.bias))
+    network = WholeNetwork(scorer, [weights.intercepts[name] - bias for name in names])
+    steps = epochs * -(-len(images) // BATCH)
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    network.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss="mse")
+    inputs = {"image": images, "category": np.array([names.index(g) for g in groups], "int32")}
+
+    def tell(epoch, logs):
+        console.print(f"epoch {epoch + 1}/{epochs}  training RMSE {logs['loss'] ** 0.5:.4f}")
+
+    network.fit(
+        inputs,
+        scores.astype("float32"),
+        batch_size=BATCH,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
+    )
+    network.fold()
+
+
+def _save(scorer, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"unfinished_{path.name}")
+    scorer.save(unfinished)
+    os.replace(unfinished, path)
