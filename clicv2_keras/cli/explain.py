@@ -1,0 +1,31 @@
+import click
+
+from clicv2_keras.explain.methods import METHODS
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option("--model", default="default", show_default=True, help="A preset, a run folder or a .keras file.")
+@click.option(
+    "--saliency", multiple=True, type=click.Choice(list(METHODS)), help="What the score hangs on; may be repeated."
+)
+@click.option("--output", default="explanations", show_default=True, help="Folder for the figures and arrays.")
+@click.pass_context
+def explain(context, images, model, saliency, output):
+    """Show where the complexity of each IMAGE is: files, or folders of them.
+
+    For each image a figure (PNG) with the complexity map over it, and the arrays (NPZ). Saliency needs Keras on
+    TensorFlow.
+    """
+    from clicv2_keras import explain as verb
+
+    def report(explanation):
+        file = click.format_filename(explanation.file)
+        if explanation.error:
+            click.echo(f"{file}: {explanation.error}", err=True)
+        else:
+            click.echo(f"{explanation.score:.3f}  {file}")
+
+    explanations = verb(images, model, saliency, output, report)
+    if any(explanation.error for explanation in explanations):
+        context.exit(1)

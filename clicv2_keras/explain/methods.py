@@ -1,0 +1,3 @@
+"""The saliency methods by name: plain text, so that the command line knows them without loading anything."""
+
+METHODS = {"smoothgrad": "SmoothGrad", "gradcam++": "GradCAM++", "layercam": "LayerCAM"}
