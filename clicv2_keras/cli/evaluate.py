@@ -3,15 +3,20 @@ import click
 
 @click.command()
 @click.argument("model", default="default")
-@click.option("--dataset", required=True, help="ic9600, savoias or csv (file, score and, if there, category, split).")
+@click.option(
+    "--dataset",
+    required=True,
+    help="ic9600, savoias, csv (file, score; category and split if there), or imagenet (a folder a class: top-1).",
+)
 @click.option("--root", required=True, help="The data set's folder; for csv the table itself.")
+@click.option("--per-class", type=click.IntRange(2), help="For imagenet: at most so many images a class and part.")
 @click.option("--test-split", metavar="NAME", help="The part to judge on; by default test, or val where there is none.")
 @click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")
 @click.option("--baselines/--no-baselines", default=True, help="Measure the untrained encoder and the pixels as well.")
 @click.option("--resamples", default=1000, show_default=True, type=click.IntRange(10), help="Of the bootstrap.")
 @click.option("--seed", default=0, show_default=True, help="Of folds, bootstrap and the untrained encoder.")
 @click.option("--output", metavar="FOLDER", help="Write table.csv, predictions.csv and report.html there.")
-def evaluate(output, **arguments):
+def evaluate(output, per_class, **arguments):
     """Say how far MODEL agrees with people, beside baselines on the same images and splits.
 
     MODEL is a preset's name, a run folder or a .keras file.
@@ -23,6 +28,11 @@ def evaluate(output, **arguments):
     choose_backend()
     from clicv2_keras import evaluate as verb
 
+    if arguments["dataset"] == "imagenet":
+        found = verb.top1(arguments["model"], arguments["root"], per_class, arguments["seed"])
+        click.echo(f"top-1  model {found.model:.3f}  untrained {found.untrained:.3f}  chance {found.chance:.3f}")
+        click.echo("\n".join(found.notes))
+        return
     evaluation = verb(**arguments)
     evaluation.show(Console(highlight=False, width=None if Console().is_terminal else 140))
     if output:

@@ -4,6 +4,7 @@ import base64
 import io
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
@@ -101,7 +102,8 @@ def _illustrate(cards, source, scorer):
     if not pictures:
         return 0.0, 1.0
     inputs = np.stack([network_input(picture, scorer.encoder.image_size) for picture in pictures.values()])
-    maps = np.asarray(scorer.predict_on_batch(inputs)["map"])
+    # Called as it is: to compile it for a dozen images would take longer.
+    maps = keras.ops.convert_to_numpy(scorer(inputs)["map"])
     # A few extreme patches must not take the contrast from all others.
     low, high = (float(x) for x in np.percentile(maps, (1, 99)))
     for (i, picture), grid in zip(pictures.items(), maps, strict=True):

@@ -36,13 +36,14 @@ class Measures:
     pixels: dict
 
 
-def measure(source, model, baselines=True, seed=0, tick=lambda: None):
+def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: None):
     """Read every image of a source once, and measure it.
 
     Args:
         source: see `open_source`.
         model: a `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
-        baselines: also measure the untrained encoder and the pixels.
+        untrained: also measure the encoder as it was before training.
+        pixels: also measure the pixels: patch entropy and handcrafted measures.
         seed: of the untrained encoder.
         tick: called after each image.
 
@@ -51,7 +52,7 @@ def measure(source, model, baselines=True, seed=0, tick=lambda: None):
     """
     encoder = encoder_of(model)
     meters = {"model": _Meter(encoder, _heads(model))}
-    if baselines:
+    if untrained:
         meters["untrained"] = _Meter(untrained_encoder(encoder, seed), {DIVERSITY: DiversityHead()})
     parts = {name: [] for name in ("model", "untrained", "pixels")}
     index, unreadable, inputs, crafted = [], [], [], []
@@ -60,7 +61,7 @@ def measure(source, model, baselines=True, seed=0, tick=lambda: None):
         images = np.stack(inputs)
         for name, meter in meters.items():
             parts[name].append(meter.predict_on_batch(images))
-        if baselines:
+        if pixels:
             parts["pixels"].append(_entropies(images, encoder.patch_size) | _table(crafted))
         inputs.clear()
         crafted.clear()
@@ -75,7 +76,7 @@ def measure(source, model, baselines=True, seed=0, tick=lambda: None):
             tick()
         index.append(i)
         inputs.append(network_input(image, encoder.image_size))
-        if baselines:
+        if pixels:
             crafted.append(handcrafted(image))
         if len(inputs) == BATCH:
             flush()

@@ -55,7 +55,7 @@ def evaluate(
     model = find_model(model)
     with Progress(transient=True, disable=not progress) as bar:
         task = bar.add_task(f"measuring {len(data)} images", total=len(data))
-        measures = measure(data.source, model, baselines, seed, tick=lambda: bar.advance(task))
+        measures = measure(data.source, model, baselines, baselines, seed, tick=lambda: bar.advance(task))
     notes = [*data.notes]
     if measures.unreadable:
         first = "; ".join(f"{name}: {reason}" for name, reason in measures.unreadable[:3])

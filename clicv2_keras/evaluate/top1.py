@@ -1,0 +1,54 @@
+"""The paper's measure of content: how often a linear probe on frozen features names the class of an image."""
+
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import Progress
+
+from clicv2_keras.data.class_folders import open_class_folders
+from clicv2_keras.evaluate.leakage import fit_classifier
+from clicv2_keras.evaluate.measure import measure
+from clicv2_keras.models.find_model import find_model
+
+
+class Top1(NamedTuple):
+    """Shares of `val`, 0 to 1: named right by the model's features, by the untrained encoder's, and by the commonest
+    class; and lines for the user."""
+
+    model: float
+    untrained: float
+    chance: float
+    notes: list
+
+
+def top1(model="default", root=None, per_class=None, seed=0, progress=True):
+    """Linear probe on the mean token, fitted on `train` and judged on `val` of a folder in ImageNet's layout.
+
+    Args:
+        model: see `find_model`.
+        root, per_class: see `open_class_folders`.
+        seed: of the untrained encoder and of the images drawn.
+        progress: show a bar.
+
+    Returns:
+        `Top1`.
+
+    Raises:
+        UserError: one line on what is wrong with the model or the folder.
+    """
+    data, model = open_class_folders(root, per_class, seed), find_model(model)
+    with Progress(transient=True, disable=not progress) as bar:
+        task = bar.add_task(f"measuring {len(data)} images", total=len(data))
+        measures = measure(data.source, model, pixels=False, seed=seed, tick=lambda: bar.advance(task))
+    classes, splits = data.classes[measures.index], data.splits[measures.index]
+    train, val = splits == "train", splits == "val"
+
+    def accuracy(features):
+        return float(fit_classifier(features[train], classes[train]).score(features[val], classes[val]))
+
+    names, counts = np.unique(classes[val], return_counts=True)
+    notes = [f"fitted on {train.sum()} images of train, judged on {val.sum()} of val; {len(names)} classes"]
+    notes += [f"unreadable, left out: {name}: {reason}" for name, reason in measures.unreadable]
+    return Top1(
+        accuracy(measures.model["token"]), accuracy(measures.untrained["token"]), counts.max() / counts.sum(), notes
+    )

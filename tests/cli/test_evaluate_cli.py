@@ -1,0 +1,51 @@
+"""`evaluate` and `finetune` as a user runs them."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from clicv2_keras.cli.main import main
+
+COMMAND = Path(sys.executable).with_name("clicv2-keras")
+
+
+def run(*arguments):
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=600)
+
+
+def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
+    tiny_encoder.save(tmp_path / "encoder.keras")
+    data = ("--dataset", "ic9600", "--root", ic9600)
+    result = run("finetune", tmp_path / "encoder.keras", *data, "--output", tmp_path / "scorer.keras")
+    assert result.returncode == 0, result.stderr
+    assert "fitted 34 weights of the head to 36 images" in result.stdout
+    (ic9600 / "images" / "unlabelled.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    result = run("evaluate", tmp_path / "scorer.keras", *data, "--resamples", 20, "--output", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert "the model's score, fitted to labels" in result.stdout and "ridge on handcrafted" in result.stdout
+    assert "unlabelled.png" in result.stdout  # said, and in nobody's way
+    with open(tmp_path / "out" / "table.csv", newline="") as file:
+        metrics = {row["metric"] for row in csv.DictReader(file) if row["part"] == "overall"}
+    assert metrics == {"PCC", "SRCC", "KRCC", "RMSE", "RMAE"}
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["evaluate", "defualt", "--dataset", "ic9600", "--root", "{root}"], "Did you mean 'default'"),
+        (["evaluate", "--dataset", "ic96", "--root", "{root}"], "did you mean ic9600"),
+        (["evaluate", "--dataset", "ic9600", "--root", "{root}/nowhere"], "there is no such file or folder"),
+        (["evaluate", "--dataset", "imagenet", "--root", "{root}"], "one a class"),
+        (["evaluate", "--dataset", "csv", "--root", "{root}/train.txt"], "column"),
+        (["finetune", "--dataset", "ic9600", "--root", "{root}", "--output", "head.h5"], "saved as a .keras file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(ic9600, arguments, says):
+    result = CliRunner().invoke(main, [argument.format(root=ic9600) for argument in arguments])
+    assert result.exit_code == 2 and says in result.stderr
+    assert result.stderr.strip().count("\n") == 0 and "Traceback" not in result.stderr
