@@ -122,11 +122,11 @@ def _counts(data):
 
 
 def _number(value, sign=""):
-    """Three decimals with a true minus, "–" where there is no figure."""
-    return "–" if value is None or value != value else f"{value:{sign}.3f}".replace("-", "−")
+    """Three decimals with a true minus and no negative zero; "–" where there is no figure."""
+    return "–" if value is None or value != value else f"{value:{sign}z.3f}".replace("-", "−")
 
 
 def _interval(figure, sign=""):
     if figure.low != figure.low:
         return ""
-    return f"[{figure.low:{sign}.2f}, {figure.high:{sign}.2f}]".replace("-", "−")
+    return f"[{figure.low:{sign}z.2f}, {figure.high:{sign}z.2f}]".replace("-", "−")
