@@ -7,7 +7,10 @@ from clicv2_keras.explain.methods import METHODS
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--model", default="default", show_default=True, help="A preset, a run folder or a .keras file.")
 @click.option(
-    "--saliency", multiple=True, type=click.Choice(list(METHODS)), help="What the score hangs on; may be repeated."
+    "--saliency",
+    multiple=True,
+    type=click.Choice(list(METHODS)),
+    help="Where a change would move the score; may be repeated.",
 )
 @click.option("--output", default="explanations", show_default=True, help="Folder for the figures and arrays.")
 @click.pass_context

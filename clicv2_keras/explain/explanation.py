@@ -8,7 +8,7 @@ from clicv2_keras.images import open_rgb
 
 # Where all patches are nearly alike, the colours must not blow their differences up.
 SMALLEST_SPAN = 0.1
-COLORS = "viridis"
+COLORS = "cividis"
 OPACITY = 0.6
 
 

@@ -57,7 +57,7 @@ def draw(explanation):
             legend.set_ticks([low, high], labels=["none", "most"])
             for label, side in zip(bar.get_xticklabels(), ("left", "right"), strict=True):
                 label.set_horizontalalignment(side)
-            legend.set_label("influence on the score", fontsize=8)
+            legend.set_label("sensitivity of the score", fontsize=8)
     return figure
 
 
@@ -68,6 +68,7 @@ def _layout(count, aspect):
     width = min(max(SIDE * aspect**0.5, LEAST), MOST)
     height = min(max(width / aspect, LEAST / 4), MOST)
     figure = Figure((columns * (width + 0.1), rows * (height + 0.9)), dpi=DPI, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     cells = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[height, BAR] * rows)
     for axes in cells.ravel():
         axes.set_axis_off()

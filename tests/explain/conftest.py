@@ -19,7 +19,7 @@ class EntropyHead(keras.layers.Layer):
         return PatchEntropy(encoder.patch_size)(images)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_scorer():
     """A tiny scorer by its head; keyword arguments go to the encoder."""
 
@@ -36,6 +36,12 @@ def make_scorer():
         return scorer
 
     return make
+
+
+@pytest.fixture(scope="session")
+def scorers(make_scorer):
+    """Scorers by their head that no test changes, compiled once."""
+    return {head: make_scorer(head) for head in ("diversity", "entropy")}
 
 
 @pytest.fixture

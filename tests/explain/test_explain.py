@@ -13,14 +13,19 @@ from clicv2_keras.explain.explanation import Explanation
 from clicv2_keras.explain.figure import draw
 
 
-def test_a_folder_files_of_one_name_and_a_broken_one(make_scorer, busy_corner, tmp_path):
+@pytest.fixture
+def scorer(scorers):
+    return scorers["diversity"]
+
+
+def test_a_folder_files_of_one_name_and_a_broken_one(scorer, busy_corner, tmp_path):
     photos = busy_corner("photos/cat.jpg").parent
     busy_corner("photos/below/cat.png", size=(40, 80))
     (photos / "broken.jpg").write_bytes((photos / "cat.jpg").read_bytes()[:700])
     (photos / "notes.txt").write_text("no image, passed over in a folder")
     output, seen = tmp_path / "out", []
     named = [photos, tmp_path / "nowhere.jpg"]
-    result = clicv2_keras.explain(named, make_scorer(), output=output, report=seen.append)
+    result = clicv2_keras.explain(named, scorer, output=output, report=seen.append)
     assert result == seen
     assert [explanation.file for explanation in result] == [
         f"{photos}/below/cat.png",
@@ -44,28 +49,28 @@ def test_a_folder_files_of_one_name_and_a_broken_one(make_scorer, busy_corner, t
             assert figure.format == "PNG" and min(figure.size) > 200
             assert len(figure.convert("RGB").getcolors(2**24)) > 100
     # Once more: the same files, not others beside them.
-    clicv2_keras.explain(named, make_scorer(), output=output)
+    clicv2_keras.explain(named, scorer, output=output)
     assert sorted(path.name for path in output.iterdir()) == files
 
 
-def test_neither_the_photograph_nor_anything_else_is_overwritten(make_scorer, busy_corner):
+def test_neither_the_photograph_nor_anything_else_is_overwritten(scorer, busy_corner):
     photo = busy_corner("here/photo.png")
     before = photo.read_bytes()
     (photo.parent / "photo-2.npz").write_bytes(b"someone's")
-    clicv2_keras.explain(photo, make_scorer(), output=photo.parent)
+    clicv2_keras.explain(photo, scorer, output=photo.parent)
     assert photo.read_bytes() == before and (photo.parent / "photo-2.npz").read_bytes() == b"someone's"
     assert (photo.parent / "photo-3.png").is_file() and (photo.parent / "photo-3.npz").is_file()
 
 
-def test_earlier_explanations_are_not_explained(make_scorer, busy_corner, monkeypatch):
+def test_earlier_explanations_are_not_explained(scorer, busy_corner, monkeypatch):
     photo = busy_corner("here/photo.jpg")
     monkeypatch.chdir(photo.parent)
     for _ in range(2):
-        assert [explanation.file for explanation in clicv2_keras.explain(".", make_scorer())] == ["photo.jpg"]
+        assert [explanation.file for explanation in clicv2_keras.explain(".", scorer)] == ["photo.jpg"]
     assert sorted(path.name for path in (photo.parent / "explanations").iterdir()) == ["photo.npz", "photo.png"]
     photo.unlink()
     with pytest.raises(UserError, match="holds no image but earlier explanations"):
-        clicv2_keras.explain(".", make_scorer())
+        clicv2_keras.explain(".", scorer)
 
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (1000, 100), (30, 900), (5, 4)])
@@ -104,8 +109,8 @@ def test_the_scale_of_a_nearly_even_map_is_not_blown_up():
         assert 0 <= low <= value <= high <= 1 and abs(high - low - 0.1) < 1e-6
 
 
-def test_mistakes_are_one_line(make_scorer, busy_corner, tmp_path, monkeypatch):
-    photo, scorer = busy_corner(), make_scorer()
+def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
+    photo = busy_corner()
     (tmp_path / "empty").mkdir()
     for arguments, says in (
         (([],), "no image is given"),
@@ -123,8 +128,8 @@ def test_mistakes_are_one_line(make_scorer, busy_corner, tmp_path, monkeypatch):
     assert clicv2_keras.explain(photo, scorer, output=None)[0].score > 0
 
 
-def test_an_output_folder_that_cannot_be_made_is_one_line(make_scorer, busy_corner, tmp_path):
+def test_an_output_folder_that_cannot_be_made_is_one_line(scorer, busy_corner, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written to: Not a directory; name another folder"):
-        clicv2_keras.explain(busy_corner(), make_scorer(), output=tmp_path / "file" / "below")
+        clicv2_keras.explain(busy_corner(), scorer, output=tmp_path / "file" / "below")
     shutil.rmtree(tmp_path)

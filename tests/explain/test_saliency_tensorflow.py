@@ -12,7 +12,13 @@ from clicv2_keras.models import ComplexityScorer, MaskedEntropyBranch, ViTEncode
 if keras.backend.backend() != "tensorflow":
     pytest.skip("tf-keras-vis needs Keras on TensorFlow", allow_module_level=True)
 
+from clicv2_keras.explain import saliency_tensorflow
 from clicv2_keras.explain.saliency_tensorflow import SaliencyTensorFlow, _flat_model
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch):
+    monkeypatch.setattr(saliency_tensorflow, "SAMPLES", 2)
 
 
 @pytest.fixture
