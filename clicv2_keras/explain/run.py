@@ -19,8 +19,8 @@ def explain(images, model="default", saliency=(), output="explanations", report=
     Each image is read upright as EXIF says and handed whole to the model, at the model's size, aspect not kept; what
     comes back covers the image's own extent again. An image that cannot be read gets an answer too, with an `error`.
 
-    The map says what each patch adds to the score, exactly; saliency says where a small change would move the score, which
-    is another thing: where a score is label-free, it is the plain parts (`benchmarks/explain_occlusion.py`).
+    The map says what each patch adds to the score, exactly. Saliency says where a small change would move the score,
+    which is another thing: with the label-free score that is the plain parts (`benchmarks/explain_occlusion.py`).
 
     Args:
         images: a path or several. A folder stands for all images below it, `output` left out.
