@@ -36,6 +36,11 @@ class Agreement:
         """The row by which predictors are compared: metric to `Figure`."""
         return self.rows["overall"] if "overall" in self.rows else self.rows["mean of categories"]
 
+    def above(self, other):
+        """How much higher its SRCC is than another predictor's: a `Figure` by paired bootstrap."""
+        difference = self.headline["SRCC"].value - other.headline["SRCC"].value
+        return Figure(difference, *interval(self.samples - other.samples))
+
 
 def measure_agreement(prediction, known, categories, bootstrap, pooled):
     """The `Agreement` of a `Prediction` with scores `known` (n,) of images of `categories` (n,).

@@ -76,7 +76,8 @@ def _of_encoder(measured, group, split):
     if group == MODEL:
         if split.within:
             found.append(Prediction(f"{RIDGE}, one a category", group, _ridge_a_category(features, split), True))
-        found.append(Prediction("nearest neighbours in the same", group, split.predict(fit_knn, features), True))
+        neighbors = split.predict(fit_knn, features)
+        found.append(Prediction("nearest neighbours by the same features", group, neighbors, True))
     return found
 
 

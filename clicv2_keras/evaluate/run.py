@@ -6,8 +6,8 @@ from rich.progress import Progress
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
-from clicv2_keras.evaluate.agreement import Figure, measure_agreement
-from clicv2_keras.evaluate.bootstrap import Bootstrap, interval
+from clicv2_keras.evaluate.agreement import measure_agreement
+from clicv2_keras.evaluate.bootstrap import Bootstrap
 from clicv2_keras.evaluate.evaluation import Evaluation
 from clicv2_keras.evaluate.folds import make_folds
 from clicv2_keras.evaluate.leakage import RETRIEVED, category_accuracy, token_retrieval
@@ -95,14 +95,10 @@ def evaluate(
 
 
 def _differences(found, agreements):
-    """How far the model's main predictor is above what does not come from it, in SRCC: a paired bootstrap."""
+    """How far the model's main predictor is above what does not come from it: rows (predictor, `Figure`)."""
     main = agreements[Evaluation.main_index(found)]
-    rows = []
-    for agreement in agreements:
-        value = main.headline["SRCC"].value - agreement.headline["SRCC"].value
-        if agreement.group != MODEL and value == value:
-            rows.append((agreement.predictor, Figure(value, *interval(main.samples - agreement.samples))))
-    return rows
+    rows = [(other.predictor, main.above(other)) for other in agreements if other.group != MODEL]
+    return [(name, figure) for name, figure in rows if np.isfinite(figure.value)]
 
 
 def _leakage(model, data, measures, seed):

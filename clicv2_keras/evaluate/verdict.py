@@ -3,7 +3,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from clicv2_keras.evaluate.agreement import Agreement, Figure
-from clicv2_keras.evaluate.bootstrap import interval
 
 
 @dataclass
@@ -23,11 +22,7 @@ class Verdict:
         best = max((r for r in rivals if np.isfinite(_srcc(r))), key=_srcc, default=None)
         if best is None or not np.isfinite(_srcc(agreement)):
             return cls(agreement)
-        return cls(
-            agreement,
-            best,
-            Figure(_srcc(agreement) - _srcc(best), *interval(agreement.samples - best.samples)),
-        )
+        return cls(agreement, best, agreement.above(best))
 
     @property
     def outcome(self):
