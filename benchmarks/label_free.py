@@ -3,7 +3,7 @@
     python benchmarks/label_free.py [PRESET] [--data ../shared/data]
 
 Savoias ranks within categories, so Spearman's coefficient is taken in each and then averaged; `val` of savoias.csv.
-Beside the model's score: the mean patch entropy that it was trained to predict, and the same model untrained.
+Beside the model's score: the same model untrained, and the mean patch entropy.
 """
 
 import argparse

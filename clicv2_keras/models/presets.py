@@ -10,7 +10,7 @@ import numpy as np
 
 from clicv2_keras.shipped import shipped_folder
 
-ALIASES = {"default": "clicv2_vit_tiny_d4_patch16_96"}
+ALIASES = {"default": "clicv2_vit_tiny_d4_patch16_128"}
 
 
 def preset_config(name, presets):
