@@ -32,8 +32,8 @@ OTHERS = [backend for backend in BACKENDS if backend != os.environ.get("KERAS_BA
 LONG = "learning or ablation or scorer or preset or steps_per or accumulation or jit_and or mixed or wrong or collapse"
 
 
-def pytest_under(backend, *arguments):
-    return run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *FOLDERS, *arguments)
+def pytest_under(backend, *arguments, folders=FOLDERS):
+    return run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *folders, *arguments)
 
 
 @pytest.mark.parametrize("backend", OTHERS)
@@ -45,6 +45,13 @@ def test_layers_losses_and_models_pass_on(backend):
 @pytest.mark.slow
 def test_the_long_ones_pass_on_jax():
     assert " passed" in pytest_under("jax", "-k", LONG)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", OTHERS)
+def test_evaluation_and_fine_tuning_pass_on(backend):
+    folders = [TESTS / "finetune", TESTS / "evaluate" / "test_evaluate.py"]
+    assert " passed" in pytest_under(backend, folders=folders)
 
 
 def test_backends_agree_on_a_training_step(tmp_path):
