@@ -36,9 +36,7 @@ def draw(ablation):
     if panels:
         axes[0].set_yticks(range(len(names)), names)
         axes[0].set_ylim(len(names) - 0.5, -0.5)
-    figure.suptitle(
-        f"Mean ± deviation over seeds; dots are seeds. {ablation.protocol.capitalize()}", fontsize=9, wrap=True
-    )
+    figure.suptitle(f"Mean ± deviation over seeds, which are the dots: {ablation.protocol}", fontsize=9, wrap=True)
     return figure
 
 
@@ -53,10 +51,11 @@ def _series(panel, ablation, name, shift):
         xerr=deviations,
         color=color,
         fmt=marker,
-        markersize=6,
+        markersize=8,
         capsize=3,
+        elinewidth=1,
         label=FIGURES[name].split(",")[0],
     )
     for place, row in zip(places, ablation.names, strict=True):
         seeds = ablation.of(row, name)
-        panel.plot(seeds, [place] * len(seeds), ".", color=color, alpha=0.5, markersize=5)
+        panel.plot(seeds, [place] * len(seeds), "o", color=color, mec="white", mew=0.8, markersize=5, zorder=3)

@@ -42,7 +42,7 @@ def test_the_plot_shows_each_seed_each_mean_and_each_deviation(ablation):
     (panel,) = draw(ablation).axes
     assert panel.get_xlabel() == "agreement (SRCC)"
     assert [label.get_text() for label in panel.get_yticklabels()] == ["one", "two"]
-    dots = [line.get_xdata() for line in panel.lines if line.get_marker() == "."]
+    dots = [line.get_xdata() for line in panel.lines if line.get_markeredgecolor() == "white"]
     assert [list(xs) for xs in dots] == list(VALUES.values())
     (bars,) = panel.containers
     np.testing.assert_allclose(bars.lines[0].get_xdata().astype(float), [np.mean(values) for values in VALUES.values()])
