@@ -1,7 +1,8 @@
-"""Where the files that travel with the package are: `recipes/` and `saved_models/`."""
+"""What travels with the package: `recipes/` and `saved_models/`."""
 
 from pathlib import Path
 
+ALIASES = {"default": "clicv2_vit_tiny_d4_patch16_128"}
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -9,3 +10,9 @@ def shipped_folder(name: str) -> Path:
     """The folder `name` ("recipes" or "saved_models"): inside an installed package, beside it in a checkout."""
     installed = _PACKAGE / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def trained_presets() -> dict[str, Path]:
+    """Folders of the trained models that come with the package, by name and by alias."""
+    folders = {path.parent.name: path.parent for path in sorted(shipped_folder("saved_models").glob("*/config.json"))}
+    return folders | {alias: folders[name] for alias, name in ALIASES.items() if name in folders}

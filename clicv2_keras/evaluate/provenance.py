@@ -8,7 +8,7 @@ from pathlib import Path
 
 import keras
 
-from clicv2_keras.models.presets import trained_presets
+from clicv2_keras.shipped import trained_presets
 
 
 def command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed):

@@ -8,8 +8,9 @@ from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.errors import UserError
 from clicv2_keras.models.clicv2 import CLICv2
 from clicv2_keras.models.complexity_scorer import ComplexityScorer
-from clicv2_keras.models.presets import load_preset, preset_config, trained_presets
+from clicv2_keras.models.presets import load_preset, preset_config
 from clicv2_keras.models.vit_encoder import ViTEncoder
+from clicv2_keras.shipped import trained_presets
 
 KINDS = (ComplexityScorer, CLICv2, ViTEncoder)
 

@@ -8,9 +8,7 @@ import h5py
 import keras
 import numpy as np
 
-from clicv2_keras.shipped import shipped_folder
-
-ALIASES = {"default": "clicv2_vit_tiny_d4_patch16_128"}
+from clicv2_keras.shipped import trained_presets
 
 
 def preset_config(name, presets):
@@ -24,12 +22,6 @@ def preset_config(name, presets):
     nearest = difflib.get_close_matches(name, presets, n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise ValueError(f"There is no preset {name!r}; there are {', '.join(presets)}.{hint}")
-
-
-def trained_presets():
-    """Folders of the trained models that come with the package, by name and by alias."""
-    folders = {path.parent.name: path.parent for path in sorted(shipped_folder("saved_models").glob("*/config.json"))}
-    return folders | {alias: folders[name] for alias, name in ALIASES.items() if name in folders}
 
 
 def save_preset(model, folder):

@@ -100,13 +100,13 @@ def test_heads_refuse_what_makes_no_sense():
 
 
 def test_a_preset_keeps_its_scores_in_half_the_size(make_scorer, images, tmp_path, monkeypatch):
-    from clicv2_keras.models import presets
+    from clicv2_keras import shipped
 
     scorer = make_scorer("linear")
     save_preset(scorer, tmp_path / "tiny")
     scorer.save_weights(tmp_path / "full.weights.h5")
-    monkeypatch.setattr(presets, "shipped_folder", lambda name: tmp_path)
-    monkeypatch.setattr(presets, "ALIASES", {"default": "tiny"})
+    monkeypatch.setattr(shipped, "shipped_folder", lambda name: tmp_path)
+    monkeypatch.setattr(shipped, "ALIASES", {"default": "tiny"})
     for name in ("tiny", "default"):
         loaded = ComplexityScorer.from_preset(name)
         difference = loaded.predict(images, verbose=0)["score"] - scorer.predict(images, verbose=0)["score"]

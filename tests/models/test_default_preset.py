@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 
 from clicv2_keras.data.procedural import procedural_image
 from clicv2_keras.models import ComplexityScorer
-from clicv2_keras.models.presets import trained_presets
+from clicv2_keras.shipped import trained_presets
 
 
 @pytest.fixture(scope="module")
