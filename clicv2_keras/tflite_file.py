@@ -1,4 +1,4 @@
-"""A `.tflite` file of this package: a LiteRT model, and behind it a zip that says how to use it. No keras, no TensorFlow.
+"""A `.tflite` file of this package: a LiteRT model, then a zip that says how to use it. No keras, no TensorFlow.
 
 Appending a zip is how TFLite's own metadata carries its files: interpreters ignore it, every language can read it.
 """
