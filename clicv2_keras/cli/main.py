@@ -7,7 +7,7 @@ import click
 from clicv2_keras.errors import UserError
 
 # Command: the module of its click command, the extra it needs.
-COMMANDS = dict.fromkeys(("train", "evaluate", "finetune", "ablate", "explain", "recipe"), "train")
+COMMANDS = dict.fromkeys(("train", "evaluate", "finetune", "ablate", "export", "explain", "recipe"), "train")
 
 
 class Mistake(click.ClickException):

@@ -1,0 +1,29 @@
+import click
+
+
+@click.command()
+@click.argument("model", default="default")
+@click.option("--format", type=click.Choice(["saved_model", "tflite"]), default="tflite", show_default=True)
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "float16", "dynamic", "int8"]),
+    default="none",
+    show_default=True,
+    help="Of TFLite; int8 is calibrated on --images.",
+)
+@click.option("--output", metavar="PATH", help="By default NAME.tflite or NAME_saved_model.")
+@click.option("--images", metavar="FOLDER", help="200 images or more to compare on; procedural ones by default.")
+def export(**arguments):
+    """Export MODEL for devices and servers, and compare it with the Keras model.
+
+    MODEL is a preset's name, a run folder or a .keras file, of any backend.
+    """
+    from clicv2_keras.train.backend import choose_backend
+
+    choose_backend("tensorflow")
+    from clicv2_keras import export as verb
+
+    path, parity = verb(**arguments)
+    for what, value in parity.rows():
+        click.echo(f"{what:<28}{value}")
+    click.echo(f"{path}: agrees with the Keras model")
