@@ -1,12 +1,20 @@
 """The one way a file becomes pixels, for training and scoring alike: Pillow and NumPy, no Keras, no TensorFlow."""
 
 import io
+import os
+import stat
 
 import numpy as np
 from PIL import Image, ImageOps
 
 # Of a 16-bit image the upper 8 bits are kept; Pillow's own conversion would clip at 255.
 _SIXTEEN_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+# Others that Pillow knows run a program (EPS) or need one.
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "PPM")
+# What is decoded at most; a JPEG counts after its reduction. A thin image's first pass of resizing grows with its side.
+MAX_PIXELS = 100_000_000
+MAX_SIDE = 65_535
+_ORIENTATION = 0x0112
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
 
 
@@ -32,25 +40,51 @@ def open_rgb(file, at_least=None):
         A `PIL.Image` of mode RGB.
 
     Raises:
-        UnreadableImage: where the file is missing, no image, broken, truncated or a bomb to Pillow (above 179
-            megapixels).
+        UnreadableImage: where the file is missing, no regular file, no image, broken, truncated or too large: above
+            100 megapixels after the reduction, 65,535 pixels a side, or a bomb to Pillow (above 179 megapixels).
     """
+    return open_with_size(file, at_least)[0]
+
+
+def open_with_size(file, at_least=None):
+    """As `open_rgb`; returns the image, and the width and height that it has upright and not reduced."""
     try:
+        if isinstance(file, str | os.PathLike) and not stat.S_ISREG(os.stat(file).st_mode):
+            # A pipe or a device may never end.
+            raise UnreadableImage("not a regular file")
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            if image.format not in _FORMATS:
+                raise UnreadableImage(f"{image.format} files are not read")
+            size = image.size
             if at_least:
                 image.draft(None, (at_least, at_least))
-            return _rgb(ImageOps.exif_transpose(image))
+            _check_size(image)
+            upright = ImageOps.exif_transpose(image)
+            if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
+                size = size[::-1]
+            return _rgb(upright), size
+    except UnreadableImage:
+        raise
     except FileNotFoundError:
         raise UnreadableImage("no such file") from None
     except Image.UnidentifiedImageError:
         raise UnreadableImage("not an image that Pillow can read") from None
     except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
-        raise UnreadableImage(" ".join(str(error).split()) or type(error).__name__) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableImage(" ".join(reason.split()) or type(error).__name__) from None
 
 
 def network_input(image, size):
     """The one way to a model's input: the whole of a `PIL.Image`, its aspect not kept, as uint8 (size, size, 3)."""
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def _check_size(image):
+    width, height = image.size
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise UnreadableImage(
+            f"{width} x {height} pixels are too many: at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE} a side"
+        )
 
 
 def _rgb(image):
@@ -59,4 +93,4 @@ def _rgb(image):
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

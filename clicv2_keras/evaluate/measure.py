@@ -1,5 +1,6 @@
 """One pass over the images: what every predictor is made of."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import keras
@@ -55,35 +56,37 @@ def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: Non
     if untrained:
         meters["untrained"] = _Meter(untrained_encoder(encoder, seed), {DIVERSITY: DiversityHead()})
     parts = {name: [] for name in ("model", "untrained", "pixels")}
-    index, unreadable, inputs, crafted = [], [], [], []
+    index, unreadable = [], []
 
-    def flush():
-        images = np.stack(inputs)
-        for name, meter in meters.items():
-            parts[name].append(meter.predict_on_batch(images))
-        if pixels:
-            parts["pixels"].append(_entropies(images, encoder.patch_size) | _table(crafted))
-        inputs.clear()
-        crafted.clear()
-
-    for i in range(len(source)):
+    def read(i):
         try:
             image = source.load(i, at_least=2 * max(encoder.image_size, LONGEST))
+            return network_input(image, encoder.image_size), handcrafted(image) if pixels else None
         except UnreadableImage as error:
-            unreadable.append((source.name(i), str(error)))
-            continue
-        finally:
-            tick()
-        index.append(i)
-        inputs.append(network_input(image, encoder.image_size))
-        if pixels:
-            crafted.append(handcrafted(image))
-        if len(inputs) == BATCH:
-            flush()
+            return str(error)
+
+    # Pillow and SciPy work outside Python's lock: all cores read.
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(source), BATCH):
+            numbers = range(start, min(start + BATCH, len(source)))
+            readable = []
+            for i, found in zip(numbers, pool.map(read, numbers), strict=True):
+                tick()
+                if isinstance(found, str):
+                    unreadable.append((source.name(i), found))
+                else:
+                    index.append(i)
+                    readable.append(found)
+            if not readable:
+                continue
+            images = np.stack([image for image, _ in readable])
+            for name, meter in meters.items():
+                parts[name].append(meter.predict_on_batch(images))
+            if pixels:
+                crafted = [measures for _, measures in readable]
+                parts["pixels"].append(_entropies(images, encoder.patch_size) | _table(crafted))
     if not index:
         raise UserError(f"{source.name(0)} and all {len(source)} images with it are unreadable: {unreadable[0][1]}")
-    if inputs:
-        flush()
     joined = {name: _join(batches) for name, batches in parts.items()}
     return Measures(np.array(index), unreadable, **joined)
 
