@@ -59,10 +59,10 @@ def open_with_size(file, at_least=None):
             if at_least:
                 image.draft(None, (at_least, at_least))
             _check_size(image)
-            upright = ImageOps.exif_transpose(image)
+            upright = upright_rgb(image)
             if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 size = size[::-1]
-            return _rgb(upright), size
+            return upright, size
     except UnreadableImage:
         raise
     except FileNotFoundError:
@@ -72,6 +72,11 @@ def open_with_size(file, at_least=None):
     except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableImage(" ".join(reason.split()) or type(error).__name__) from None
+
+
+def upright_rgb(image):
+    """A `PIL.Image` at hand as `open_rgb` would give it."""
+    return _rgb(ImageOps.exif_transpose(image))
 
 
 def network_input(image, size):
@@ -89,7 +94,7 @@ def _check_size(image):
 
 def _rgb(image):
     if image.mode in _SIXTEEN_BIT:
-        image = Image.fromarray((np.asarray(image).astype("int64") >> 8).clip(0, 255).astype("uint8"))
+        image = Image.fromarray((np.asarray(image).astype("int32") >> 8).clip(0, 255).astype("uint8"))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
