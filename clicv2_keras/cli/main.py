@@ -1,6 +1,7 @@
 """`clicv2-keras`: the commands by name, and what a mistake looks like."""
 
 import importlib
+import os
 
 import click
 
@@ -35,6 +36,11 @@ class Commands(click.Group):
             return super().invoke(context)
         except UserError as error:
             raise Mistake(str(error), getattr(error, "exit_code", 2)) from None
+        except OSError as error:
+            # Permissions, a full disk: a fault of the place, not of the program. A closed pipe is click's to handle.
+            if error.filename is None or isinstance(error, BrokenPipeError):
+                raise
+            raise Mistake(f"{os.fsdecode(error.filename)}: {error.strerror}", 1) from None
         except ModuleNotFoundError as error:
             extra = COMMANDS.get(context.invoked_subcommand)
             if extra is None or (error.name or "").startswith("clicv2_keras"):
@@ -46,4 +52,4 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="clicv2-keras", message="%(prog)s %(version)s")
 def main():
-    """How complex is an image? Train CLICv2 without labels, on TensorFlow, JAX or PyTorch."""
+    """How complex is an image? Learn it without labels (CLICv2), compare it with people, score pictures anywhere."""

@@ -44,7 +44,10 @@ def explain(images, model="default", saliency=(), output="explanations", report=
     for index in range(len(source)):
         explanation = _explain(source, index, scorer, salient)
         if folder and not explanation.error:
-            folder.write(explanation)
+            try:
+                folder.write(explanation)
+            except UnreadableImage as error:  # gone since it was scored
+                explanation = Explanation(explanation.file, explanation.path, error=str(error))
         if report:
             report(explanation)
         explanations.append(explanation)

@@ -97,7 +97,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
             folder.log("  ".join(row))
     folder.log("done")
     display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
-    display.say("Next, on your own images: clicv2-keras train recipes/clicv2_vit_tiny.yaml --set data.path=YOUR_FOLDER")
+    display.say(f"Next: clicv2-keras evaluate {folder.path} --dataset … or clicv2-keras export {folder.path}")
     return TrainedRun(model, folder, table)
 
 

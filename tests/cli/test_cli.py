@@ -102,3 +102,12 @@ def test_a_mistake_leaves_no_run_folder_and_no_traceback(tmp_path):
     assert result.returncode == 2
     assert result.stdout == "" and result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_of_the_place_is_one_line(monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "/locked/photos")
+
+    monkeypatch.setattr("clicv2_keras.train.recipe_text.describe_schema", refuse)
+    result = call("recipe")
+    assert result.exit_code == 1 and result.stderr.strip() == "Error: /locked/photos: Permission denied"
