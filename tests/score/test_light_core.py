@@ -41,8 +41,6 @@ def test_the_command_line_needs_no_more(photos, tmp_path):
     assert result.returncode == 0 and result.stdout == (tmp_path / "rows.csv").read_text()
     assert result.stderr == ""
     assert run(code, "--help").returncode == 0
-    result = run(code, "score", photos, "--output", tmp_path / "rows.parquet")
-    assert result.returncode == 2 and "pip install 'clicv2-keras[parquet]'" in result.stderr
     result = run(code, "train", "quickstart")
     assert result.returncode == 2 and "pip install 'clicv2-keras[train]'" in result.stderr
 
