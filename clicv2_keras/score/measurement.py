@@ -52,9 +52,9 @@ class Measurement:
         for name, seconds in self.cpu.items():
             yield f"{name:{width}}{seconds * ms:.2f} ms an image"
         for threads, seconds in self.latency.items():
-            yield f"{f'network, {threads} threads':{width}}{seconds * ms:.2f} ms"
+            yield f"{'network, ' + _count(threads, 'thread'):{width}}{seconds * ms:.2f} ms"
         for workers, rate in self.throughput.items():
-            yield f"{f'{workers} workers':{width}}{rate:,.1f} images/s"
+            yield f"{_count(workers, 'worker'):{width}}{rate:,.1f} images/s"
         if self.memory:
             yield f"{'memory':{width}}{self.memory / 2**20:.0f} MB at most"
 
@@ -106,15 +106,18 @@ def cpu_seconds(model, encoded, seconds=1.0):
 
 
 def peak_memory():
-    """Bytes that this process held at most, or None."""
+    """Bytes that this process held at most, or None where the system does not say."""
+    try:
+        # Not getrusage: on Linux it may be the parent's peak.
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
     try:
         import resource
     except ModuleNotFoundError:  # Windows
         return None
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def _repeat(work, items, seconds, clock):
@@ -138,6 +141,10 @@ def _throughput(scorer, encoded, workers, seconds):
 def _up_to_the_cores():
     cores, _ = share_cores()
     return sorted({1, *(2**power for power in range(1, cores.bit_length())), cores})
+
+
+def _count(number, noun):
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _drawn():

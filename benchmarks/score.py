@@ -1,0 +1,160 @@
+"""What scoring costs, beside the limit and beside what one would write in PyTorch:
+
+    python benchmarks/score.py FOLDER
+
+of images writes `benchmarks/results/score.md`. Everything in one run, on the same pictures, on all cores. The machine
+should have nothing else to do; as a check, the report says how many cores the process really had.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from score_rivals import ICNet, ViTTiny, as_a_user_would
+
+from clicv2_keras.images import open_rgb
+from clicv2_keras.score import to_file
+from clicv2_keras.score.find_images import find_images
+from clicv2_keras.score.in_order import share_cores
+from clicv2_keras.score.measurement import cpu_seconds
+
+SCRIPT = Path(sys.executable).parent / "clicv2-keras"
+REPORT = Path(__file__).parent / "results" / "score.md"
+CORES, _ = share_cores()
+ROUNDS = 2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--images", type=int, default=500, help="how many pictures the speed is measured on")
+    parser.add_argument("--many", type=int, default=10_000, help="images of the second measure of memory")
+    arguments = parser.parse_args()
+    files = [found.file for found, _ in zip(find_images(arguments.folder), range(arguments.images), strict=False)]
+    torch.set_num_threads(CORES)
+    lines = [
+        "# What scoring costs",
+        "",
+        f"```bash\npython {' '.join([os.path.relpath(__file__), *sys.argv[1:]])}\n```",
+        "",
+        machine(files),
+        "",
+        *speed(files, arguments.model),
+        "",
+        *start(files[0]),
+        "",
+        *memory(files, arguments.model, arguments.many),
+    ]
+    REPORT.write_text("\n".join(lines) + "\n")
+    print(REPORT.read_text())
+
+
+def machine(files):
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "")
+    sizes = [open_rgb(file).size for file in files]
+    pixels = sum(width * height for width, height in sizes) / len(sizes) / 1e6
+    packages = ", ".join(f"{name} {version(name)}" for name in ("ai-edge-litert", "numpy", "pillow", "torch"))
+    return (
+        f"{CORES} cores of {model or platform.machine()}; load average at the start {os.getloadavg()[0]:.1f}. "
+        f"Python {platform.python_version()}, {packages}. {len(files)} pictures of {pixels:.2f} megapixels on average."
+    )
+
+
+def speed(files, model):
+    """Ours, the limit, and the two in PyTorch, in turns; the best round of each counts."""
+    parts = cpu_seconds(model, [Path(file).read_bytes() for file in files])
+    needed = sum(parts.values())
+    ours = {"wall": float("inf")}
+    rivals = {"ICNet's architecture, 512 and 256": ICNet().eval(), "ViT-Ti/16, 224": ViTTiny().eval()}
+    best = dict.fromkeys(rivals, 0.0)
+    few = files[:16]
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS):
+            wall, cpu = time.perf_counter(), time.process_time()
+            to_file(files, Path(folder, "rows.csv"), model)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            if wall < ours["wall"]:
+                ours = {"wall": wall, "cpu": cpu}
+            for name, network in rivals.items():
+                for batch in (1, 16):
+                    best[name] = max(best[name], as_a_user_would(network, few, batch))
+    rate, limit, got = len(files) / ours["wall"], CORES / needed, ours["cpu"] / ours["wall"]
+    milliseconds = ", ".join(f"{name} {seconds * 1000:.2f}" for name, seconds in parts.items())
+    yield "## Speed, from file to row"
+    yield ""
+    yield f"CPU milliseconds an image, each part alone on one thread: {milliseconds}."
+    yield ""
+    yield "| | images/s | |"
+    yield "| --- | --- | --- |"
+    yield f"| the limit: these on {CORES} cores without a loss | {limit:.0f} | |"
+    yield f"| `to_file`, model loading among it | {rate:.0f} | {rate / limit:.2f} of the limit |"
+    for name, other in best.items():
+        yield f"| {name}, PyTorch, Pillow, the faster of batches of 1 and 16 | {other:.1f} | 1 / {rate / other:.1f} |"
+    yield ""
+    yield (
+        f"The process had {got:.2f} of {CORES} cores, the rest went to others. Of the limit on what it had: "
+        f"{rate * needed / got:.2f} (CPU time that the parts need, divided by CPU time spent, all of Python among it)."
+    )
+
+
+def start(file):
+    """Wall and CPU seconds and memory of a new process, the best of several."""
+    commands = {
+        "`python -c 'import clicv2_keras'`": [sys.executable, "-c", "import clicv2_keras"],
+        "`clicv2-keras --help`": [SCRIPT, "--help"],
+        "`clicv2-keras score one.jpg`": [SCRIPT, "score", file],
+    }
+    yield "## Cold start"
+    yield ""
+    yield "| | wall s | CPU s | resident MB |"
+    yield "| --- | --- | --- | --- |"
+    for name, command in commands.items():
+        wall, cpu, kilobytes = min(spawn(command) for _ in range(7))
+        yield f"| {name} | {wall:.2f} | {cpu:.2f} | {kilobytes / 1024:.0f} |"
+
+
+def memory(files, model, many):
+    """Peak memory over 100 images and over many: the same files again and again."""
+    yield "## Memory"
+    yield ""
+    yield "| images | resident MB |"
+    yield "| --- | --- |"
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (100, many):
+            names = Path(folder, "names.txt")
+            names.write_text("".join(f"{files[i % min(len(files), 100)]}\n" for i in range(count)))
+            with open(names) as stream:
+                command = [SCRIPT, "score", "-", "--model", model, "--output", Path(folder, "rows.csv")]
+                _, _, kilobytes = spawn(command, stdin=stream)
+            yield f"| {count:,} | {kilobytes / 1024:.1f} |"
+
+
+# Linux counts a parent's memory as its child's until the child's program starts: this parent has none to speak of.
+LAUNCHER = """
+import os, sys, time
+begin = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+print(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, file=sys.stderr)
+sys.exit(bool(status))
+"""
+
+
+def spawn(command, **options):
+    """Run a process; returns its wall seconds, CPU seconds and peak memory in KiB."""
+    launch = [sys.executable, "-S", "-c", LAUNCHER, *map(str, command)]
+    result = subprocess.run(launch, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=True, text=True, **options)
+    wall, cpu, kilobytes = map(float, result.stderr.splitlines()[-1].split())
+    return wall, cpu, kilobytes
+
+
+if __name__ == "__main__":
+    main()
