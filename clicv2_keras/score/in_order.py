@@ -2,8 +2,8 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-# Images a worker may be ahead of a slow one that comes before them; what waits is a row, not its pixels.
-AHEAD = 64
+# Items a worker may be ahead of a slow one that comes before them.
+AHEAD = 16
 
 
 def in_order(function, items, workers):

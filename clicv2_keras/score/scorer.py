@@ -28,9 +28,13 @@ class Score(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A decoded image: RGB, upright, perhaps reduced; `width` and `height` are those before the reduction."""
+    """A decoded image: RGB, upright, perhaps reduced; `width` and `height` are those before the reduction.
+
+    `pixels` is the network's input, uint8 (S, S, 3).
+    """
 
     image: Image.Image
+    pixels: np.ndarray
     width: int
     height: int
 
@@ -86,25 +90,26 @@ class Scorer:
     def read(self, image):
         """One image, as `score` takes it, decoded; a JPEG at no more of its scale than is needed."""
         if isinstance(image, np.ndarray):
-            return _of_array(image)
+            return self._picture(_of_array(image))
         if isinstance(image, Image.Image):
             try:
-                image = upright_rgb(image)
+                return self._picture(upright_rgb(image))
             except OSError as error:
                 raise UnreadableImage(str(error)) from None
-            return Picture(image, *image.size)
         if isinstance(image, bytearray | memoryview):
             image = bytes(image)
         if not (isinstance(image, str | os.PathLike | bytes) or hasattr(image, "read")):
             raise TypeError(f"an image is a path, bytes, a PIL.Image or a uint8 array, not {type(image).__name__}")
         # Twice the input's side: the score then moves by less than .005.
-        image, size = open_with_size(image, at_least=2 * self.image_size)
-        return Picture(image, *size)
+        return self._picture(*open_with_size(image, at_least=2 * self.image_size))
 
     def run(self, picture):
         """The `Score` of a `Picture`."""
-        out = self._network(network_input(picture.image, self.image_size))
+        out = self._network(picture.pixels)
         return Score(float(out["score"][0]), out["map"][0], out["embedding"][0], picture.width, picture.height)
+
+    def _picture(self, image, size=None):
+        return Picture(image, network_input(image, self.image_size), *(size or image.size))
 
 
 def _of_array(array):
@@ -112,5 +117,4 @@ def _of_array(array):
         raise ValueError(f"an array of images is uint8 with values 0 to 255, not {array.dtype}")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or 0 in array.shape:
         raise ValueError(f"an image's array is (H, W, 3) or (H, W), several are (B, H, W, 3), not {array.shape}")
-    image = Image.fromarray(array).convert("RGB")
-    return Picture(image, *image.size)
+    return Image.fromarray(array).convert("RGB")
