@@ -70,7 +70,7 @@ def machine(files):
 
 
 def speed(files, model):
-    """Ours, the parts that are the limit, and the two in PyTorch, in turns; the best round of each counts."""
+    """Ours and the parts that are its limit in turns, then the two in PyTorch; the best round of each counts."""
     encoded = [Path(file).read_bytes() for file in files]
     rivals = {"ICNet's architecture, 512 and 256": ICNet().eval(), "ViT-Ti/16, 224": ViTTiny().eval()}
     few = files[:16]
@@ -102,7 +102,9 @@ def speed(files, model):
     yield (
         f"Ours is at {needed / CORES / wall:.2f} of the limit; it had {cpu / wall:.2f} of {CORES} cores in that "
         f"round, the rest went to others. Of its CPU time {needed / min(cpu for _, cpu in ours):.2f} is what the parts "
-        "need alone: so much of the limit is left on a machine that does nothing else."
+        "need alone: an estimate of the share of the limit where nothing else runs, waiting for Python's lock apart. "
+        "Where the machine is shared, compare the networks by CPU time: their rounds came after ours and may have met "
+        "another load. They are also larger in pixels and weights than the model that ships, and not quantized."
     )
 
 
