@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clicv2_keras.evaluate import measure
-from clicv2_keras.evaluate.knn import fit_knn
-from clicv2_keras.evaluate.ridge import fit_ridge
-from clicv2_keras.evaluate.within_category import WithinCategory
+from clicv2_keras.evaluate.category_neighbors import CategoryNeighbors
+from clicv2_keras.evaluate.category_ridge import CategoryRidge
 from clicv2_keras.layers.patch_read_out import PARTS
 
 MODEL, UNTRAINED, NO_MODEL = "this model", "the same, untrained", "no model"
@@ -43,12 +42,12 @@ class Split:
         """The test images of all folds, ascending."""
         return np.sort(np.concatenate([test for _, test in self.folds]))
 
-    def predict(self, fit, features):
+    def predict(self, kind, features):
         """Predictions (m,) for the test images, of a regression fitted on each fold's training part."""
         groups = self.categories if self.within else np.zeros(len(self.scores))
         out = np.full(len(self.scores), np.nan)
         for train, test in self.folds:
-            regression = WithinCategory(fit).fit(features[train], self.scores[train], groups[train])
+            regression = kind().fit(features[train], self.scores[train], groups[train])
             out[test] = regression.predict(features[test], groups[test])
         return out[self.test]
 
@@ -71,12 +70,12 @@ def _of_encoder(measured, group, split):
         if name in measured
     ]
     features = np.concatenate([measured[part] for part in PARTS], axis=1)
-    found.append(Prediction(RIDGE, group, split.predict(fit_ridge, features), True))
-    found.append(Prediction(RIDGE_MEAN, group, split.predict(fit_ridge, measured["token"]), True))
+    found.append(Prediction(RIDGE, group, split.predict(CategoryRidge, features), True))
+    found.append(Prediction(RIDGE_MEAN, group, split.predict(CategoryRidge, measured["token"]), True))
     if group == MODEL:
         if split.within:
             found.append(Prediction(f"{RIDGE}, one a category", group, _ridge_a_category(features, split), True))
-        neighbors = split.predict(fit_knn, features)
+        neighbors = split.predict(CategoryNeighbors, features)
         found.append(Prediction("nearest neighbours by the same features", group, neighbors, True))
     return found
 
@@ -85,10 +84,10 @@ def _of_pixels(measured, split):
     single = {name: values for name, values in measured.items() if values.ndim == 1}
     alone = [Prediction(name, NO_MODEL, values[split.test], False) for name, values in single.items()]
     measures = np.stack([values for name, values in single.items() if name != "mean patch entropy"], axis=1)
-    entropies = split.predict(fit_ridge, measured["patch entropy statistics"])
+    entropies = split.predict(CategoryRidge, measured["patch entropy statistics"])
     return [
         Prediction("ridge on patch entropy statistics", NO_MODEL, entropies, True),
-        Prediction("ridge on handcrafted measures", NO_MODEL, split.predict(fit_ridge, measures), True),
+        Prediction("ridge on handcrafted measures", NO_MODEL, split.predict(CategoryRidge, measures), True),
         *alone,
     ]
 
@@ -100,7 +99,8 @@ def _ridge_a_category(features, split):
             mine, asked = train[split.categories[train] == name], test[split.categories[test] == name]
             # Too few for weights of their own: their mean, or the mean of all where there is none.
             known = split.scores[mine if len(mine) else train]
-            out[asked] = fit_ridge(features[mine], known).predict(features[asked]) if len(mine) > 4 else known.mean()
+            enough = len(mine) > 4
+            out[asked] = CategoryRidge().fit(features[mine], known).predict(features[asked]) if enough else known.mean()
     return out[split.test]
 
 

@@ -6,8 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from clicv2_keras.evaluate.ridge import fit_ridge
-from clicv2_keras.evaluate.within_category import WithinCategory
+from clicv2_keras.evaluate.category_ridge import CategoryRidge
 
 
 class HeadWeights(NamedTuple):
@@ -32,16 +31,14 @@ def fit_head(features, scores, categories):
         `HeadWeights`.
     """
     pooled = features.mean(axis=1, dtype="float64")
-    ridge = WithinCategory(fit_ridge).fit(pooled, scores, categories)
-    scaler, regression = ridge.regressor[0], ridge.regressor[-1]
+    ridge = CategoryRidge().fit(pooled, scores, categories)
     names, group = np.unique(categories, return_inverse=True)
     means = np.array([scores[group == g].mean() for g in range(len(names))]).clip(0.01, 0.99)
     slope = np.mean(means * (1 - means))
-    scale = scaler.scale_ * slope
+    scale = ridge.scale * slope
 
-    start_kernel = regression.coef_
     centers = np.stack([pooled[group == g].mean(axis=0) for g in range(len(names))])
-    start = np.concatenate([start_kernel, logit(means) - centers / scale @ start_kernel])
+    start = np.concatenate([ridge.coef, logit(means) - centers / scale @ ridge.coef])
     count = features.shape[2]
 
     def objective(weights):
@@ -50,9 +47,9 @@ def fit_head(features, scores, categories):
         error = patch.mean(axis=1) - scores
         # d score / d logit of each patch, times the error.
         pull = (2 * error[:, None] * patch * (1 - patch) / patch.shape[1]).astype("float32")
-        gradient = np.einsum("np,npf->f", pull, features, optimize=True) / scale + 2 * regression.alpha_ * kernel
+        gradient = np.einsum("np,npf->f", pull, features, optimize=True) / scale + 2 * ridge.alpha * kernel
         intercepts = np.bincount(group, pull.sum(axis=1), minlength=len(names))
-        value = np.sum(error**2) + regression.alpha_ * np.sum(kernel**2)
+        value = np.sum(error**2) + ridge.alpha * np.sum(kernel**2)
         return value, np.concatenate([gradient, intercepts]).astype("float64")
 
     best = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x

@@ -4,8 +4,8 @@ import numpy as np
 
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.sources import open_source
+from clicv2_keras.evaluate.category_ridge import CategoryRidge
 from clicv2_keras.evaluate.metrics import pcc, srcc
-from clicv2_keras.evaluate.ridge import fit_ridge
 from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.train.build import build_encoder
 
@@ -33,7 +33,7 @@ def known_complexity(recipe, model):
     }
     rows = []
     for name, values in features.items():
-        ridge = fit_ridge(values[:IMAGES], known[:IMAGES])
+        ridge = CategoryRidge().fit(values[:IMAGES], known[:IMAGES])
         predicted = ridge.predict(values[IMAGES:])
         rows.append((name, *(f"{metric(predicted, known[IMAGES:]):.3f}" for metric in (pcc, srcc))))
     return rows
