@@ -5,7 +5,7 @@ import sys
 
 from clicv2_keras.verb import Verb
 
-_HOMES = {"evaluate": "run", "Evaluation": "evaluation", "top1": "top1"}
+_HOMES = {"evaluate": "run", "Evaluation": "evaluation", "top1": "class_probe"}
 __all__ = list(_HOMES)
 
 sys.modules[__name__].__class__ = Verb

@@ -3,7 +3,7 @@ from PIL import Image
 
 from clicv2_keras.data.procedural import procedural_image
 from clicv2_keras.errors import UserError
-from clicv2_keras.evaluate.top1 import top1
+from clicv2_keras.evaluate.class_probe import top1
 
 
 @pytest.fixture
