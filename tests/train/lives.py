@@ -76,6 +76,7 @@ def live(life, output):
     """In the child."""
     os.dup2(output, 1)
     os.dup2(output, 2)
+    signal.alarm(600)  # a life that hangs must not hang the tests
     status = 1
     try:
         from clicv2_keras.cli.main import main
