@@ -89,6 +89,12 @@ def training_dataset(
     return batches.map(assemble, num_parallel_calls=1).prefetch(2)
 
 
+def batch_indices(count, seed, step, batch_size):
+    """The images of batch `step`, as numbers in a source of `count`; another may stand in for an unreadable one."""
+    numbers = range(step * batch_size, (step + 1) * batch_size)
+    return [int(_order(count, seed, number // count)[number % count]) for number in numbers]
+
+
 def load_images(source, indices, image_size):
     """Whole images at `image_size` x `image_size`, aspect not kept: uint8 (n, image_size, image_size, 3).
 

@@ -1,6 +1,7 @@
 """From a recipe to the things that `fit` needs. Import only once the backend is chosen."""
 
 import keras
+import tensorflow as tf
 
 from clicv2_keras.data.pipeline import training_dataset
 from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum, MaskedEntropyBranch, ViTEncoder
@@ -56,7 +57,7 @@ def build_optimizer(recipe, model):
 def build_dataset(recipe, source, start_step, on_unreadable):
     """The endless batches of a recipe, from batch `start_step` on."""
     data = recipe.data
-    return training_dataset(
+    dataset = training_dataset(
         source,
         image_size=data.image_size,
         batch_size=recipe.train.batch_size,
@@ -68,3 +69,7 @@ def build_dataset(recipe, source, start_step, on_unreadable):
         start_step=start_step,
         on_unreadable=on_unreadable,
     )
+    options = tf.data.Options()
+    # Its thread sleeps for up to a minute, and at times `fit` cannot end before that (TensorFlow 2.21).
+    options.autotune.enabled = False
+    return dataset.with_options(options)

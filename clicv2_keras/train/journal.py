@@ -1,11 +1,14 @@
 """What happens beside the training step: rows, checkpoints, TensorBoard, and an end in good order."""
 
+import errno
 import math
+import os
 import time
 
 import keras
 import tensorflow as tf
 
+from clicv2_keras.data.pipeline import batch_indices
 from clicv2_keras.errors import UserError
 
 
@@ -25,22 +28,30 @@ class Journal(keras.callbacks.Callback):
         display: the `Display`.
         stop: the `StopSignals`; training ends after the step in which one came.
         step: optimizer steps already done.
+        source: the images, for their names.
     """
 
-    def __init__(self, folder, display, stop, step):
+    def __init__(self, folder, display, stop, step, source):
         super().__init__()
         self.folder = folder
         self.display = display
         self.stop = stop
         self.step = step
+        self.source = source
         self.saved = step
         self.recipe = folder.recipe
         self.writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
 
     def on_train_begin(self, logs=None):
         self.first_batch = True
+        # What the checkpoint holds of a row that a stop cut in two; `fit` forgets it when the epoch begins.
+        cut = 0 < int(self.model.part_metrics[0].count) == self.step % self.recipe.run.log_every
+        self.sums = [keras.ops.convert_to_numpy(v) for v in self.model.metrics_variables] if cut else []
 
     def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in zip(self.model.metrics_variables, self.sums, strict=False):
+            variable.assign(value)
+        self.sums = []
         self.clock, self.counted = time.perf_counter(), 0
 
     def on_train_batch_end(self, batch, logs=None):
@@ -64,11 +75,7 @@ class Journal(keras.callbacks.Callback):
         row = {"step": self.step, **logs, **self._speed()}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.folder.add_row(row)
-        with self.writer.as_default():
-            for name, value in row.items():
-                if name != "step":
-                    tf.summary.scalar(name, value, step=self.step)
-        self.writer.flush()
+        self._write_events(row)
         self.display.row(row)
         if self.step // every > self.saved // every or self.step == last:
             self.checkpoint()
@@ -87,13 +94,30 @@ class Journal(keras.callbacks.Callback):
         self.saved = self.step
         self.folder.log(f"checkpoint at step {self.step}")
 
+    def _write_events(self, row):
+        try:
+            with self.writer.as_default():
+                for name, value in row.items():
+                    if name != "step":
+                        tf.summary.scalar(name, value, step=self.step)
+            self.writer.flush()
+        except tf.errors.OpError as error:
+            full = isinstance(error, tf.errors.ResourceExhaustedError)
+            number = errno.ENOSPC if full else errno.EIO
+            raise OSError(number, os.strerror(number), str(self.folder.path / "tensorboard")) from error
+
     def _speed(self):
         seconds = time.perf_counter() - self.clock
         return {"images_per_second": self.counted * self.recipe.train.batch_size / seconds} if self.counted else {}
 
     def _diverged(self, what):
-        steps = self.folder.checkpoints.steps()
-        good = f"last good checkpoint: {self.folder.checkpoints.path(steps[-1])}" if steps else "no checkpoint yet"
-        line = f"{what} is not finite at step {self.step}; {good}; a lower optimizer.learning_rate may help"
+        batch = batch_indices(len(self.source), self.recipe.seed, self.step - 1, self.recipe.train.batch_size)
+        names = [self.source.name(index) for index in batch]
+        self.folder.write("diverged.txt", "".join(f"{name}\n" for name in names))
+        more = f" and {len(names) - 3} more, all in diverged.txt" if len(names) > 3 else ""
+        line = (
+            f"{what} is not finite at step {self.step}, on {', '.join(names[:3])}{more}; "
+            f"{self.folder.checkpoints.last()}; a lower optimizer.learning_rate may help"
+        )
         self.folder.log(line)
         return Diverged(f"{self.folder.path}: {line}")

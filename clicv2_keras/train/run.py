@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.backend import choose_backend
+from clicv2_keras.train.broken_off import in_one_line
 from clicv2_keras.train.display import Display
 from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_file import load_recipe
 from clicv2_keras.train.run_folder import RunFolder
+from clicv2_keras.train.skipped_images import SkippedImages
 from clicv2_keras.train.source import recipe_source
 from clicv2_keras.train.stop_signals import StopSignals
 
@@ -43,6 +45,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
     Raises:
         UserError: one line on what is wrong with the recipe, its images or its folder.
         Diverged: where the loss is no number any more.
+        BrokenOff: where the disk is full or the images are gone; `resume` goes on from the last checkpoint.
         Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
     if not isinstance(recipe, Recipe):
@@ -53,39 +56,38 @@ def train(recipe, overrides=(), resume=False, progress=True):
     from clicv2_keras.train.journal import Journal
 
     folder = RunFolder(recipe)
-    start = folder.open(resume)
+    start, broken = folder.open(resume)
     model = build_model(recipe)
     if start:
         folder.checkpoints.load(model, start)
     steps = recipe.train.steps
+    skipped = SkippedImages(folder, len(source))
 
-    with Display(steps, start, progress) as display, StopSignals() as stop:
-        unreadable = []
-
-        def note_unreadable(name, reason):
-            unreadable.append(name)
-            folder.log(f"unreadable: {name}: {reason}")
-
-        folder.log(f"{recipe.name} on {backend}, {len(source)} images, from step {start} to {steps}")
-        display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {backend}, into {folder.path}")
-        journal = Journal(folder, display, stop, start)
-        for first, length, epochs in spans(start, steps, recipe.run.log_every):
-            images = build_dataset(recipe, source, first, note_unreadable)
-            model.fit(images, steps_per_epoch=length, epochs=epochs, shuffle=False, verbose=0, callbacks=[journal])
-            if stop.requested:
-                journal.checkpoint()
-                line = f"stopped at step {journal.step} of {steps}; the same command with --resume goes on from there"
+    with in_one_line(folder, skipped):
+        with Display(steps, start, progress) as display, StopSignals() as stop:
+            for line in broken:
                 folder.log(line)
-                raise Interrupted(f"{folder.path}: {line}", stop.requested)
-        if unreadable:
-            line = f"{len(unreadable)} unreadable images were skipped; log.txt names them"
-            folder.log(line)
-            display.say(line)
+                display.say(line)
+            folder.log(f"{recipe.name} on {backend}, {len(source)} images, from step {start} to {steps}")
+            display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {backend}, into {folder.path}")
+            journal = Journal(folder, display, stop, start, source)
+            for first, length, epochs in spans(start, steps, recipe.run.log_every):
+                images = build_dataset(recipe, source, first, skipped)
+                model.fit(images, steps_per_epoch=length, epochs=epochs, shuffle=False, verbose=0, callbacks=[journal])
+                if stop.requested:
+                    journal.checkpoint()
+                    line = f"stopped at step {journal.step} of {steps}; the same command with --resume goes on"
+                    folder.log(line)
+                    raise Interrupted(f"{folder.path}: {line}", stop.requested)
+            if skipped.names:
+                line = f"{len(skipped.names)} unreadable images were skipped; log.txt names them"
+                folder.log(line)
+                display.say(line)
 
-    folder.save(model.encoder, "encoder.keras")
-    folder.save(model, "model.keras")
-    if folder.rows:
-        folder.plot()
+        folder.save(model.encoder, "encoder.keras")
+        folder.save(model, "model.keras")
+        if folder.rows:
+            folder.plot()
     table = None
     if recipe.data.source == "procedural":
         from clicv2_keras.train.known_complexity import known_complexity

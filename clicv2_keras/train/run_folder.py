@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import time
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import yaml
 
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.checkpoints import Checkpoints
+from clicv2_keras.train.events import cut_events
 from clicv2_keras.train.recipe_text import recipe_yaml
+from clicv2_keras.train.whole_file import naming, whole_file
 
 COLUMNS = (
     "step",
@@ -41,7 +42,10 @@ class RunFolder:
         self.rows = []
 
     def open(self, resume):
-        """Make the folder, or open it again, and return the step to go on from.
+        """Make the folder, or open it again.
+
+        Returns:
+            The step to go on from, and one line about each checkpoint that was passed over because it is broken.
 
         Raises:
             UserError: where it holds a run and `resume` is False, or holds the run of another recipe.
@@ -54,11 +58,13 @@ class RunFolder:
                 raise UserError(f"{self.path}: holds a run; add --resume to continue it, or --set run.dir=ANOTHER")
             self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
         self.path.mkdir(parents=True, exist_ok=True)
-        self._write("recipe.yaml", recipe_yaml(self.recipe))
+        self.write("recipe.yaml", recipe_yaml(self.recipe))
+        broken = self.checkpoints.set_broken_aside()
         step = max(self.checkpoints.steps(), default=0)
         self.rows = [row for row in self._read_rows() if int(row["step"]) <= step]
         self._write_rows()
-        return step
+        cut_events(self.path / "tensorboard", step)
+        return step, broken
 
     def add_row(self, row):
         """Append a row to `metrics.csv`; columns without a value stay empty."""
@@ -67,14 +73,19 @@ class RunFolder:
 
     def log(self, line):
         """Append a line to `log.txt`, with the time."""
-        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
+        path = self.path / "log.txt"
+        with naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     def save(self, model, name):
         """Save a keras model as `name`."""
-        unfinished = self.path / f"unfinished_{name}"
-        model.save(unfinished)
-        os.replace(unfinished, self.path / name)
+        with whole_file(self.path / name) as unfinished:
+            model.save(unfinished)
+
+    def write(self, name, text):
+        """Write a text file."""
+        with whole_file(self.path / name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
 
     def plot(self):
         """Draw `losses.png` from the rows."""
@@ -90,9 +101,8 @@ class RunFolder:
             axes.set_xlabel("step")
             axes.legend()
         figure.suptitle(self.recipe.name)
-        unfinished = self.path / "unfinished_losses.png"
-        figure.savefig(unfinished, dpi=120)
-        os.replace(unfinished, self.path / "losses.png")
+        with whole_file(self.path / "losses.png") as unfinished:
+            figure.savefig(unfinished, dpi=120)
 
     def _compare(self, started):
         """The recipe of the folder must be this one, but for how often it reports and where it lies."""
@@ -117,12 +127,7 @@ class RunFolder:
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        self._write("metrics.csv", text.getvalue())
-
-    def _write(self, name, text):
-        unfinished = self.path / f"unfinished_{name}"
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, self.path / name)
+        self.write("metrics.csv", text.getvalue())
 
 
 def _flat(values, above=""):

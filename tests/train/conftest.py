@@ -13,3 +13,13 @@ def jpegs(tmp_path_factory):
         pixels, _ = procedural_image(seed, 64)
         Image.fromarray(pixels).save(folder / ("below" if seed == 0 else "") / f"{seed}.jpg", quality=90)
     return folder
+
+
+@pytest.fixture
+def eagerly():
+    """Without tracing the step, which takes longer than a few steps."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -1,23 +1,23 @@
 import csv
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
 import pytest
-import yaml
+from PIL import Image
 
 import clicv2_keras
+from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.pipeline import batch_indices, training_dataset
 from clicv2_keras.errors import UserError
 from clicv2_keras.train import load_recipe
 from clicv2_keras.train.journal import Diverged
 from clicv2_keras.train.recipe_file import shipped_recipes
 from clicv2_keras.train.run import spans
+
+# Of the fixture `eagerly`.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
 
 # Shrinks any recipe; what makes it that recipe stays.
 TINY = [
@@ -55,10 +55,6 @@ def rows(folder):
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
 
 
-def trained_weights(folder):
-    return keras.saving.load_model(folder / "model.keras").get_weights()
-
-
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name != "quickstart"])
 def test_every_recipe_takes_a_real_step(tmp_path, jpegs, name):
     steps = 0 if name == "ablation/random" else 1
@@ -88,7 +84,7 @@ def test_the_quickstart_ends_with_a_table_and_a_full_run_folder(tmp_path, capsys
         assert label in shown
 
 
-def test_a_run_folder_is_not_overwritten_and_only_continued_by_its_own_recipe(tmp_path, jpegs):
+def test_a_run_folder_is_not_overwritten_and_only_continued_by_its_own_recipe(tmp_path, jpegs, eagerly):
     folder = tmp_path / "run"
     overrides = tiny(folder, jpegs, "train.steps=2")
     clicv2_keras.train("quickstart", overrides, resume=True, progress=False)
@@ -101,7 +97,7 @@ def test_a_run_folder_is_not_overwritten_and_only_continued_by_its_own_recipe(tm
     assert (folder / "metrics.csv").read_bytes() == before
 
 
-def test_a_broken_image_is_skipped_and_named(tmp_path, jpegs):
+def test_a_broken_image_is_skipped_and_named(tmp_path, jpegs, eagerly):
     images = tmp_path / "images"
     images.mkdir()
     for path in jpegs.glob("*.jpg"):
@@ -112,15 +108,31 @@ def test_a_broken_image_is_skipped_and_named(tmp_path, jpegs):
     assert "unreadable: " in log and "5.jpg" in log and "1 unreadable" in log
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_names_the_last_good_checkpoint(tmp_path, jpegs):
+def test_a_loss_that_is_no_number_ends_the_run_and_names_its_images_and_checkpoint(tmp_path, jpegs, eagerly):
     folder = tmp_path / "run"
     diverging = ["train.steps=40", "run.log_every=1", "run.checkpoint_every=1", "optimizer.warmup_steps=39"]
     overrides = tiny(folder, jpegs, *diverging, "optimizer.learning_rate=1e38", "optimizer.weight_decay=0")
     with pytest.raises(Diverged) as caught:
         clicv2_keras.train("quickstart", overrides, progress=False)
     line = str(caught.value)
-    assert "\n" not in line and "not finite at step" in line
+    step = int(re.search(r"not finite at step (\d+), on ", line)[1])
+    batch = (folder / "diverged.txt").read_text().splitlines()
+    source = FileSource.from_folder(jpegs)
+    assert batch == [source.name(i) for i in batch_indices(12, 0, step - 1, 4)]
+    assert f"on {', '.join(batch[:3])} and 1 more, all in diverged.txt; " in line
+    last = max((folder / "checkpoints").iterdir(), default=None)
+    assert (f"last good checkpoint: {last}" if last else "no checkpoint yet") in line
+    assert "\n" not in line and line.removeprefix(f"{folder}: ") in (folder / "log.txt").read_text()
     assert not (folder / "model.keras").exists()
+
+
+def test_the_images_of_a_batch_are_those_that_the_pipeline_reads(tmp_path):
+    for i in range(7):
+        Image.new("RGB", (8, 8), (30 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    source = FileSource.from_folder(tmp_path)
+    batches = training_dataset(source, image_size=8, batch_size=4, jitter=0, seed=3, start_step=2)
+    for step, batch in zip(range(2, 6), batches, strict=False):  # 7 images: epochs begin inside batches
+        assert list(batch["image"][:, 4, 4, 0].numpy() // 30) == batch_indices(7, 3, step, 4)
 
 
 def test_spans_cut_at_the_intervals():
@@ -129,57 +141,3 @@ def test_spans_cut_at_the_intervals():
     assert list(spans(3, 12, 5)) == [(3, 2, 1), (5, 5, 1), (10, 2, 1)]
     assert list(spans(3, 4, 5)) == [(3, 1, 1)]
     assert list(spans(4, 4, 5)) == list(spans(0, 0, 5)) == []
-
-
-def test_stopped_and_killed_and_resumed_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
-    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
-    overrides = ["train.steps=36", "run.log_every=4", "run.checkpoint_every=8"]
-    clicv2_keras.train("quickstart", tiny(steady, jpegs, *overrides), progress=False)
-
-    recipe = tmp_path / "recipe.yaml"
-    values = load_recipe("quickstart", tiny(troubled, jpegs, *overrides)).model_dump()
-    recipe.write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-c", SLOWED, str(recipe)]
-    stopped = disturb(command, troubled, signal.SIGTERM)
-    assert stopped.returncode == 128 + signal.SIGTERM
-    assert b"--resume" in stopped.stderr and b"Traceback" not in stopped.stderr
-    assert disturb(command, troubled, signal.SIGKILL).returncode == -signal.SIGKILL
-    clicv2_keras.train(recipe, resume=True, progress=False)
-
-    # The row of the interval that SIGTERM cut in two tells of its second part alone.
-    cut = math.ceil(int(re.search(rb"stopped at step (\d+)", stopped.stderr)[1]) / 4) * 4
-    mine, theirs = rows(troubled), rows(steady)
-    assert [row["step"] for row in mine] == [row["step"] for row in theirs]
-    assert [row for row in mine if row["step"] != str(cut)] == [row for row in theirs if row["step"] != str(cut)]
-    for mine, theirs in zip(trained_weights(troubled), trained_weights(steady), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-
-
-# Trains slowly enough to be disturbed.
-SLOWED = """
-import sys, time
-from clicv2_keras.train import stop_signals
-from clicv2_keras.train.backend import choose_backend
-choose_backend()
-from clicv2_keras.train.journal import Journal
-original = Journal.on_train_batch_end
-Journal.on_train_batch_end = lambda self, batch, logs: (time.sleep(0.1), original(self, batch, logs))
-from clicv2_keras.cli.main import main
-main(["train", sys.argv[1], "--resume"])
-"""
-
-
-def disturb(command, folder, number):
-    """Run `command` and send it a signal once it has written a further checkpoint."""
-    before = newest(folder)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ})
-    deadline = time.monotonic() + 120
-    while newest(folder) <= before and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
-
-
-def newest(folder):
-    return max((path.name for path in (folder / "checkpoints").glob("step_*")), default="")

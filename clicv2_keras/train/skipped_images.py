@@ -1,0 +1,51 @@
+"""Images that cannot be read: one is passed over, but not when all went away."""
+
+import os
+from pathlib import Path
+
+
+class SkippedImages:
+    """To be called with the name of an unreadable image and the reason; logs each once.
+
+    `names` are those of the images so far. `fault` is None, or one phrase on why the run cannot go on: a call that
+    finds the recipe's folder away or empty raises OSError, and sets it.
+
+    Args:
+        folder: the `RunFolder`.
+        count: images in the source.
+    """
+
+    def __init__(self, folder, count):
+        self.folder = folder
+        self.count = count
+        self.names = {}
+        self.fault = None
+        self.path = folder.recipe.data.path
+        # Asked of a folder alone.
+        self.place = self.path and Path(self.path).expanduser()
+        self.watched = bool(self.place and self.place.is_dir())
+
+    def __call__(self, name, reason):
+        # In a thread of tf.data: what is raised here reaches `fit`, but as an error of another type.
+        if self.watched and _is_gone(self.place):
+            self.fault = f"{self.path}: the folder of the images is gone or empty"
+            raise OSError(self.fault)
+        if name in self.names:
+            return
+        self.names[name] = reason
+        if len(self.names) == self.count:
+            self.fault = f"{self.path}: none of the {self.count} images can be read any more"
+        try:
+            self.folder.log(f"unreadable: {name}: {reason}")
+        except OSError as error:
+            self.fault = f"{error.filename}: {error.strerror}"
+            raise
+
+
+def _is_gone(folder):
+    """An empty one may be where a disk was mounted."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return True
