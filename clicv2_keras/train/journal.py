@@ -25,15 +25,17 @@ class Journal(keras.callbacks.Callback):
         display: the `Display`.
         stop: the `StopSignals`; training ends after the step in which one came.
         step: optimizer steps already done.
+        wait: the `DataWait` of the images.
     """
 
-    def __init__(self, folder, display, stop, step):
+    def __init__(self, folder, display, stop, step, wait):
         super().__init__()
         self.folder = folder
         self.display = display
         self.stop = stop
         self.step = step
         self.saved = step
+        self.wait = wait
         self.recipe = folder.recipe
         self.writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
 
@@ -41,7 +43,7 @@ class Journal(keras.callbacks.Callback):
         self.first_batch = True
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.clock, self.counted = time.perf_counter(), 0
+        self._start_clock()
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -51,7 +53,7 @@ class Journal(keras.callbacks.Callback):
         if self.first_batch:
             # The first step compiles: its time says nothing of the speed.
             self.first_batch = False
-            self.clock, self.counted = time.perf_counter(), 0
+            self._start_clock()
         self.display.step(self.step, logs)
         if self.stop.requested:
             self.model.stop_training = True
@@ -87,9 +89,17 @@ class Journal(keras.callbacks.Callback):
         self.saved = self.step
         self.folder.log(f"checkpoint at step {self.step}")
 
+    def _start_clock(self):
+        self.clock, self.waited, self.counted = time.perf_counter(), self.wait.seconds(), 0
+
     def _speed(self):
+        if not self.counted:
+            return {}
         seconds = time.perf_counter() - self.clock
-        return {"images_per_second": self.counted * self.recipe.train.batch_size / seconds} if self.counted else {}
+        return {
+            "images_per_second": self.counted * self.recipe.train.batch_size / seconds,
+            "data_wait": min((self.wait.seconds() - self.waited) / seconds, 1.0),
+        }
 
     def _diverged(self, what):
         steps = self.folder.checkpoints.steps()

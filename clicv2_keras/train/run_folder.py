@@ -22,6 +22,7 @@ COLUMNS = (
     "retrieval",
     "learning_rate",
     "images_per_second",
+    "data_wait",
 )
 
 
