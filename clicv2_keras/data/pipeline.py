@@ -33,6 +33,9 @@ def training_dataset(
 ):
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
 
+    Neither threads, nor where it began, nor what could not be read before changes it. A JPEG is decoded at 1/2, 1/4 or
+    1/8 of its scale where its crops keep the size of a view.
+
     Args:
         source: see `open_source`.
         image_size: side of the views in pixels.
