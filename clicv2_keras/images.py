@@ -76,7 +76,10 @@ def open_with_size(file, at_least=None):
 
 def upright_rgb(image):
     """A `PIL.Image` at hand as `open_rgb` would give it."""
-    return _rgb(ImageOps.exif_transpose(image))
+    image.load()  # what a PNG says of its orientation may come last
+    # exif_transpose copies what is upright too: a tenth of the time that decoding takes.
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    return _rgb(ImageOps.exif_transpose(image) if turned else image)
 
 
 def network_input(image, size):

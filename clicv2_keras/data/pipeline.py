@@ -3,6 +3,7 @@
 import functools
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,7 @@ from clicv2_keras.data.augment import FACTORS, color_jitter, draw_factors
 from clicv2_keras.data.host_calls import HostCalls
 from clicv2_keras.errors import UserError
 from clicv2_keras.images import UnreadableImage, network_input
+from clicv2_keras.score.in_order import share_cores
 
 ASPECT = 4 / 3
 VIEWS = ("same_crop", "two_crops")
@@ -30,6 +32,9 @@ def training_dataset(
     on_unreadable=None,
 ):
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
+
+    Neither threads, nor where it began, nor what could not be read before changes it. A JPEG is decoded at 1/2, 1/4 or
+    1/8 of its scale where its crops keep the size of a view.
 
     Args:
         source: see `open_source`.
@@ -62,37 +67,51 @@ def training_dataset(
     host = HostCalls.shared()
     crops = 1 if views == "same_crop" else 2
 
-    def sample(number):
-        epoch, place = divmod(int(number), len(source))
-        index = _order(len(source), seed, epoch)[place]
-        rng = np.random.default_rng((seed, epoch, index, 1))
-        images = reader.crops(index, rng, crops, flip)
-        return images, np.stack([draw_factors(rng, jitter) for _ in range(2)])
+    def read(number):
+        images = np.empty((batch_size, crops, image_size, image_size, 3), "uint8")
+        factors = np.empty((batch_size, 2, FACTORS), "float32")
 
-    def load(number):
-        images, factors = tf.numpy_function(host.counted(sample), [number], (tf.uint8, tf.float32), stateful=False)
-        images.set_shape((crops, image_size, image_size, 3))
-        factors.set_shape((2, FACTORS))
+        def fill(i):
+            epoch, place = divmod(int(number) * batch_size + i, len(source))
+            index = epoch_order(source, seed, epoch)[place]
+            rng = np.random.default_rng((seed, epoch, index, 1))
+            reader.crops(index, rng, flip, images[i])
+            for view in factors[i]:
+                view[:] = draw_factors(rng, jitter)
+
+        # Whole batches, filled by threads of ours: a call of Python an image by tf.data costs half as much as decoding.
+        list(threads.map(fill, range(batch_size)))
         return images, factors
 
+    def load(number):
+        images, factors = tf.numpy_function(host.counted(read), [number], (tf.uint8, tf.float32), stateful=False)
+        images.set_shape((batch_size, crops, image_size, image_size, 3))
+        factors.set_shape((batch_size, 2, FACTORS))
+        return images, factors
+
+    @tf.function(jit_compile=jitter > 0)
     def assemble(images, factors):
         views = {"image": images[:, 0], "view_a": images[:, 0], "view_b": images[:, -1]}
         if jitter:
             for i, name in enumerate(("view_a", "view_b")):
-                views[name] = jitter_colors(tf.cast(views[name], tf.float32), factors[:, i])
+                views[name] = jitter_colors(views[name], factors[:, i])
         return views
 
     jitter_colors = color_jitter() if jitter else None
-    numbers = host.until_exit(tf.data.Dataset.counter(start_step * batch_size))
-    samples = numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = samples.batch(batch_size, drop_remainder=True)
-    return batches.map(assemble, num_parallel_calls=1).prefetch(2)
+    threads = ThreadPoolExecutor(share_cores()[0])
+    numbers = host.until_exit(tf.data.Dataset.counter(start_step))
+    # Two batches at a time, so that the end of one leaves no core idle.
+    batches = numbers.map(load, num_parallel_calls=2, deterministic=True)
+    options = tf.data.Options()
+    # Threads that wait for pixels must not be those that the training step needs.
+    options.threading.private_threadpool_size = 3
+    return batches.map(assemble, num_parallel_calls=1).prefetch(2).with_options(options)
 
 
-def batch_indices(count, seed, step, batch_size):
-    """The images of batch `step`, as numbers in a source of `count`; another may stand in for an unreadable one."""
-    numbers = range(step * batch_size, (step + 1) * batch_size)
-    return [int(_order(count, seed, number // count)[number % count]) for number in numbers]
+def batch_indices(source, seed, step, batch_size):
+    """The images of batch `step`, as numbers in the source; another may stand in for an unreadable one."""
+    places = (divmod(number, len(source)) for number in range(step * batch_size, (step + 1) * batch_size))
+    return [int(epoch_order(source, seed, epoch)[place]) for epoch, place in places]
 
 
 def load_images(source, indices, image_size):
@@ -120,22 +139,19 @@ class _Reader:
         self.image_size = image_size
         self.min_area = min_area
         self.on_unreadable = on_unreadable
-        # A JPEG may be decoded smaller as long as the smallest crop keeps the size of a view.
-        self.at_least = math.ceil(image_size / math.sqrt(min_area))
-        self.unreadable = set()
+        self._unreadable = set()
         self._lock = threading.Lock()
 
     def check(self):
         """Raise UserError now rather than search for ever later."""
-        self._load(0)
+        self._load(0, self.image_size)
 
-    def _load(self, index):
+    def _load(self, index, at_least):
         for number in range(index, index + len(self.source)):
             number %= len(self.source)
-            if number in self.unreadable:
-                continue
+            # What failed before is tried again: that it failed must not change a later batch.
             try:
-                return self.source.load(number, self.at_least)
+                return self.source.load(number, at_least)
             except UnreadableImage as error:
                 self._report(number, str(error))
         first = self.source.name(0)
@@ -144,36 +160,40 @@ class _Reader:
     def _report(self, number, reason):
         # Two threads may meet it at the same time.
         with self._lock:
-            if number not in self.unreadable:
-                self.unreadable.add(number)
+            if number not in self._unreadable:
+                self._unreadable.add(number)
                 if self.on_unreadable:
                     self.on_unreadable(self.source.name(number), reason)
 
-    def crops(self, index, rng, count, flip):
-        """`count` random resized crops of an image: uint8 (count, S, S, 3)."""
-        image = self._load(index)
-        size = (self.image_size, self.image_size)
-        crops = []
-        for _ in range(count):
-            crop = image.resize(size, Image.Resampling.BILINEAR, box=_box(image.size, rng, self.min_area))
-            flipped = flip and rng.random() < 0.5
-            crops.append(np.asarray(crop)[:, ::-1] if flipped else np.asarray(crop))
-        return np.stack(crops)
+    def crops(self, index, rng, flip, out):
+        """Random resized crops of an image into `out`, uint8 (count, S, S, 3)."""
+        draws = [(_draw_box(rng, self.min_area), flip and rng.random() < 0.5) for _ in out]
+        # A JPEG may be decoded smaller as long as the crops keep the size of a view.
+        shortest = min(min(right - left, lower - upper) for (left, upper, right, lower), _ in draws)
+        image = self._load(index, math.ceil(self.image_size / shortest))
+        for crop, (box, flipped) in zip(out, draws, strict=True):
+            box = [min(share * side, side) for share, side in zip(box, image.size * 2, strict=True)]
+            view = image.resize(crop.shape[:2], Image.Resampling.BILINEAR, box)
+            # Pillow turns it ten times as fast as NumPy copies it backwards.
+            crop[:] = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flipped else view
 
 
-def _box(size, rng, min_area):
-    """A random part of an image of `size`: area uniform in [min_area, 1], aspect ratio up to 4/3 of the image's own.
+def _draw_box(rng, min_area):
+    """A random part of an image, as shares of its sides: left, upper, right, lower.
 
-    Of the image's own because whole images are scored with their aspect not kept.
+    Its area is uniform in [min_area, 1], its aspect ratio up to 4/3 of the image's own: whole images are scored with
+    their aspect not kept.
     """
-    width, height = size
-    area = rng.uniform(min_area, 1) * width * height
-    aspect = math.exp(rng.uniform(-1, 1) * math.log(ASPECT)) * width / height
-    across, down = min(math.sqrt(area * aspect), width), min(math.sqrt(area / aspect), height)
-    left, top = rng.uniform(0, width - across), rng.uniform(0, height - down)
-    return left, top, left + across, top + down
+    area = rng.uniform(min_area, 1)
+    aspect = math.exp(rng.uniform(-1, 1) * math.log(ASPECT))
+    across, down = min(math.sqrt(area * aspect), 1.0), min(math.sqrt(area / aspect), 1.0)
+    left, upper = rng.uniform(0, 1 - across), rng.uniform(0, 1 - down)
+    return left, upper, left + across, upper + down
 
 
 @functools.lru_cache(maxsize=4)
-def _order(count, seed, epoch):
-    return np.random.default_rng((seed, epoch, 0)).permutation(count)
+def epoch_order(source, seed, epoch):
+    """The numbers of a source's images in the order of an epoch: int (n,)."""
+    rng = np.random.default_rng((seed, epoch, 0))
+    # Records have an order that reads shard by shard.
+    return source.order(rng) if hasattr(source, "order") else rng.permutation(len(source))

@@ -12,6 +12,7 @@ _SHOWN = (
     ("effective_rank", "rank", "{:.1f}"),
     ("retrieval", "retrieval", "{:.2f}"),
     ("images_per_second", "images/s", "{:.0f}"),
+    ("data_wait", "waits for data", "{:.0%}"),
 )
 
 
@@ -50,7 +51,7 @@ class Display:
 
     def row(self, row):
         """Show a finished interval."""
-        self.speed = {key: row[key] for key in ("images_per_second",) if key in row}
+        self.speed = {key: row[key] for key in ("images_per_second", "data_wait") if key in row}
         if not self.console.is_terminal:
             self.console.print(f"step {row['step']}/{self.steps}  {_line(row)}")
 

@@ -29,9 +29,10 @@ class Journal(keras.callbacks.Callback):
         stop: the `StopSignals`; training ends after the step in which one came.
         step: optimizer steps already done.
         source: the images, for their names.
+        wait: the `DataWait` of the images.
     """
 
-    def __init__(self, folder, display, stop, step, source):
+    def __init__(self, folder, display, stop, step, source, wait):
         super().__init__()
         self.folder = folder
         self.display = display
@@ -39,6 +40,7 @@ class Journal(keras.callbacks.Callback):
         self.step = step
         self.source = source
         self.saved = step
+        self.wait = wait
         self.recipe = folder.recipe
         self.writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
 
@@ -52,7 +54,7 @@ class Journal(keras.callbacks.Callback):
         for variable, value in zip(self.model.metrics_variables, self.sums, strict=False):
             variable.assign(value)
         self.sums = []
-        self.clock, self.counted = time.perf_counter(), 0
+        self._start_clock()
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -62,7 +64,7 @@ class Journal(keras.callbacks.Callback):
         if self.first_batch:
             # The first step compiles: its time says nothing of the speed.
             self.first_batch = False
-            self.clock, self.counted = time.perf_counter(), 0
+            self._start_clock()
         self.display.step(self.step, logs)
         if self.stop.requested:
             self.model.stop_training = True
@@ -106,12 +108,20 @@ class Journal(keras.callbacks.Callback):
             number = errno.ENOSPC if full else errno.EIO
             raise OSError(number, os.strerror(number), str(self.folder.path / "tensorboard")) from error
 
+    def _start_clock(self):
+        self.clock, self.waited, self.counted = time.perf_counter(), self.wait.seconds(), 0
+
     def _speed(self):
+        if not self.counted:
+            return {}
         seconds = time.perf_counter() - self.clock
-        return {"images_per_second": self.counted * self.recipe.train.batch_size / seconds} if self.counted else {}
+        return {
+            "images_per_second": self.counted * self.recipe.train.batch_size / seconds,
+            "data_wait": min((self.wait.seconds() - self.waited) / seconds, 1.0),
+        }
 
     def _diverged(self, what):
-        batch = batch_indices(len(self.source), self.recipe.seed, self.step - 1, self.recipe.train.batch_size)
+        batch = batch_indices(self.source, self.recipe.seed, self.step - 1, self.recipe.train.batch_size)
         names = [self.source.name(index) for index in batch]
         self.folder.write("diverged.txt", "".join(f"{name}\n" for name in names))
         more = f" and {len(names) - 3} more, all in diverged.txt" if len(names) > 3 else ""

@@ -19,12 +19,15 @@ class Section(BaseModel):
 class Data(Section):
     """The images, and the views made of them."""
 
-    source: Literal["procedural", "folder", "list"] = Field(
+    source: Literal["procedural", "folder", "list", "records"] = Field(
         "procedural",
-        description="drawn from a seed; all images below a folder; or those a text file lists, one a line",
+        description="drawn from a seed; all images below a folder; those a text file lists, one a line; or what "
+        "clicv2-keras prepare packed",
     )
-    path: str | None = Field(None, description="the folder or the list file; none for procedural")
-    num_images: Positive | None = Field(4096, description="images in the procedural source; folder and list use all")
+    path: str | None = Field(
+        None, description="the folder or the list file; records may lie at gs://…; none for procedural"
+    )
+    num_images: Positive | None = Field(4096, description="images in the procedural source; the others use all")
     image_size: Positive = Field(96, description="side of the square training images, pixels; a multiple of the patch")
     views: Literal["same_crop", "two_crops"] = Field(
         "same_crop",

@@ -52,6 +52,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
         recipe = load_recipe(recipe, overrides)
     source = recipe_source(recipe)
     backend = choose_backend(recipe.backend)
+    from clicv2_keras.data.data_wait import DataWait
     from clicv2_keras.train.build import build_dataset, build_model
     from clicv2_keras.train.journal import Journal
 
@@ -70,9 +71,10 @@ def train(recipe, overrides=(), resume=False, progress=True):
                 display.say(line)
             folder.log(f"{recipe.name} on {backend}, {len(source)} images, from step {start} to {steps}")
             display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {backend}, into {folder.path}")
-            journal = Journal(folder, display, stop, start, source)
+            wait = DataWait()
+            journal = Journal(folder, display, stop, start, source, wait)
             for first, length, epochs in spans(start, steps, recipe.run.log_every):
-                images = build_dataset(recipe, source, first, skipped)
+                images = wait.watch(build_dataset(recipe, source, first, skipped))
                 model.fit(images, steps_per_epoch=length, epochs=epochs, shuffle=False, verbose=0, callbacks=[journal])
                 if stop.requested:
                     journal.checkpoint()

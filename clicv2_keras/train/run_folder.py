@@ -23,6 +23,7 @@ COLUMNS = (
     "retrieval",
     "learning_rate",
     "images_per_second",
+    "data_wait",
 )
 
 

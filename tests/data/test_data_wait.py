@@ -1,0 +1,45 @@
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from clicv2_keras.data.data_wait import DataWait
+
+STEPS, PAUSE = 8, 0.05
+
+
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(PAUSE)
+
+
+def waited(producer_pause, callbacks):
+    def produce(number):
+        time.sleep(producer_pause)
+        return np.ones((4, 1), "float32")
+
+    def load(number):
+        return tf.ensure_shape(tf.numpy_function(produce, [number], tf.float32), (4, 1))
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    batches = tf.data.Dataset.counter().map(load).map(lambda x: (x, x)).prefetch(2)
+    model.fit(batches.take(2), verbose=0)  # compiles
+    wait = DataWait()
+    model.fit(wait.watch(batches), steps_per_epoch=STEPS, verbose=0, callbacks=callbacks)
+    return wait.seconds()
+
+
+def test_a_run_that_waits_for_its_producer_is_told_so():
+    # Two batches may have been prefetched.
+    assert waited(PAUSE, []) > (STEPS - 3) * PAUSE
+
+
+def test_the_time_that_the_step_takes_is_no_waiting():
+    assert waited(0, [Slow()]) < STEPS * PAUSE / 2
+
+
+def test_batches_go_through_untouched():
+    numbers = tf.data.Dataset.range(5)
+    assert list(DataWait().watch(numbers).as_numpy_iterator()) == list(range(5))
