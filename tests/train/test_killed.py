@@ -79,7 +79,10 @@ def state(folder, step):
 
 def rows(folder):
     with open(folder / "metrics.csv", newline="") as file:
-        return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
+        return [
+            {k: v for k, v in row.items() if k not in ("images_per_second", "data_wait")}
+            for row in csv.DictReader(file)
+        ]
 
 
 def event_steps(folder):
