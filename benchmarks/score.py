@@ -21,9 +21,9 @@ import torch
 from score_rivals import ICNet, ViTTiny, as_a_user_would
 
 from clicv2_keras.images import open_rgb
+from clicv2_keras.in_order import share_cores
 from clicv2_keras.score import to_file
 from clicv2_keras.score.find_images import find_images
-from clicv2_keras.score.in_order import share_cores
 from clicv2_keras.score.measurement import cpu_seconds
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"

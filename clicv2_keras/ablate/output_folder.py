@@ -5,8 +5,9 @@ import os
 import yaml
 
 from clicv2_keras.ablate.ablation import FIGURES
-from clicv2_keras.ablate.row import flat
 from clicv2_keras.errors import UserError
+from clicv2_keras.train.recipe_text import flat
+from clicv2_keras.whole_file import whole_file
 
 _FIRST, _LAST = ("row", "seed"), ("steps", "images", *FIGURES, "seconds", "error")
 _NUMBERS = {"seed": int, "steps": int, "images": int, "seconds": float, **dict.fromkeys(FIGURES, float)}
@@ -85,9 +86,8 @@ class OutputFolder:
                 )
 
     def _write(self, name, content):
-        unfinished = self.path / f"unfinished_{name}"
-        unfinished.write_bytes(content)
-        os.replace(unfinished, self.path / name)
+        with whole_file(self.path / name) as unfinished:
+            unfinished.write_bytes(content)
 
 
 def _row(line):

@@ -5,12 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from clicv2_keras.ablate.row import TABLE, Row, choose_rows, flat, table_changes
+from clicv2_keras.ablate.row import TABLE, Row, choose_rows, table_changes
 from clicv2_keras.data.scored_images import ScoredImages
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.cost import count_cost
 from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_file import OVERRIDE, load_recipe
+from clicv2_keras.train.recipe_text import flat
 from clicv2_keras.train.source import recipe_source
 
 KNOWN_COMPLEXITY = "the known complexity of unseen procedural images"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.recipe_file import load_recipe
+from clicv2_keras.train.recipe_text import flat
 
 # The whole method, and the table in its order. What a row changes is where its shipped recipe differs from the whole.
 WHOLE = "clicv2"
@@ -56,14 +57,6 @@ def table_changes():
     flats = {name: flat(load_recipe(f"ablation/{name}").model_dump(exclude={"name"})) for name in TABLE}
     whole = flats[WHOLE]
     return {name: {key: value for key, value in flats[name].items() if value != whole[key]} for name in TABLE}
-
-
-def flat(values, above=""):
-    """A recipe's values by dotted key: {"train.steps": 100, …}."""
-    found = {}
-    for key, value in values.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return found
 
 
 def _table_rows(rows):

@@ -8,8 +8,8 @@ from rich.console import Console
 from clicv2_keras.ablate.ablation import Ablation
 from clicv2_keras.ablate.output_folder import OutputFolder
 from clicv2_keras.ablate.plan import check_images, make_plan
-from clicv2_keras.ablate.row import flat
 from clicv2_keras.ablate.worker import work
+from clicv2_keras.train.recipe_text import flat
 from clicv2_keras.train.run import Interrupted
 from clicv2_keras.train.stop_signals import StopSignals
 

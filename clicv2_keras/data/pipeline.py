@@ -12,7 +12,7 @@ from clicv2_keras.data.augment import FACTORS, color_jitter, draw_factors
 from clicv2_keras.data.host_calls import HostCalls
 from clicv2_keras.errors import UserError
 from clicv2_keras.images import UnreadableImage, network_input
-from clicv2_keras.score.in_order import share_cores
+from clicv2_keras.in_order import share_cores
 
 ASPECT = 4 / 3
 VIEWS = ("same_crop", "two_crops")

@@ -1,6 +1,5 @@
 """A page on this machine that scores pictures in the browser. `clicv2_keras.demo()` serves it; see `run.demo`."""
 
-import importlib
 import sys
 
 from clicv2_keras.verb import Verb
@@ -9,9 +8,3 @@ _HOMES = {"demo": "run", "DemoServer": "demo_server"}
 __all__ = list(_HOMES)
 
 sys.modules[__name__].__class__ = Verb
-
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,6 +1,5 @@
 import csv
 import io
-import os
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from clicv2_keras.evaluate.agreement import Agreement
 from clicv2_keras.evaluate.metrics import METRICS
 from clicv2_keras.evaluate.predictors import Prediction
 from clicv2_keras.models import ComplexityScorer
+from clicv2_keras.whole_file import write_whole
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Evaluation:
         ]
         _write(folder / "predictions.csv", ["file", "category", "human", *map(_label, self.predictions)], rows)
         command = self.command and f"{self.command} --output {shlex.quote(str(folder))}"
-        _replace(folder / "report.html", report_html(replace(self, command=command)))
+        write_whole(folder / "report.html", report_html(replace(self, command=command)))
 
     def show(self, console):
         """Print the tables to a `rich.console.Console`."""
@@ -144,10 +144,4 @@ def _write(path, names, rows):
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows(rows)
-    _replace(path, text.getvalue())
-
-
-def _replace(path, text):
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    write_whole(path, text.getvalue())

@@ -5,9 +5,8 @@ import numpy as np
 from PIL import Image
 
 from clicv2_keras.images import open_rgb
+from clicv2_keras.score.maps_folder import limits
 
-# Where all patches are nearly alike, the colours must not blow their differences up.
-SMALLEST_SPAN = 0.1
 COLORS = "cividis"
 OPACITY = 0.6
 
@@ -64,10 +63,7 @@ class Explanation:
         grid = self.grids[name]
         if name != "map":
             return 0.0, float(np.percentile(grid, 99)) or float(grid.max()) or 1.0
-        low, high = float(grid.min()), float(grid.max())
-        missing = max(SMALLEST_SPAN - (high - low), 0.0)
-        low = min(max(low - missing / 2, 0.0), 1.0 - SMALLEST_SPAN)
-        return low, max(high, low + SMALLEST_SPAN)
+        return limits(grid)
 
     def overlay(self, name="map", image=None):
         """A grid in colours, dark blue to yellow, over the image in grey: a `PIL.Image` of the image's size.

@@ -1,10 +1,10 @@
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
 
 from clicv2_keras.errors import UserError
+from clicv2_keras.whole_file import whole_file
 
 
 class OutputFolder:
@@ -66,10 +66,8 @@ class OutputFolder:
 
 
 def _write(path, write):
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    with open(unfinished, "wb") as file:
+    with whole_file(path) as unfinished, open(unfinished, "wb") as file:
         write(file)
-    os.replace(unfinished, path)
 
 
 def _file_of(arrays):

@@ -1,6 +1,5 @@
 """Fine-tuning: labelled images in, a scorer out. `clicv2_keras.finetune(model, ...)` runs it; see `run.finetune`."""
 
-import importlib
 import sys
 
 from clicv2_keras.verb import Verb
@@ -9,10 +8,3 @@ _HOMES = {"finetune": "run"}
 __all__ = list(_HOMES)
 
 sys.modules[__name__].__class__ = Verb
-
-
-def __getattr__(name):
-    # On demand: keras takes seconds to import.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,6 +1,5 @@
 """Fine-tuning, from a model and labelled images to a `ComplexityScorer` in a `.keras` file."""
 
-import os
 from pathlib import Path
 
 import keras
@@ -16,6 +15,7 @@ from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.models.find_model import encoder_of, find_model
+from clicv2_keras.whole_file import whole_file
 
 BATCH = 32
 
@@ -125,6 +125,5 @@ def _train(scorer, images, scores, groups, weights, epochs, learning_rate, conso
 
 def _save(scorer, path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    scorer.save(unfinished)
-    os.replace(unfinished, path)
+    with whole_file(path) as unfinished:
+        scorer.save(unfinished)

@@ -12,10 +12,11 @@ import numpy as np
 from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.record_index import FORMAT, INDEX
 from clicv2_keras.errors import UserError
+from clicv2_keras.in_order import in_order, share_cores
 from clicv2_keras.prepare.display import Display
 from clicv2_keras.prepare.encoded_image import encode
-from clicv2_keras.prepare.shard import Shard, packed_before, write_whole
-from clicv2_keras.score.in_order import in_order, share_cores
+from clicv2_keras.prepare.shard import Shard, packed_before
+from clicv2_keras.whole_file import write_whole
 
 BAD = "bad.csv"
 

@@ -6,6 +6,8 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
+from clicv2_keras.whole_file import write_whole
+
 
 class Shard:
     """A tar file on its way, and the line about it; both appear when it is closed, the line last.
@@ -76,10 +78,3 @@ def packed_before(folder, plan):
 def sha256(path):
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_whole(path, text):
-    """A text file that appears whole or not at all."""
-    unfinished = path.with_name(f"unfinished_{path.name}")
-    unfinished.write_text(text, encoding="utf-8", newline="")
-    os.replace(unfinished, path)

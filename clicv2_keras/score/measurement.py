@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from clicv2_keras.errors import UserError
 from clicv2_keras.images import UnreadableImage, network_input, open_rgb
+from clicv2_keras.in_order import in_order, share_cores
 from clicv2_keras.score.find_images import find_images
 from clicv2_keras.score.find_tflite import find_tflite
-from clicv2_keras.score.in_order import in_order, share_cores
 from clicv2_keras.score.network import Network
 from clicv2_keras.score.scorer import Scorer
 

@@ -1,13 +1,13 @@
 """Rows as Parquet, a piece at a time: millions need no more memory than thousands."""
 
 import itertools
-import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clicv2_keras.score.row import Row
 from clicv2_keras.score.row_formats import JsonLines, read_rows
+from clicv2_keras.whole_file import whole_file
 
 SCHEMA = pa.schema(
     {"file": pa.string(), "score": pa.float64(), "width": pa.int32(), "height": pa.int32(), "error": pa.string()}
@@ -17,13 +17,11 @@ ROWS = 65_536
 
 def from_json_lines(source, target):
     """Write the rows of the file `source` as the Parquet file `target`, which appears when it is whole."""
-    unfinished = target.with_name(f"unfinished_{target.name}")
-    with open(source, "rb") as stream, pq.ParquetWriter(unfinished, SCHEMA) as writer:
+    with whole_file(target) as unfinished, open(source, "rb") as stream, pq.ParquetWriter(unfinished, SCHEMA) as writer:
         rows = (_text(row) for row, _ in read_rows(stream, JsonLines))
         while piece := list(itertools.islice(rows, ROWS)):
             columns = zip(*piece, strict=True)
             writer.write_table(pa.table(dict(zip(Row._fields, columns, strict=True)), SCHEMA))
-    os.replace(unfinished, target)
 
 
 def to_json_lines(source, target):
@@ -32,14 +30,12 @@ def to_json_lines(source, target):
     Raises:
         ValueError: where `source` is no Parquet file of rows.
     """
-    unfinished = target.with_name(f"unfinished_{target.name}")
-    with pq.ParquetFile(source) as table, open(unfinished, "wb") as stream:
+    with whole_file(target) as unfinished, pq.ParquetFile(source) as table, open(unfinished, "wb") as stream:
         if table.schema_arrow.names != list(Row._fields):
             raise ValueError(f"{source}: its columns are {table.schema_arrow.names}")
         for piece in table.iter_batches(ROWS):
             for row in piece.to_pylist():
                 stream.write(JsonLines.encode(Row(**row)))
-    os.replace(unfinished, target)
 
 
 def _text(row):

@@ -5,8 +5,8 @@ from functools import partial
 
 from clicv2_keras.errors import UserError
 from clicv2_keras.images import UnreadableImage
+from clicv2_keras.in_order import in_order, share_cores
 from clicv2_keras.score.find_images import find_images
-from clicv2_keras.score.in_order import in_order, share_cores
 from clicv2_keras.score.row import Counts, Row
 from clicv2_keras.score.scorer import Scorer
 

@@ -1,6 +1,5 @@
 """Training: a recipe in, a run folder out. `clicv2_keras.train(recipe)` runs it; see `run.train`."""
 
-import importlib
 import sys
 
 from clicv2_keras.verb import Verb
@@ -9,10 +8,3 @@ _HOMES = {"train": "run", "dry_run": "plan", "load_recipe": "recipe_file", "Reci
 __all__ = list(_HOMES)
 
 sys.modules[__name__].__class__ = Verb
-
-
-def __getattr__(name):
-    # On demand: a recipe names its backend before keras is imported.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

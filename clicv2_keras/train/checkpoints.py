@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clicv2_keras.errors import UserError
-from clicv2_keras.train.whole_file import naming, whole_file
+from clicv2_keras.whole_file import naming, whole_file
 
 _NAME = re.compile(r"step_(\d+)\.npz")
 

@@ -19,6 +19,14 @@ def recipe_yaml(recipe):
     return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
 
 
+def flat(values, above=""):
+    """A recipe's values by dotted key: {"train.steps": 100, …}."""
+    found = {}
+    for key, value in values.items():
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
 def describe_schema():
     """Every key of a recipe: type and range, default, unit and meaning."""
     lines = [

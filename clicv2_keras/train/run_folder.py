@@ -10,8 +10,8 @@ import yaml
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.checkpoints import Checkpoints
 from clicv2_keras.train.events import cut_events
-from clicv2_keras.train.recipe_text import recipe_yaml
-from clicv2_keras.train.whole_file import naming, whole_file
+from clicv2_keras.train.recipe_text import flat, recipe_yaml
+from clicv2_keras.whole_file import naming, whole_file, write_whole
 
 COLUMNS = (
     "step",
@@ -85,8 +85,7 @@ class RunFolder:
 
     def write(self, name, text):
         """Write a text file."""
-        with whole_file(self.path / name) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+        write_whole(self.path / name, text)
 
     def plot(self):
         """Draw `losses.png` from the rows."""
@@ -107,8 +106,8 @@ class RunFolder:
 
     def _compare(self, started):
         """The recipe of the folder must be this one, but for how often it reports and where it lies."""
-        mine = _flat(self.recipe.model_dump(exclude={"run"}))
-        theirs = _flat({key: value for key, value in started.items() if key != "run"})
+        mine = flat(self.recipe.model_dump(exclude={"run"}))
+        theirs = flat({key: value for key, value in started.items() if key != "run"})
         for key in mine:
             if mine[key] != theirs.get(key):
                 raise UserError(
@@ -129,13 +128,6 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(self.rows)
         self.write("metrics.csv", text.getvalue())
-
-
-def _flat(values, above=""):
-    flat = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return flat
 
 
 def _text(value):

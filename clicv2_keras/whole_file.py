@@ -27,6 +27,12 @@ def whole_file(path):
             raise
 
 
+def write_whole(path, text):
+    """Write a text file, in UTF-8 and with the line ends as they are; see `whole_file`."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="")
+
+
 @contextlib.contextmanager
 def naming(path):
     """Context in which every OSError names `path`: that of a full disk, raised by a write, knows no file."""

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from clicv2_keras.score.in_order import AHEAD, in_order, share_cores
+from clicv2_keras.in_order import AHEAD, in_order, share_cores
 
 
 def test_results_come_in_order_and_errors_come_through():
