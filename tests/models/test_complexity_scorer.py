@@ -19,6 +19,9 @@ def make_scorer(make_model, rng):
         if head == "diversity":
             return ComplexityScorer.label_free(model.encoder)
         if head == "entropy":
+            # An untrained decoder may say less than 0 of every patch, which is clipped to one flat map.
+            model.entropy.patch_loss.mean.assign(0.5)
+            model.entropy.patch_loss.variance.assign(0.01)
             return ComplexityScorer(model.encoder, model.entropy)
         scorer = ComplexityScorer(
             model.encoder, LinearHead(("token",) if head == "token" else PARTS, label_range=(1, 5))
