@@ -1,6 +1,7 @@
 """Models by name: encoders of standard sizes, and the trained models that come with the package."""
 
 import difflib
+import hashlib
 import json
 import os
 
@@ -8,7 +9,10 @@ import h5py
 import keras
 import numpy as np
 
+from clicv2_keras.errors import UserError
 from clicv2_keras.shipped import trained_presets
+
+SUMS = "SHA256SUMS"
 
 
 def preset_config(name, presets):
@@ -25,7 +29,7 @@ def preset_config(name, presets):
 
 
 def save_preset(model, folder):
-    """Write `model` to `folder` as `config.json` and `model.weights.h5`, the weights in float16."""
+    """Write `model` to `folder`: `config.json`, `model.weights.h5` in float16, and the checksums of both."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "part.weights.h5"
     model.save_weights(weights)
@@ -36,6 +40,8 @@ def save_preset(model, folder):
     weights.unlink()
     os.replace(folder / "part.half.h5", folder / "model.weights.h5")
     os.replace(folder / "part.json", folder / "config.json")
+    sums = [f"{_sha256(folder / name)}  {name}\n" for name in ("config.json", "model.weights.h5")]
+    (folder / SUMS).write_text("".join(sums))
 
 
 def load_preset(cls, name):
@@ -43,14 +49,23 @@ def load_preset(cls, name):
 
     Raises:
         ValueError: where there is no such preset, or it is not a `cls`.
+        UserError: where a file does not match its checksum.
     """
     folder = preset_config(name, trained_presets())
+    for line in (folder / SUMS).read_text().splitlines():
+        checksum, file = line.split()
+        if _sha256(folder / file) != checksum:
+            raise UserError(f"{folder / file}: does not match its checksum; install the package again")
     model = keras.saving.deserialize_keras_object(json.loads((folder / "config.json").read_text()))
     if not isinstance(model, cls):
         names = " or ".join(c.__name__ for c in (cls if isinstance(cls, tuple) else (cls,)))
         raise ValueError(f"The preset {name!r} is a {type(model).__name__}, not a {names}.")
     model.load_weights(folder / "model.weights.h5")
     return model
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _copy_as_half(source, target):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from reference import leverage
 
+from clicv2_keras.errors import UserError
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, DiversityHead, LinearHead
 from clicv2_keras.models.presets import load_preset, save_preset
@@ -119,3 +120,8 @@ def test_a_preset_keeps_its_scores_in_half_the_size(make_scorer, images, tmp_pat
         load_preset(type(scorer.encoder), "tiny")
     with pytest.raises(ValueError, match="Did you mean 'default'"):
         ComplexityScorer.from_preset("defualt")
+    damaged = bytearray((tmp_path / "tiny" / "model.weights.h5").read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / "tiny" / "model.weights.h5").write_bytes(damaged)
+    with pytest.raises(UserError, match="model.weights.h5: does not match its checksum"):
+        ComplexityScorer.from_preset("tiny")
