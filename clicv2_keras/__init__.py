@@ -17,7 +17,7 @@ _MODELS = (
     "MaskedEntropyBranch",
     "ViTEncoder",
 )
-_VERBS = ("prepare", "train", "evaluate", "finetune", "ablate", "export", "score", "explain", "demo")
+_VERBS = ("prepare", "train", "evaluate", "distill", "finetune", "ablate", "export", "score", "explain", "demo")
 
 __all__ = ["__version__", *_MODELS, *_VERBS]
 

@@ -33,6 +33,13 @@ def write_whole(path, text):
         unfinished.write_text(text, encoding="utf-8", newline="")
 
 
+def save_whole(model, path):
+    """Save a Keras model to a `.keras` file in a folder that need not exist yet; see `whole_file`."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as unfinished:
+        model.save(unfinished)
+
+
 @contextlib.contextmanager
 def naming(path):
     """Context in which every OSError names `path`: that of a full disk, raised by a write, knows no file."""

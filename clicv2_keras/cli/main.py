@@ -8,7 +8,9 @@ import click
 from clicv2_keras.errors import UserError
 
 # Command: the module of its click command, the extra it needs; None where the core suffices.
-COMMANDS = dict.fromkeys(("prepare", "train", "evaluate", "finetune", "ablate", "export", "explain", "recipe"), "train")
+COMMANDS = dict.fromkeys(
+    ("prepare", "train", "evaluate", "distill", "finetune", "ablate", "export", "explain", "recipe"), "train"
+)
 COMMANDS |= dict.fromkeys(("score", "benchmark", "demo"))
 
 

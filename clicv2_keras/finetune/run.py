@@ -15,7 +15,7 @@ from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.models.find_model import encoder_of, find_model
-from clicv2_keras.whole_file import whole_file
+from clicv2_keras.whole_file import save_whole
 
 BATCH = 32
 
@@ -78,7 +78,7 @@ def finetune(
     if whole:
         _train(scorer, images, data.scores, groups, weights, epochs, learning_rate, console)
     if output is not None:
-        _save(scorer, Path(output))
+        save_whole(scorer, output)
         console.print(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …", markup=False)
     return scorer
 
@@ -121,9 +121,3 @@ def _train(scorer, images, scores, groups, weights, epochs, learning_rate, conso
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
     )
     network.fold()
-
-
-def _save(scorer, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as unfinished:
-        scorer.save(unfinished)

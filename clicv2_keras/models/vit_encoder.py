@@ -74,6 +74,18 @@ class ViTEncoder(keras.Model):
         """
         return cls(**{**preset_config(name, ENCODERS), **overrides})
 
+    def copy(self, **changes):
+        """An encoder of the same weights with other arguments that change no shape, such as `image_size`."""
+        other = type(self).from_config({**self.get_config(), **changes})
+        # One by one: what is trainable orders the weights of the whole.
+        for theirs, ours in zip(
+            (other.patch_projection, *other.blocks, other.norm),
+            (self.patch_projection, *self.blocks, self.norm),
+            strict=True,
+        ):
+            theirs.set_weights(ours.get_weights())
+        return other
+
     def build(self, input_shape=None):
         self.patch_projection.build((None, None, 3 * self.patch_size**2))
         for layer in (*self.blocks, self.norm):

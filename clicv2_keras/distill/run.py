@@ -1,0 +1,125 @@
+"""Distillation, from a model and images without labels to a `ComplexityScorer` that tells what is counted in pixels."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from clicv2_keras.data.sources import open_source
+from clicv2_keras.distill.pixel_measures import counted_complexity, pixel_measures
+from clicv2_keras.distill.student import Student
+from clicv2_keras.errors import UserError
+from clicv2_keras.images import UnreadableImage, network_input
+from clicv2_keras.in_order import in_order, share_cores
+from clicv2_keras.models import ComplexityScorer, LinearHead
+from clicv2_keras.models.find_model import encoder_of, find_model
+from clicv2_keras.whole_file import save_whole
+
+BATCH = 32
+# Measures are standardised, scores lie in [0, 1].
+SCORE_WEIGHT = 10.0
+
+
+def distill(
+    model="default",
+    images="procedural",
+    output="scorer.keras",
+    image_size=None,
+    num_images=4000,
+    epochs=8,
+    learning_rate=5e-4,
+    seed=0,
+    progress=True,
+):
+    """Teach a model, without labels, what slow programs count in pixels: segments, colours, edges, bytes.
+
+    The score of the result is the counted complexity (see `counted_complexity`): it tells in one pass of a small
+    network, for each patch, what takes those programs a tenth of a second; and its tokens know their measures, which
+    makes them a better start for `finetune`. The whole encoder is trained, its patch projection too. All images are
+    held in memory at the encoder's size: 100 MB for 1,000 images of 192 pixels.
+
+    Args:
+        model: see `find_model`; its encoder is the start.
+        images: a folder, a text file that lists images, or `"procedural"`.
+        output: the `.keras` file to write; None writes none.
+        image_size: side in pixels that the result reads, a multiple of the patch; None is the model's.
+        num_images: how many images of the source are used, at most, evenly spread.
+        epochs, learning_rate: passes over the images; the rate rises, then falls to 0 by cosine.
+        seed: of the order of the images.
+        progress: show what happens.
+
+    Returns:
+        The `ComplexityScorer`, with a `LinearHead` that has seen no label.
+
+    Raises:
+        UserError: one line on what is wrong with the model, the images or the output.
+    """
+    console = Console(quiet=not progress, highlight=False, soft_wrap=True)
+    if output is not None and Path(output).suffix != ".keras":
+        raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
+    encoder = encoder_of(find_model(model))
+    image_size = image_size or encoder.image_size
+    if image_size % encoder.patch_size:
+        raise UserError(f"image size {image_size}: not a multiple of the patch, {encoder.patch_size} pixels")
+    encoder = encoder.copy(image_size=image_size, freeze_patch_projection=False)
+    pixels, measures = _measure(_source(images, num_images, image_size), num_images, image_size, console)
+
+    keras.utils.set_random_seed(seed)
+    scorer = ComplexityScorer(encoder, LinearHead())
+    student = Student(scorer, measures["measures"].shape[1], seed)
+    steps = epochs * -(-len(pixels) // BATCH)
+    warmup = steps // 20
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / (warmup + 1), steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
+    )
+    student.compile(
+        keras.optimizers.AdamW(schedule, weight_decay=0.05),
+        loss={"score": "mse", "measures": "mse"},
+        loss_weights={"score": SCORE_WEIGHT, "measures": 1.0},
+    )
+
+    def tell(epoch, logs):
+        errors = f"score ±{logs['score_loss'] ** 0.5:.3f}, measures ±{logs['measures_loss'] ** 0.5:.2f} deviations"
+        console.print(f"epoch {epoch + 1}/{epochs}  {errors}", markup=False)
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=tell)
+    student.fit(pixels, measures, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[callback])
+    if output is not None:
+        save_whole(scorer, output)
+        console.print(f"{output}: a label-free ComplexityScorer; next: clicv2-keras finetune {output} …", markup=False)
+    return scorer
+
+
+def _source(images, num_images, image_size):
+    if str(images) == "procedural":
+        return open_source("procedural", num_images=num_images, image_size=image_size)
+    return open_source("folder" if Path(images).expanduser().is_dir() else "list", path=images)
+
+
+def _measure(source, count, side, console):
+    """Pixels, uint8 (n, S, S, 3), and what the student is to tell of them."""
+
+    def read(index):
+        try:
+            image = source.load(index, at_least=2 * max(side, 256))
+            return network_input(image, side), pixel_measures(image)
+        except UnreadableImage as error:
+            return f"{source.name(index)}: {error}"
+
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
+    found = in_order(read, chosen, share_cores()[0])
+    readable = []
+    for row in track(found, "counting", len(chosen), console=console, transient=True, disable=console.quiet):
+        if isinstance(row, str):
+            console.print(f"unreadable, left out: {row}", markup=False)
+        else:
+            readable.append(row)
+    if len(readable) < 10:
+        raise UserError(f"{len(readable)} readable images are too few to learn from; give at least 10")
+    pixels, measures = zip(*readable, strict=True)
+    table = np.array([list(row.values()) for row in measures])
+    table = (table - table.mean(axis=0)) / np.maximum(table.std(axis=0), 1e-6)
+    scores = np.array([counted_complexity(row) for row in measures], "float32")
+    return np.stack(pixels), {"score": scores, "measures": table.clip(-4, 4)}
