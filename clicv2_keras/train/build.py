@@ -41,7 +41,7 @@ def build_optimizer(recipe, model):
     """AdamW with a linear warm-up and a cosine decay to 0; vectors (biases, norms, tokens) do not decay."""
     settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
     warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
-    peak = settings.learning_rate
+    peak = recipe.learning_rate
     schedule = keras.optimizers.schedules.CosineDecay(
         # A warm-up from 0 would waste the first step.
         initial_learning_rate=peak / (warmup + 1) if warmup else peak,

@@ -49,6 +49,8 @@ def dry_run(recipe, overrides=()):
         f"about {_gigabytes(cost.state_bytes + cost.activation_bytes)}: weights and optimizer "
         f"{_gigabytes(cost.state_bytes)}, activations {_gigabytes(cost.activation_bytes)} in {train.precision}"
     )
+    rule = " (1.5e-4 · batch_size / 256)" if recipe.optimizer.learning_rate is None else ""
+    lines["rate"] = f"{recipe.learning_rate:.3g} at its highest{rule}"
     passes = f", {train.steps * batch / images:.3g} passes" if images else ""
     lines["steps"] = f"{train.steps:,} of {batch} images: {train.steps * batch:,} images{passes}"
     return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
