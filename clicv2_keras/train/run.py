@@ -62,7 +62,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
     if start:
         folder.checkpoints.load(model, start)
     steps = recipe.train.steps
-    skipped = SkippedImages(folder, len(source))
+    skipped = SkippedImages(folder, source)
 
     with in_one_line(folder, skipped):
         with Display(steps, start, progress) as display, StopSignals() as stop:
@@ -85,8 +85,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
                 line = f"{len(skipped.names)} unreadable images were skipped; log.txt names them"
                 folder.log(line)
                 display.say(line)
-
         folder.save(model.encoder, "encoder.keras")
+        if (average := model.averaged_encoder()) is not None:
+            folder.save(average, "encoder_ema.keras")
         folder.save(model, "model.keras")
         if folder.rows:
             folder.plot()

@@ -28,7 +28,10 @@ COLUMNS = (
 
 
 class RunFolder:
-    """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `encoder.keras`, `model.keras` and the checkpoints.
+    """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `model.keras`, the encoder alone, and the checkpoints.
+
+    `encoder.keras` is what the optimizer trained, `encoder_ema.keras` the moving average of its weights, where there is
+    a teacher; `encoder_best.keras` what the probe liked best.
 
     Every file appears whole or not at all; only `log.txt` grows line by line.
 
