@@ -54,13 +54,13 @@ def build_optimizer(recipe, model):
     return optimizer
 
 
-def build_dataset(recipe, source, start_step, on_unreadable):
-    """The endless batches of a recipe, from batch `start_step` on."""
+def build_dataset(recipe, source, start_step, on_unreadable, batch_size=None):
+    """The endless batches of a recipe, from batch `start_step` on; of the recipe's size, or another."""
     data = recipe.data
     dataset = training_dataset(
         source,
         image_size=data.image_size,
-        batch_size=recipe.train.batch_size,
+        batch_size=batch_size or recipe.train.batch_size,
         views=data.views,
         min_area=data.min_area,
         flip=data.flip,

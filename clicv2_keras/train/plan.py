@@ -3,7 +3,8 @@
 from clicv2_keras.train.cost import count_cost
 from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_file import load_recipe
-from clicv2_keras.train.source import recipe_source
+from clicv2_keras.train.source import probe_source, recipe_source
+from clicv2_keras.train.wandb_log import check_wandb
 
 
 def dry_run(recipe, overrides=()):
@@ -26,6 +27,8 @@ def dry_run(recipe, overrides=()):
     size, batch, patch, width = data.image_size, train.batch_size, shape["patch_size"], shape["width"]
     unnamed = data.source != "procedural" and data.path is None
     images = None if unnamed else len(recipe_source(recipe))
+    probe_source(recipe)
+    check_wandb(recipe)
 
     lines = {
         "recipe": recipe.name,

@@ -128,6 +128,30 @@ class Run(Section):
     log_every: Positive = Field(50, description="steps a row of metrics.csv")
     checkpoint_every: Positive = Field(500, description="steps between checkpoints, rounded up to a row's end")
     keep_checkpoints: Positive = Field(2, description="the newest checkpoints that are kept")
+    images_every: int = Field(
+        0,
+        ge=0,
+        description="steps between pictures in TensorBoard, rounded up to a row's end; 0 is off. Of 4 images: the "
+        "shifted views, the mask, true and predicted entropy",
+    )
+    wandb: str | None = Field(
+        None, min_length=1, description="project at Weights & Biases that gets the rows too; null is none"
+    )
+
+
+class Probe(Section):
+    """A labelled set that the features are judged on now and then; the best encoder is kept as encoder_best.keras."""
+
+    dataset: Literal["ic9600", "savoias", "csv"] | None = Field(None, description="as for evaluate; null is no probe")
+    root: str | None = Field(None, description="the data set's folder; for csv the table itself")
+    every: Positive = Field(500, description="steps between, rounded up to a row's end; the last row is always judged")
+    split: str | None = Field(
+        None,
+        description="part to judge on, train is fitted on; null is val, or cross-validation without test. Never test",
+    )
+    within_category: bool | None = Field(
+        None, description="scores compare only within a category; null leaves it to the data set"
+    )
 
 
 class Recipe(Section):
@@ -145,6 +169,7 @@ class Recipe(Section):
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     run: Run = Run()
+    probe: Probe = Probe()
 
     @property
     def learning_rate(self):
