@@ -57,7 +57,8 @@ class WandbLog:
             step = int(row["step"])
             if step >= self.next:
                 figures = {name: float(text) for name, text in row.items() if name != "step" and text}
-                self.run.log(figures, step=step)
+                # Else it would wait for the next row to be shown.
+                self.run.log(figures, step=step, commit=True)
                 self.next = step + 1
 
 

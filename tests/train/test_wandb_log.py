@@ -31,8 +31,8 @@ class Run:
         steps = [event["step"] for event in _told() if event["what"] == "log"]
         self.step = max(steps) + 1 if steps else 0
 
-    def log(self, figures, step):
-        assert step >= self.step
+    def log(self, figures, step, commit):
+        assert step >= self.step and commit
         self.step = step + 1
         _tell(what="log", figures=figures, step=step)
 
