@@ -50,7 +50,7 @@ def ablate(
 
     Raises:
         UserError: one line on what is wrong with the recipe, the rows, the data or the folder.
-        BrokenOff: where a run's process died.
+        BrokenOff: where the disk is full or the images are gone, or a run's process died.
         Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
     plan = make_plan(recipe, rows, vary, overrides, seeds, dataset, root, test_split, within_category, output)

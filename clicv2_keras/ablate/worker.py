@@ -15,21 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clicv2_keras.errors import UserError
-
-
-class BrokenOff(UserError):
-    """A run's process ended without a word: killed, or a fault of ours."""
-
-    exit_code = 1
+from clicv2_keras.train.broken_off import BrokenOff
 
 
 @dataclass
 class Outcome:
-    """What a run gave: figures, keys of `FIGURES`; lines for the user; or why it diverged, or what mistake it met."""
+    """What a run gave: figures, keys of `FIGURES`; lines for the user; or why it diverged, what it stood on that went
+    away, or what mistake it met."""
 
     figures: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     diverged: str = ""
+    fault: str = ""
     mistake: str = ""
 
 
@@ -41,7 +38,7 @@ def work(run, data, test_split, stop):
 
     Raises:
         UserError: what the run raised.
-        BrokenOff: where its process died.
+        BrokenOff: where the disk is full or the images are gone, or its process died.
     """
     folder = Path(run.recipe.run.dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,13 +65,15 @@ def work(run, data, test_split, stop):
         outcome = pickle.loads(answer)
         if outcome.mistake:
             raise UserError(outcome.mistake)
+        if outcome.fault:
+            raise BrokenOff(folder, outcome.fault, "once that is mended, the same command goes on")
         return outcome
     if stop.requested:
         return None
     last = (folder / "stderr.txt").read_text(errors="replace").strip().rpartition("\n")[2]
     code = process.returncode
     why = f"killed by signal {-code}, perhaps for memory" if code < 0 else last or f"exit code {code}"
-    raise BrokenOff(f"{folder}: the run broke off: {why}; stderr.txt there says more, the same command goes on")
+    raise BrokenOff(folder, f"the run broke off: {why}", "stderr.txt there says more, the same command goes on")
 
 
 def main():
@@ -92,6 +91,8 @@ def main():
         outcome = Outcome(figures, notes)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)
+    except BrokenOff as broken:
+        outcome = Outcome(fault=broken.fault)
     except UserError as error:
         # Divergence is a result: the other rows go on. Before there is a journal keras may not be imported.
         journal = sys.modules.get("clicv2_keras.train.journal")

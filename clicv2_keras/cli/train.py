@@ -5,7 +5,7 @@ import click
 @click.argument("recipe")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value: train.steps=100.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint, or start where there is none.")
-@click.option("--dry-run", is_flag=True, help="Print shapes, parameters, FLOPs, memory and steps; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print shapes, parameters, FLOPs, memory, steps and time; train nothing.")
 @click.option("--backend", type=click.Choice(["tensorflow", "jax", "torch"]), help="In place of the recipe's.")
 def train(recipe, overrides, resume, dry_run, backend):
     """Train a model as RECIPE says: a file, or the name of a shipped recipe such as quickstart."""

@@ -9,9 +9,9 @@ from keras import ops
 
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.handcrafted import LONGEST, handcrafted
+from clicv2_keras.evaluate.meter import Meter
 from clicv2_keras.images import UnreadableImage, network_input
-from clicv2_keras.layers import PatchEntropy, PatchReadOut
-from clicv2_keras.layers.patch_read_out import PARTS
+from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch, ViTEncoder
 from clicv2_keras.models.find_model import encoder_of
 
@@ -42,7 +42,7 @@ def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: Non
 
     Args:
         source: see `open_source`.
-        model: a `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
+        model: a `ComplexityScorer`, `CLICv2` or `ViTEncoder`; or a `Meter`, to be compiled once for many calls.
         untrained: also measure the encoder as it was before training.
         pixels: also measure the pixels: patch entropy and handcrafted measures.
         seed: of the untrained encoder.
@@ -52,9 +52,9 @@ def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: Non
         UserError: where no image can be read.
     """
     encoder = encoder_of(model)
-    meters = {"model": _Meter(encoder, _heads(model))}
+    meters = {"model": model if isinstance(model, Meter) else Meter(encoder, _heads(model))}
     if untrained:
-        meters["untrained"] = _Meter(untrained_encoder(encoder, seed), {DIVERSITY: DiversityHead()})
+        meters["untrained"] = Meter(untrained_encoder(encoder, seed), {DIVERSITY: DiversityHead()})
     parts = {name: [] for name in ("model", "untrained", "pixels")}
     index, unreadable = [], []
 
@@ -95,26 +95,6 @@ def untrained_encoder(encoder, seed):
     """The encoder as it was before training, at a random initialisation."""
     keras.utils.set_random_seed(seed)
     return ViTEncoder.from_config({**encoder.get_config(), "name": "untrained_encoder"})
-
-
-class _Meter(keras.Model):
-    """An encoder's read-outs and the scores of heads on it, compiled as one."""
-
-    def __init__(self, encoder, heads):
-        super().__init__(name="meter")
-        self.encoder = encoder
-        self.heads = heads
-        for head in heads.values():
-            if not head.built:
-                head.build_for(encoder)
-        self.built = True
-
-    def call(self, images):
-        tokens = ops.cast(self.encoder(images), "float32")
-        out = {part: ops.mean(PatchReadOut.read(part, tokens), axis=1) for part in PARTS}
-        for name, head in self.heads.items():
-            out[name] = ops.mean(head.patch_scores(images, tokens, self.encoder), axis=1)
-        return out
 
 
 def _heads(model):

@@ -120,6 +120,17 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         moved = ops.equal(self.optimizer._iterations % accumulated, 0) if accumulated else True
         self.contrast.update_teacher(self.encoder, self.optimizer.iterations, moved)
 
+    def averaged_encoder(self):
+        """A `ViTEncoder` with the teacher's weights, the moving average of the encoder's; None without a teacher.
+
+        It is a copy: training goes on without it.
+        """
+        if self.contrast is None:
+            return None
+        average = type(self.encoder).from_config(self.encoder.get_config())
+        average.set_weights(self.contrast.teacher_encoder.get_weights())
+        return average
+
     @functools.cached_property
     def embedder(self):
         """Images to embeddings, on the encoder's own weights."""

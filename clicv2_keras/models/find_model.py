@@ -12,6 +12,11 @@ from clicv2_keras.models.presets import load_preset, preset_config
 from clicv2_keras.models.vit_encoder import ViTEncoder
 from clicv2_keras.shipped import trained_presets
 
+# Files of a run folder, and why one may not hold them.
+_LEFT_OUT = {
+    "encoder_ema.keras": "; a run has it at its end, and only with a contrastive branch: else there is no teacher",
+    "encoder_best.keras": "; a run has it once its probe has asked; name a data set by probe.dataset",
+}
 KINDS = (ComplexityScorer, CLICv2, ViTEncoder)
 
 
@@ -70,7 +75,8 @@ def _saved_model(folder):
 
 def _load_file(path):
     if not path.is_file():
-        raise UserError(f"MODEL {path}: there is no such file")
+        why = _LEFT_OUT.get(path.name, "") if (path.parent / "recipe.yaml").is_file() else ""
+        raise UserError(f"MODEL {path}: there is no such file{why}")
     if path.suffix != ".keras":
         raise UserError(f"MODEL {path}: give a .keras file, a run folder or a preset's name")
     try:

@@ -6,9 +6,19 @@ from clicv2_keras.errors import UserError
 
 
 class BrokenOff(UserError):
-    """What the run stands on went away: room on the disk, or the images."""
+    """What the run stands on went away: room on the disk, the images, or its process.
+
+    Args:
+        where: the run folder.
+        fault: one phrase on what went away.
+        remedy: one phrase on what to do.
+    """
 
     exit_code = 1
+
+    def __init__(self, where, fault, remedy):
+        super().__init__(f"{where}: {fault}; {remedy}")
+        self.fault = fault
 
 
 @contextlib.contextmanager
@@ -24,7 +34,8 @@ def in_one_line(folder, skipped):
             fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         if fault is None:
             raise
-        line = f"{fault}; {folder.checkpoints.last()}; once that is mended, the same command with --resume goes on"
+        fault = f"{fault}; {folder.checkpoints.last()}"
+        broken = BrokenOff(folder.path, fault, "once that is mended, the same command with --resume goes on")
         with contextlib.suppress(OSError):
-            folder.log(line)
-        raise BrokenOff(f"{folder.path}: {line}") from error
+            folder.log(str(broken))
+        raise broken from error

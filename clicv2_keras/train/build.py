@@ -41,7 +41,7 @@ def build_optimizer(recipe, model):
     """AdamW with a linear warm-up and a cosine decay to 0; vectors (biases, norms, tokens) do not decay."""
     settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
     warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
-    peak = settings.learning_rate
+    peak = recipe.learning_rate
     schedule = keras.optimizers.schedules.CosineDecay(
         # A warm-up from 0 would waste the first step.
         initial_learning_rate=peak / (warmup + 1) if warmup else peak,
@@ -54,13 +54,13 @@ def build_optimizer(recipe, model):
     return optimizer
 
 
-def build_dataset(recipe, source, start_step, on_unreadable):
-    """The endless batches of a recipe, from batch `start_step` on."""
+def build_dataset(recipe, source, start_step, on_unreadable, batch_size=None):
+    """The endless batches of a recipe, from batch `start_step` on; of the recipe's size, or another."""
     data = recipe.data
     dataset = training_dataset(
         source,
         image_size=data.image_size,
-        batch_size=recipe.train.batch_size,
+        batch_size=batch_size or recipe.train.batch_size,
         views=data.views,
         min_area=data.min_area,
         flip=data.flip,

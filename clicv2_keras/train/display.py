@@ -13,6 +13,7 @@ _SHOWN = (
     ("retrieval", "retrieval", "{:.2f}"),
     ("images_per_second", "images/s", "{:.0f}"),
     ("data_wait", "waits for data", "{:.0%}"),
+    ("probe_srcc", "probe SRCC", "{:.3f}"),
 )
 
 

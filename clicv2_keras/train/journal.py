@@ -1,12 +1,9 @@
-"""What happens beside the training step: rows, checkpoints, TensorBoard, and an end in good order."""
+"""What happens beside the training step: rows, checkpoints, and an end in good order."""
 
-import errno
 import math
-import os
 import time
 
 import keras
-import tensorflow as tf
 
 from clicv2_keras.data.pipeline import batch_indices
 from clicv2_keras.errors import UserError
@@ -19,7 +16,7 @@ class Diverged(UserError):
 
 
 class Journal(keras.callbacks.Callback):
-    """Writes a row each log interval and a checkpoint when one is due.
+    """Tells of a row each log interval, and writes a checkpoint when one is due.
 
     An epoch of `fit` is a log interval here: an endless stream of images has no other.
 
@@ -30,9 +27,10 @@ class Journal(keras.callbacks.Callback):
         step: optimizer steps already done.
         source: the images, for their names.
         wait: the `DataWait` of the images.
+        listeners: see `row_listeners`; each is told of the first row in so many steps, and of the last.
     """
 
-    def __init__(self, folder, display, stop, step, source, wait):
+    def __init__(self, folder, display, stop, step, source, wait, listeners):
         super().__init__()
         self.folder = folder
         self.display = display
@@ -42,7 +40,7 @@ class Journal(keras.callbacks.Callback):
         self.saved = step
         self.wait = wait
         self.recipe = folder.recipe
-        self.writer = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
+        self.listeners = listeners
 
     def on_train_begin(self, logs=None):
         self.first_batch = True
@@ -76,9 +74,10 @@ class Journal(keras.callbacks.Callback):
         every = self.recipe.run.checkpoint_every
         row = {"step": self.step, **logs, **self._speed()}
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        self.folder.add_row(row)
-        self._write_events(row)
-        self.display.row(row)
+        before = (self.step - 1) // self.recipe.run.log_every * self.recipe.run.log_every
+        for interval, tell in self.listeners:
+            if self.step // interval > before // interval or self.step == last:
+                tell(row)
         if self.step // every > self.saved // every or self.step == last:
             self.checkpoint()
 
@@ -95,18 +94,6 @@ class Journal(keras.callbacks.Callback):
         self.folder.checkpoints.save(self.model, self.step)
         self.saved = self.step
         self.folder.log(f"checkpoint at step {self.step}")
-
-    def _write_events(self, row):
-        try:
-            with self.writer.as_default():
-                for name, value in row.items():
-                    if name != "step":
-                        tf.summary.scalar(name, value, step=self.step)
-            self.writer.flush()
-        except tf.errors.OpError as error:
-            full = isinstance(error, tf.errors.ResourceExhaustedError)
-            number = errno.ENOSPC if full else errno.EIO
-            raise OSError(number, os.strerror(number), str(self.folder.path / "tensorboard")) from error
 
     def _start_clock(self):
         self.clock, self.waited, self.counted = time.perf_counter(), self.wait.seconds(), 0

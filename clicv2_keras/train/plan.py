@@ -1,13 +1,24 @@
 """What a run would do, told without doing it."""
 
+from clicv2_keras.train.backend import choose_backend
 from clicv2_keras.train.cost import count_cost
 from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_file import load_recipe
-from clicv2_keras.train.source import recipe_source
+from clicv2_keras.train.source import probe_source, recipe_source
+from clicv2_keras.train.wandb_log import check_wandb
+
+# The share of the rate of its matrix products that a whole step reaches. Of the quickstart's, compiled by TensorFlow in
+# float32 on two cores that others used as well, measured in turns with that rate: .49, .78 and, at a load of 10, .66 to
+# 1.20 (median .92 of 6): .65 is within a factor of 2 of all. JAX: .36. PyTorch, which suffers most from others: .25.
+# Nobody has asked a GPU yet.
+EFFICIENCY = 0.65
 
 
 def dry_run(recipe, overrides=()):
-    """Check a recipe and its images, and describe the run: shapes, parameters, FLOPs, memory, steps.
+    """Check a recipe and its images, and describe the run: shapes, parameters, FLOPs, memory, steps, time.
+
+    The time is that of the counted FLOPs at `EFFICIENCY` times the rate of matrix products, measured for half a second
+    on the recipe's backend: what else the device does meanwhile is in it.
 
     Args:
         recipe, overrides: as for `train`; `data.path` may still be missing.
@@ -26,6 +37,8 @@ def dry_run(recipe, overrides=()):
     size, batch, patch, width = data.image_size, train.batch_size, shape["patch_size"], shape["width"]
     unnamed = data.source != "procedural" and data.path is None
     images = None if unnamed else len(recipe_source(recipe))
+    probe_source(recipe)
+    check_wandb(recipe)
 
     lines = {
         "recipe": recipe.name,
@@ -49,9 +62,26 @@ def dry_run(recipe, overrides=()):
         f"about {_gigabytes(cost.state_bytes + cost.activation_bytes)}: weights and optimizer "
         f"{_gigabytes(cost.state_bytes)}, activations {_gigabytes(cost.activation_bytes)} in {train.precision}"
     )
+    rule = " (1.5e-4 · batch_size / 256)" if recipe.optimizer.learning_rate is None else ""
+    lines["rate"] = f"{recipe.learning_rate:.3g} at its highest{rule}"
     passes = f", {train.steps * batch / images:.3g} passes" if images else ""
     lines["steps"] = f"{train.steps:,} of {batch} images: {train.steps * batch:,} images{passes}"
+    backend = choose_backend(recipe.backend)
+    from clicv2_keras.train.product_rate import product_rate
+
+    rate = product_rate(batch * cost.patches, width, train.precision)
+    lines["time"] = (
+        f"about {_duration(whole / (EFFICIENCY * rate))} on {backend}: matrix products reach {rate / 1e9:.3g} GFLOP/s "
+        f"here and now, a whole step about {EFFICIENCY:.0%} of that; without reading, compiling and probing"
+    )
     return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
+
+
+def _duration(seconds):
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _gigabytes(count):

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from clicv2_keras.encoder_sizes import ENCODERS
 
 Positive = Annotated[int, Field(ge=1)]
+# Of a batch of 256; in proportion to the batch, as MoCo v3 takes it (arXiv 2104.02057).
+LEARNING_RATE = 1.5e-4
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -102,7 +104,9 @@ class Entropy(Section):
 class Optimizer(Section):
     """AdamW; the learning rate rises linearly, then falls to 0 by cosine."""
 
-    learning_rate: float = Field(1.5e-4, gt=0, description="highest learning rate; MoCo v3's rule is 1.5e-4·batch/256")
+    learning_rate: float | None = Field(
+        None, gt=0, description="highest learning rate; null is MoCo v3's rule, 1.5e-4 · batch_size / 256"
+    )
     weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay; biases and norms are spared")
     warmup_steps: int | None = Field(None, ge=0, description="steps of the linear rise; null is a tenth of train.steps")
     beta_2: float = Field(0.95, gt=0, lt=1, description="memory of the squared gradients")
@@ -124,6 +128,30 @@ class Run(Section):
     log_every: Positive = Field(50, description="steps a row of metrics.csv")
     checkpoint_every: Positive = Field(500, description="steps between checkpoints, rounded up to a row's end")
     keep_checkpoints: Positive = Field(2, description="the newest checkpoints that are kept")
+    images_every: int = Field(
+        0,
+        ge=0,
+        description="steps between pictures in TensorBoard, rounded up to a row's end; 0 is off. Of 4 images: the "
+        "shifted views, the mask, true and predicted entropy",
+    )
+    wandb: str | None = Field(
+        None, min_length=1, description="project at Weights & Biases that gets the rows too; null is none"
+    )
+
+
+class Probe(Section):
+    """A labelled set that the features are judged on now and then; the best encoder is kept as encoder_best.keras."""
+
+    dataset: Literal["ic9600", "savoias", "csv"] | None = Field(None, description="as for evaluate; null is no probe")
+    root: str | None = Field(None, description="the data set's folder; for csv the table itself")
+    every: Positive = Field(500, description="steps between, rounded up to a row's end; the last row is always judged")
+    split: str | None = Field(
+        None,
+        description="part to judge on, train is fitted on; null is val, or cross-validation without test. Never test",
+    )
+    within_category: bool | None = Field(
+        None, description="scores compare only within a category; null leaves it to the data set"
+    )
 
 
 class Recipe(Section):
@@ -141,3 +169,10 @@ class Recipe(Section):
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     run: Run = Run()
+    probe: Probe = Probe()
+
+    @property
+    def learning_rate(self):
+        """The highest learning rate: `optimizer.learning_rate`, or by the rule."""
+        given = self.optimizer.learning_rate
+        return LEARNING_RATE * self.train.batch_size / 256 if given is None else given

@@ -39,6 +39,8 @@ def mistakes(recipe):
 
     if data.source == "procedural" and data.num_images is None:
         yield "data.num_images", "the procedural source needs a number of images"
+    if recipe.probe.dataset and recipe.probe.root is None:
+        yield "probe.root", f"name where {recipe.probe.dataset} lies"
     steps, warmup = recipe.train.steps, recipe.optimizer.warmup_steps
     if steps and warmup is not None and warmup >= steps:
         yield "optimizer.warmup_steps", f"{warmup} leaves none of the {steps} steps of train.steps; take fewer, or null"

@@ -1,5 +1,6 @@
 """A training run, from a recipe to a run folder."""
 
+import contextlib
 from typing import NamedTuple
 
 from clicv2_keras.errors import UserError
@@ -10,8 +11,9 @@ from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_file import load_recipe
 from clicv2_keras.train.run_folder import RunFolder
 from clicv2_keras.train.skipped_images import SkippedImages
-from clicv2_keras.train.source import recipe_source
+from clicv2_keras.train.source import probe_source, recipe_source
 from clicv2_keras.train.stop_signals import StopSignals
+from clicv2_keras.train.wandb_log import WandbLog, check_wandb
 
 
 class Interrupted(UserError):
@@ -50,11 +52,13 @@ def train(recipe, overrides=(), resume=False, progress=True):
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
-    source = recipe_source(recipe)
+    source, asked = recipe_source(recipe), probe_source(recipe)
+    check_wandb(recipe)
     backend = choose_backend(recipe.backend)
     from clicv2_keras.data.data_wait import DataWait
     from clicv2_keras.train.build import build_dataset, build_model
     from clicv2_keras.train.journal import Journal
+    from clicv2_keras.train.row_listeners import row_listeners
 
     folder = RunFolder(recipe)
     start, broken = folder.open(resume)
@@ -62,17 +66,20 @@ def train(recipe, overrides=(), resume=False, progress=True):
     if start:
         folder.checkpoints.load(model, start)
     steps = recipe.train.steps
-    skipped = SkippedImages(folder, len(source))
+    skipped = SkippedImages(folder, source)
+    probe = _probe(asked, folder, start) if asked else None
 
     with in_one_line(folder, skipped):
-        with Display(steps, start, progress) as display, StopSignals() as stop:
+        uploaded = WandbLog(folder) if recipe.run.wandb else contextlib.nullcontext()
+        with Display(steps, start, progress) as display, StopSignals() as stop, uploaded as wandb:
             for line in broken:
                 folder.log(line)
                 display.say(line)
             folder.log(f"{recipe.name} on {backend}, {len(source)} images, from step {start} to {steps}")
             display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {backend}, into {folder.path}")
             wait = DataWait()
-            journal = Journal(folder, display, stop, start, source, wait)
+            listeners = row_listeners(model, folder, display, source, skipped, probe, wandb)
+            journal = Journal(folder, display, stop, start, source, wait, listeners)
             for first, length, epochs in spans(start, steps, recipe.run.log_every):
                 images = wait.watch(build_dataset(recipe, source, first, skipped))
                 model.fit(images, steps_per_epoch=length, epochs=epochs, shuffle=False, verbose=0, callbacks=[journal])
@@ -85,11 +92,16 @@ def train(recipe, overrides=(), resume=False, progress=True):
                 line = f"{len(skipped.names)} unreadable images were skipped; log.txt names them"
                 folder.log(line)
                 display.say(line)
-
         folder.save(model.encoder, "encoder.keras")
+        if (average := model.averaged_encoder()) is not None:
+            folder.save(average, "encoder_ema.keras")
         folder.save(model, "model.keras")
         if folder.rows:
             folder.plot()
+    if probe and probe.best:
+        line = f"best of the probe: SRCC {probe.best['SRCC']} at step {probe.best['step']}, encoder_best.keras"
+        folder.log(line)
+        display.say(line)
     table = None
     if recipe.data.source == "procedural":
         from clicv2_keras.train.known_complexity import known_complexity
@@ -103,6 +115,16 @@ def train(recipe, overrides=(), resume=False, progress=True):
     display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
     display.say(f"Next: clicv2-keras evaluate {folder.path} --dataset … or clicv2-keras export {folder.path}")
     return TrainedRun(model, folder, table)
+
+
+def _probe(asked, folder, start):
+    """The `ComplexityProbe` of the labelled images `asked`."""
+    from clicv2_keras.train.complexity_probe import ComplexityProbe
+
+    data, split = asked
+    probe = ComplexityProbe(data, folder=folder.path, split=split)
+    probe.begin(start)
+    return probe
 
 
 def spans(start, steps, interval):

@@ -10,6 +10,7 @@ import yaml
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.checkpoints import Checkpoints
 from clicv2_keras.train.events import cut_events
+from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_text import flat, recipe_yaml
 from clicv2_keras.whole_file import naming, whole_file, write_whole
 
@@ -24,11 +25,16 @@ COLUMNS = (
     "learning_rate",
     "images_per_second",
     "data_wait",
+    "probe_pcc",
+    "probe_srcc",
 )
 
 
 class RunFolder:
-    """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `encoder.keras`, `model.keras` and the checkpoints.
+    """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `model.keras`, the encoder alone, and the checkpoints.
+
+    `encoder.keras` is what the optimizer trained, `encoder_ema.keras` the moving average of its weights, where there is
+    a teacher; `encoder_best.keras` what the probe liked best.
 
     Every file appears whole or not at all; only `log.txt` grows line by line.
 
@@ -107,7 +113,8 @@ class RunFolder:
     def _compare(self, started):
         """The recipe of the folder must be this one, but for how often it reports and where it lies."""
         mine = flat(self.recipe.model_dump(exclude={"run"}))
-        theirs = flat({key: value for key, value in started.items() if key != "run"})
+        # A key that came after the run began had the value that is now its default.
+        theirs = flat(Recipe().model_dump()) | flat({key: value for key, value in started.items() if key != "run"})
         for key in mine:
             if mine[key] != theirs.get(key):
                 raise UserError(

@@ -19,3 +19,21 @@ def recipe_source(recipe):
         )
     except UserError as error:
         raise UserError(f"{recipe.name}: data.path: {error}") from None
+
+
+def probe_source(recipe):
+    """The labelled images of the recipe's probe and the part to judge on, see `choose_by`; None where there is none.
+
+    Raises:
+        UserError: where they cannot be read, or cannot be judged by.
+    """
+    if recipe.probe.dataset is None:
+        return None
+    from clicv2_keras.data.scored_sets import open_scored
+    from clicv2_keras.train.choose_by import choose_by
+
+    probe = recipe.probe
+    try:
+        return choose_by(open_scored(probe.dataset, probe.root, probe.within_category), probe.split)
+    except UserError as error:
+        raise UserError(f"{recipe.name}: probe: {error}") from None

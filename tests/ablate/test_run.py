@@ -15,6 +15,7 @@ import clicv2_keras
 from clicv2_keras.ablate import worker
 from clicv2_keras.ablate.probe import probe
 from clicv2_keras.errors import UserError
+from clicv2_keras.train.broken_off import BrokenOff
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
@@ -68,9 +69,22 @@ def test_a_mistake_in_a_run_and_a_run_that_dies_are_told_in_a_line(tiny, monkeyp
         clicv2_keras.ablate(**tiny)
     assert "\n" not in str(error.value)
     monkeypatch.setattr(worker.sys, "executable", "/bin/false")
-    with pytest.raises(worker.BrokenOff, match=r"mem/seed_0: the run broke off: exit code 1; stderr\.txt") as error:
+    with pytest.raises(BrokenOff, match=r"mem/seed_0: the run broke off: exit code 1; stderr\.txt") as error:
         clicv2_keras.ablate(**tiny)
     assert error.value.exit_code == 1
+
+
+def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(tiny):
+    run = tiny["output"] / "runs" / "random" / "seed_0"
+    run.mkdir(parents=True)
+    (run / "unfinished_model.keras").symlink_to("/dev/full")
+    with pytest.raises(BrokenOff) as error:
+        clicv2_keras.ablate(**tiny | {"rows": "random", "seeds": 1})
+    assert error.value.exit_code == 1
+    assert str(error.value) == (
+        f"{run}: {run}/model.keras: No space left on device; no checkpoint yet; "
+        "once that is mended, the same command goes on"
+    )
 
 
 @pytest.fixture

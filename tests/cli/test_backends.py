@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,21 +18,33 @@ OVERRIDES = (
 ).split()
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_trains(tmp_path, backend):
-    images = tmp_path / "images"
-    images.mkdir()
-    for seed in range(6):
-        Image.fromarray(procedural_image(seed, 48)[0]).save(images / f"{seed}.jpg")
+BACKENDS = ["tensorflow", "jax", "torch"]
 
-    def train(*arguments):
+
+@pytest.fixture
+def train(tmp_path):
+    """A function of the backend and further arguments: trains in a process of its own."""
+    (tmp_path / "images").mkdir()
+    lines = ["file,score,split\n"]
+    for seed in range(24):
+        pixels, complexity = procedural_image(seed, 48)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{seed}.jpg")
+        lines.append(f"images/{seed}.jpg,{complexity},{'train' if seed < 12 else 'val'}\n")
+    (tmp_path / "scores.csv").write_text("".join(lines))
+
+    def train(backend, *arguments):
         command = [Path(sys.executable).parent / "clicv2-keras", "train", "clicv2_vit_tiny", "--backend", backend]
         for override in (*OVERRIDES, "data.path=images"):
             command += ["--set", override]
         environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
         return subprocess.run([*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
 
-    result = train()
+    return train
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_trains(tmp_path, train, backend):
+    result = train(backend)
     assert result.returncode == 0, result.stderr
     assert backend in result.stdout and result.stderr == ""
     with open(tmp_path / "run" / "metrics.csv", newline="") as file:
@@ -39,3 +52,17 @@ def test_trains(tmp_path, backend):
     assert [row["step"] for row in rows] == ["2", "4", "5"]
     assert all(float(row["contrastive_loss"]) > 0 and float(row["entropy_loss"]) > 0 for row in rows)
     assert (tmp_path / "run" / "encoder.keras").stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_probe_and_pictures_change_nothing(tmp_path, train, backend):
+    more = ("run.dir=probed", "run.images_every=2", "probe={dataset: csv, root: scores.csv, every: 2}")
+    for arguments in ((), [word for override in more for word in ("--set", override)]):
+        result = train(backend, *arguments)
+        assert result.returncode == 0 and result.stderr == "", result.stderr
+    plain, probed = (np.load(tmp_path / name / "checkpoints" / "step_00000005.npz") for name in ("run", "probed"))
+    assert plain.files == probed.files
+    for name in plain.files:
+        np.testing.assert_array_equal(plain[name], probed[name], err_msg=name)
+    assert len((tmp_path / "probed" / "probe.csv").read_text().splitlines()) == 4

@@ -58,7 +58,7 @@ def test_recipe_prints_the_schema_and_a_recipe_that_loads():
 def test_dry_run_tells_the_cost_of_every_recipe_whole(name):
     result = call("train", f"recipes/{name}.yaml", "--dry-run")
     assert result.exit_code == 0, result.output
-    for word in ("batch", "tokens", "parameters", "FLOPs", "memory", "steps"):
+    for word in ("batch", "tokens", "parameters", "FLOPs", "memory", "rate", "steps", "time"):
         assert f"\n{word} " in result.output
 
 

@@ -23,3 +23,37 @@ def eagerly():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def tiny(jpegs):
+    """Overrides that shrink any recipe; what makes it that recipe stays."""
+    return (
+        "data.image_size=32",
+        "data.source=folder",
+        f"data.path={jpegs}",
+        "encoder.width=16",
+        "encoder.depth=1",
+        "encoder.num_heads=2",
+        "contrast.projector_hidden=16",
+        "contrast.projection_dim=8",
+        "contrast.tokens=3",
+        "entropy.decoder_width=16",
+        "entropy.decoder_depth=1",
+        "train.batch_size=4",
+        "train.jit=false",
+        "run.log_every=2",
+    )
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory):
+    """A table of 48 JPEGs of known complexity in two categories: 24 in train, 12 in val and 12 in test."""
+    folder = tmp_path_factory.mktemp("scored")
+    lines = ["file,score,category,split\n"]
+    for seed in range(48):
+        pixels, complexity = procedural_image(seed, 48)
+        Image.fromarray(pixels).save(folder / f"{seed}.jpg", quality=90)
+        lines.append(f"{seed}.jpg,{complexity},{'ab'[seed % 2]},{('train', 'train', 'val', 'test')[seed // 12]}\n")
+    (folder / "scores.csv").write_text("".join(lines))
+    return folder / "scores.csv"

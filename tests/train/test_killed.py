@@ -13,6 +13,7 @@ import pytest
 import yaml
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from clicv2_keras.models.find_model import find_model
 from clicv2_keras.train import load_recipe
 
 LIVES = Path(__file__).with_name("lives.py")
@@ -114,10 +115,12 @@ def assert_told(outcome, status, *parts):
         assert part in line
 
 
-def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
-    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
+def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs, scored):
+    steady, troubled, listed = (tmp_path / name for name in ("steady", "troubled", "listed"))
     settings = ["train.steps=8", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "entropy.weight=0"]
-    life = {"args": run(troubled, jpegs, *settings), "eager": True}
+    settings += [f"probe={{dataset: csv, root: {scored}, every: 4}}", "optimizer.learning_rate=0.01"]
+    life = {"args": run(troubled, jpegs, *settings, "run.images_every=2"), "eager": True}
+    (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in jpegs.rglob("*.jpg")))
     checkpoints = troubled / "checkpoints"
     good = f"last good checkpoint: {checkpoints / 'step_00000002.npz'};"
     with Lives() as lives:
@@ -126,11 +129,17 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
         assert_told(lives.live(**life, gone=str(jpegs)), 1, f"{jpegs}: the folder of the images is gone", good)
         full = lives.live(**life, full=str(checkpoints / "unfinished_step_00000004.npz"))
         assert_told(full, 1, f"{checkpoints / 'step_00000004.npz'}: No space left on device", good)
+        gone = lives.live(args=run(listed, tmp_path / "list.txt", "data.source=list"), eager=True, gone=str(jpegs))
+        assert_told(gone, 1, f"{tmp_path / 'list.txt'}: none of the 12 files it names exists", "no checkpoint yet")
         assert_told(lives.live(**life, step=5, signal=signal.SIGTERM), 128 + signal.SIGTERM, "stopped at step 5 of 8")
         assert lives.live(**life, step=6, delay=0.05)[0] == -signal.SIGKILL
         assert lives.live(**life)[0] == 0
         assert lives.last()[0] == 0
     assert_equal(troubled, steady, 8)
+    assert (troubled / "probe.csv").read_text() == (steady / "probe.csv").read_text()
+    best = [find_model(folder / "encoder_best.keras").get_weights() for folder in (troubled, steady)]
+    for mine, theirs in zip(*best, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.slow

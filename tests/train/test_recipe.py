@@ -34,6 +34,28 @@ def test_shipped_recipes_are_valid_and_say_what_they_cost(name):
     assert recipe.name == name.replace("/", "_")
 
 
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("quickstart", 1e-3),
+        ("clicv2_vit_tiny", 2.5e-4),
+        ("clicv2_vit_small", 6e-4),
+        ("clicv2_vit_base", 6e-4),
+        ("clicv2_vit_large", 6e-4),
+        ("mocov3_vit_small", 6e-4),
+        ("ablation/pw", 5e-4),
+    ],
+)
+def test_learning_rates_of_shipped_recipes(name, rate):
+    assert load_recipe(name).learning_rate == pytest.approx(rate, rel=1e-12)
+
+
+def test_the_learning_rate_follows_the_batch_where_none_is_given():
+    recipe = load_recipe("clicv2_vit_base", ["train.batch_size=512"])
+    assert recipe.optimizer.learning_rate is None and recipe.learning_rate == pytest.approx(3e-4)
+    assert load_recipe("quickstart", ["train.batch_size=512"]).learning_rate == 1e-3
+
+
 @pytest.mark.parametrize("row", ABLATION)
 def test_rows_of_the_ablation_differ_in_their_parts_alone(row):
     recipe, whole = load_recipe(f"ablation/{row}"), load_recipe("ablation/clicv2")
@@ -72,7 +94,7 @@ def test_the_schema_tells_every_key_its_type_default_and_meaning():
                 assert f"\n  {key}: " in text and part.description in text
         else:
             assert f"\n{name}: " in text and field.description in text
-    assert "learning_rate: number > 0 = 0.00015" in text
+    assert "learning_rate: number > 0 | null = null" in text
     assert "level: patch | image | none = patch" in text
     assert "max_shift: whole number ≥ 1 | null = null" in text
 

@@ -11,6 +11,7 @@ import clicv2_keras
 from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.pipeline import batch_indices, training_dataset
 from clicv2_keras.errors import UserError
+from clicv2_keras.models.find_model import find_model
 from clicv2_keras.train import load_recipe
 from clicv2_keras.train.journal import Diverged
 from clicv2_keras.train.recipe_file import shipped_recipes
@@ -40,6 +41,7 @@ FILES = {
     "losses.png",
     "log.txt",
     "encoder.keras",
+    "encoder_ema.keras",
     "model.keras",
     "checkpoints",
     "tensorboard",
@@ -69,6 +71,16 @@ def test_every_recipe_takes_a_real_step(tmp_path, jpegs, name):
         assert bool(row["entropy_loss"]) == entropy and bool(row["contrastive_loss"]) == contrast
     encoder = keras.saving.load_model(tmp_path / "run" / "encoder.keras")
     assert encoder.predict(np.zeros((2, 32, 32, 3), "uint8"), verbose=0).shape == (2, 4, 16)
+    average = tmp_path / "run" / "encoder_ema.keras"
+    if not contrast:
+        with pytest.raises(UserError, match="no such file; a run has it at its end, .* no teacher"):
+            find_model(average)
+        return
+    teacher = run.model.contrast.teacher_encoder.get_weights()
+    for mine, theirs in zip(find_model(average).get_weights(), teacher, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    # As trainable as the other, for finetune.
+    assert len(find_model(average).trainable_weights) == len(encoder.trainable_weights) > 0
 
 
 def test_the_quickstart_ends_with_a_table_and_a_full_run_folder(tmp_path, capsys):

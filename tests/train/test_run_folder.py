@@ -8,6 +8,7 @@ from clicv2_keras.train import load_recipe
 from clicv2_keras.train.events import cut_events
 from clicv2_keras.train.run_folder import RunFolder
 from clicv2_keras.train.skipped_images import SkippedImages
+from clicv2_keras.train.source import recipe_source
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_rows_after_the_checkpoint_are_told_anew(folder):
 
 
 def test_one_unreadable_image_is_passed_over_and_named_once(folder):
-    skipped = SkippedImages(folder, count=2)
+    skipped = SkippedImages(folder, range(2))
     for _ in range(2):
         skipped("1.jpg", "not an image")
     assert skipped.fault is None and list(skipped.names) == ["1.jpg"]
@@ -59,19 +60,36 @@ def test_one_unreadable_image_is_passed_over_and_named_once(folder):
 
 
 def test_images_that_all_became_unreadable_are_a_fault(folder, images):
-    skipped = SkippedImages(folder, count=1)
+    skipped = SkippedImages(folder, range(1))
     skipped("1.jpg", "not an image")
     assert skipped.fault == f"{images}: none of the 1 images can be read any more"
 
 
 @pytest.mark.parametrize("vanish", [os.rename, lambda folder, _: os.remove(folder / "1.jpg")])
 def test_a_folder_that_went_away_or_is_empty_is_a_fault(folder, images, vanish):
-    skipped = SkippedImages(folder, count=1000)
+    skipped = SkippedImages(folder, range(1000))
     vanish(images, images.with_name("away"))
     with pytest.raises(OSError):
         skipped("1.jpg", "no such file")
     assert skipped.fault == f"{images}: the folder of the images is gone or empty"
     assert not skipped.names
+
+
+def test_a_list_whose_files_all_went_away_is_a_fault_at_the_first(tmp_path, images):
+    names = [f"{number}.jpg" for number in range(5000)]
+    (images / "4999.jpg").touch()
+    (tmp_path / "list.txt").write_text("".join(f"images/{name}\n" for name in names))
+    overrides = [f"run.dir={tmp_path / 'listed'}", "data.source=list", f"data.path={tmp_path / 'list.txt'}"]
+    recipe = load_recipe("quickstart", overrides)
+    folder = RunFolder(recipe)
+    folder.open(resume=False)
+    skipped = SkippedImages(folder, recipe_source(recipe))
+    skipped("images/7.jpg", "no such file")
+    assert skipped.fault is None and list(skipped.names) == ["images/7.jpg"]
+    images.rename(tmp_path / "away")
+    with pytest.raises(OSError):
+        skipped("images/8.jpg", "no such file")
+    assert skipped.fault == f"{tmp_path / 'list.txt'}: none of the 5000 files it names exists any more"
 
 
 def test_events_after_the_checkpoint_and_unfinished_ones_are_cut_off(tmp_path):
