@@ -1,28 +1,23 @@
-"""Turn a run folder into a shipped model: `python benchmarks/ship.py RUN_FOLDER NAME [IMAGE_SIZE]`.
+"""Turn a scorer into a shipped model: `python benchmarks/ship.py SCORER.keras NAME FILE...`.
 
-Writes `saved_models/NAME/`: the label-free scorer's config and float16 weights, the recipe and the log of the training,
-and TFLite files in float16 and dynamic int8 that carry the card. With IMAGE_SIZE the model reads images of that side in
-place of the one it was trained on. The card, `MODEL_CARD.md`, is written by hand: run this again after it.
+Writes `saved_models/NAME/`: config, float16 weights and their checksums, copies of the files (recipe and logs of the
+training), and TFLite files in float16 and dynamic int8 that carry the card. The card, `MODEL_CARD.md`, is written by
+hand: run this again after it.
 """
 
 import shutil
 import sys
 from pathlib import Path
 
-import keras
-
-from clicv2_keras import ComplexityScorer, ViTEncoder, export
+from clicv2_keras import export
+from clicv2_keras.models.find_model import find_model
 from clicv2_keras.models.presets import save_preset
 
-run, name = Path(sys.argv[1]), sys.argv[2]
+scorer, name, files = sys.argv[1], sys.argv[2], sys.argv[3:]
 target = Path(__file__).resolve().parents[1] / "saved_models" / name
-trained = keras.saving.load_model(run / "encoder.keras")
-size = int(sys.argv[3]) if len(sys.argv) > 3 else trained.image_size
-encoder = ViTEncoder.from_config({**trained.get_config(), "image_size": size})
-encoder.set_weights(trained.get_weights())
-save_preset(ComplexityScorer.label_free(encoder), target)
-for file in ("recipe.yaml", "metrics.csv"):
-    shutil.copyfile(run / file, target / file)
+save_preset(find_model(scorer), target)
+for file in files:
+    shutil.copy(file, target)
 for quantize in ("float16", "dynamic"):
     _, parity = export(name, quantize=quantize, output=target / f"{quantize}.tflite")
     print(quantize, *(f"{what} {value};" for what, value in parity.rows()))
