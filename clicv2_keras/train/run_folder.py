@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.checkpoints import Checkpoints
 from clicv2_keras.train.events import cut_events
+from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_text import flat, recipe_yaml
 from clicv2_keras.whole_file import naming, whole_file, write_whole
 
@@ -34,10 +36,12 @@ class RunFolder:
 
     Args:
         recipe: the `Recipe`; its `run.dir` is the folder.
+        process: number of this process in the run. Process 0 alone writes; the others tell their log on stderr.
     """
 
-    def __init__(self, recipe):
+    def __init__(self, recipe, process=0):
         self.recipe = recipe
+        self.process = process
         self.path = Path(recipe.run.dir or f"runs/{recipe.name}")
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
@@ -74,21 +78,30 @@ class RunFolder:
 
     def log(self, line):
         """Append a line to `log.txt`, with the time."""
+        if self.process:
+            print(f"process {self.process}: {line}", file=sys.stderr)
+            return
         path = self.path / "log.txt"
         with naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     def save(self, model, name):
         """Save a keras model as `name`."""
+        if self.process:
+            return
         with whole_file(self.path / name) as unfinished:
             model.save(unfinished)
 
     def write(self, name, text):
         """Write a text file."""
+        if self.process:
+            return
         write_whole(self.path / name, text)
 
     def plot(self):
         """Draw `losses.png` from the rows."""
+        if self.process:
+            return
         from matplotlib.figure import Figure
 
         steps = [int(row["step"]) for row in self.rows]
@@ -105,9 +118,10 @@ class RunFolder:
             figure.savefig(unfinished, dpi=120)
 
     def _compare(self, started):
-        """The recipe of the folder must be this one, but for how often it reports and where it lies."""
-        mine = flat(self.recipe.model_dump(exclude={"run"}))
-        theirs = flat({key: value for key, value in started.items() if key != "run"})
+        """The recipe of the folder must be this one, but for its devices, how often it reports and where it lies."""
+        mine = flat(self.recipe.model_dump(exclude={"run", "distribution"}))
+        # Keys that are younger than the folder had their defaults.
+        theirs = flat(Recipe().model_dump()) | flat(started)
         for key in mine:
             if mine[key] != theirs.get(key):
                 raise UserError(

@@ -21,6 +21,11 @@ class StopSignals:
     def __exit__(self, *exception):
         self._restore()
 
+    def agreed(self, devices):
+        """What was noted in any process of the run, that all may stop after the same step; each must ask."""
+        self.requested = signal.Signals(number) if (number := devices.largest(self.requested or 0)) else None
+        return self.requested
+
     def _note(self, number, frame):
         self.requested = signal.Signals(number)
         self._restore()
