@@ -107,8 +107,8 @@ class Journal(keras.callbacks.Callback):
             raise self._diverged("a weight")
         if self.devices.process == 0:
             self.folder.checkpoints.save(self.model, self.step)
+            self.folder.log(f"checkpoint at step {self.step}")
         self.saved = self.step
-        self.folder.log(f"checkpoint at step {self.step}")
 
     def _write_events(self, row):
         try:

@@ -68,7 +68,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
     steps, accumulate = recipe.train.steps, recipe.train.accumulate
     skipped = SkippedImages(folder, len(source))
 
-    with in_one_line(folder, skipped), devices.fitting():
+    with in_one_line(folder, skipped):
         with Display(steps, start, progress and not devices.process) as display, StopSignals() as stop:
             for line in broken:
                 folder.log(line)
@@ -84,7 +84,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
             for first, length, epochs in spans(start, steps, recipe.run.log_every):
                 images = wait.watch(build_dataset(recipe, source, first, skipped, devices))
                 batches = length * accumulate
-                model.fit(images, steps_per_epoch=batches, epochs=epochs, shuffle=False, verbose=0, callbacks=[journal])
+                settings = {"steps_per_epoch": batches, "epochs": epochs, "shuffle": False, "verbose": 0}
+                with devices.fitting():
+                    model.fit(images, callbacks=[journal], **settings)
                 if stop.agreed(devices):
                     journal.checkpoint()
                     line = f"stopped at step {journal.step} of {steps}; the same command with --resume goes on"

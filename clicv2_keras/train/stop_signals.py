@@ -23,8 +23,9 @@ class StopSignals:
 
     def agreed(self, devices):
         """What was noted in any process of the run, that all may stop after the same step; each must ask."""
-        self.requested = signal.Signals(number) if (number := devices.largest(self.requested or 0)) else None
-        return self.requested
+        if number := devices.largest(self.requested or 0):
+            self.requested = signal.Signals(number)
+        return number
 
     def _note(self, number, frame):
         self.requested = signal.Signals(number)
