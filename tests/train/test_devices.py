@@ -51,7 +51,8 @@ def train(recipe, folder, *overrides, resume=False):
 
 def on_devices(backend, devices, *runs):
     """What each of the runs printed."""
-    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": QUICK}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "KERAS_DISTRIBUTION_"))}
+    environment |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": QUICK}
     command = [sys.executable, str(ON_DEVICES), str(devices), json.dumps(runs)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     printed = re.split(r"^run \d+$", result.stdout, flags=re.MULTILINE)[1:]
@@ -78,41 +79,48 @@ def momenta(folder, step):
         return {name: arrays[name] for name in arrays.files if "momentum" in name}
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_two_devices_have_the_losses_of_one(tmp_path, tiny, backend):
-    one, two = tmp_path / "one", tmp_path / "two"
-    printed, errors = on_devices(
-        backend,
-        2,
-        train(tiny, one),
-        train(tiny, two, PARALLEL),
-        train(tiny, two, PARALLEL, "distribution.devices=3", resume=True),
-        train(tiny, tmp_path / "odd", PARALLEL, "train.batch_size=7"),
-    )
-    assert "2 devices" in printed[1] and "devices" not in printed[0]
+def assert_same_run(one, two):
     assert_same_losses(one, two, 3)
     mine, theirs = momenta(one, 3), momenta(two, 3)
     assert len(mine) > 10
     for name in mine:
         np.testing.assert_allclose(theirs[name], mine[name], atol=1e-5, err_msg=name)
-    assert ["exit 2" in text for text in printed] == [False, False, True, True]
-    assert "distribution.devices: 3 of 2" in errors[0]
-    assert "train.batch_size: 7" in errors[1] and "2 devices; take 6" in errors[1]
 
 
-def test_a_run_on_two_devices_resumes(tmp_path, tiny):
-    """Also one that began on a single device."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    on_devices("tensorflow", 2, train(tiny, one))
-    two.mkdir()
-    (two / "recipe.yaml").write_text((one / "recipe.yaml").read_text())
-    (two / "metrics.csv").write_text((one / "metrics.csv").read_text())
-    (two / "checkpoints").mkdir()
-    checkpoint = "checkpoints/step_00000002.npz"
-    (two / checkpoint).write_bytes((one / checkpoint).read_bytes())
-    printed, _ = on_devices("tensorflow", 2, train(tiny, two, PARALLEL, resume=True))
-    assert "1 steps on tensorflow, 2 devices" in printed[0]
-    assert_same_losses(one, two, 3)
+def test_two_devices_have_the_losses_of_one_on_tensorflow(tmp_path, tiny):
+    """And a run that began on one device goes on with two."""
+    one, two, resumed = tmp_path / "one", tmp_path / "two", tmp_path / "resumed"
+    printed, _ = on_devices(
+        "tensorflow",
+        2,
+        train(tiny, one),
+        train(tiny, two, PARALLEL),
+        ["copy", str(one), str(resumed)],
+        train(tiny, resumed, PARALLEL, resume=True),
+    )
+    assert "3 steps on tensorflow, into" in printed[0] and "3 steps on tensorflow, 2 devices, into" in printed[1]
+    assert "1 steps on tensorflow, 2 devices, into" in printed[3]
+    assert_same_run(one, two)
+    assert_same_run(one, resumed)
+
+
+def test_two_devices_have_the_losses_of_one_on_jax(tmp_path, tiny):
+    one, two, odd = tmp_path / "one", tmp_path / "two", tmp_path / "odd"
+    printed, errors = on_devices(
+        "jax",
+        2,
+        train(tiny, odd, PARALLEL, "distribution.processes=2"),
+        train(tiny, odd, PARALLEL, "distribution.devices=3"),
+        train(tiny, odd, PARALLEL, "train.batch_size=7"),
+        train(tiny, one),
+        train(tiny, two, PARALLEL),
+    )
+    assert ["exit 2" in text for text in printed] == [True, True, True, False, False] and not odd.exists()
+    assert "cannot join 2 processes" in errors[0] and "KERAS_DISTRIBUTION_PROCESS_ID" in errors[0]
+    assert "distribution.devices: 3 of 2" in errors[1]
+    assert "train.batch_size: 7" in errors[2] and "2 devices; take 6" in errors[2]
+    assert "3 steps on jax, 2 devices, into" in printed[4]
+    assert_same_run(one, two)
 
 
 def processes(recipe, folder, *overrides, resume=False):
@@ -172,25 +180,22 @@ def test_two_processes_have_the_losses_of_one_and_stop_together(tmp_path, tiny):
 
 
 @pytest.mark.parametrize(
-    "backend, overrides, parts",
+    "backend, override, parts",
     [
-        ("torch", [PARALLEL], ["not on torch", "jax"]),
-        ("tensorflow", [PARALLEL, "distribution.processes=2"], ["not on tensorflow", "--backend jax"]),
-        ("jax", [PARALLEL, "distribution.processes=2"], ["cannot join 2", "KERAS_DISTRIBUTION_PROCESS_ID"]),
+        ("torch", "distribution.devices=null", ["not on torch", "jax"]),
+        ("tensorflow", "distribution.processes=2", ["not on tensorflow", "--backend jax"]),
     ],
 )
-def test_what_a_backend_cannot_is_one_line(tmp_path, tiny, backend, overrides, parts):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "KERAS_DISTRIBUTION_"))}
-    command = [sys.executable, "-m", "clicv2_keras", *train(tiny, tmp_path / "run", *overrides)]
-    result = subprocess.run(
-        command, env={**environment, "KERAS_BACKEND": backend}, capture_output=True, text=True, timeout=300
-    )
-    assert result.returncode == 2
-    line = result.stderr.splitlines()[-1]
-    assert line.startswith("Error: distribution.") and "Traceback" not in result.stderr
+def test_what_a_backend_cannot_is_one_line(tiny, monkeypatch, backend, override, parts):
+    import keras
+
+    from clicv2_keras.train.devices import Devices
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: backend)
+    with pytest.raises(UserError, match=r"^distribution\.") as caught:
+        Devices(load_recipe(tiny, [PARALLEL, override]))
     for part in parts:
-        assert part in line
-    assert not (tmp_path / "run").exists()
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
