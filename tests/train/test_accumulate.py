@@ -66,4 +66,5 @@ def test_a_step_is_all_of_its_micro_batches(tmp_path, jpegs, monkeypatch, eagerl
 
 
 def test_a_dry_run_tells_whose_negatives(tmp_path, jpegs):
-    assert LINE in dry_run("quickstart", settings(tmp_path, jpegs))
+    told = dry_run("quickstart", [*settings(tmp_path, jpegs), "distribution={strategy: data_parallel, processes: 8}"])
+    assert LINE in told and "all of 8 processes, each with a share of every batch" in told
