@@ -38,17 +38,19 @@ class Devices:
             self._connect(recipe)
         names = self._names()
         if wanted.devices is not None and wanted.devices > len(names):
-            raise UserError(f"distribution.devices: {wanted.devices} of {len(names)} that {self.backend} has here")
+            raise UserError(
+                f"distribution.devices: {wanted.devices} of {len(names)} that {self.backend} has here; "
+                "take fewer, or null for all"
+            )
         names = names[: wanted.devices]
         self.count = len(names)
-        batch = recipe.train.batch_size // recipe.train.accumulate
-        if batch % self.count:
-            near = max(batch // self.count, 1) * self.count
-            more = f"; with train.accumulate, {near * recipe.train.accumulate}" if recipe.train.accumulate > 1 else ""
-            raise UserError(
-                f"train.batch_size: {batch} images are not a multiple of {self.count} devices; take {near}{more}"
-            )
-        self._open(names, recipe.train.accumulate)
+        batch, accumulate = recipe.train.batch_size, recipe.train.accumulate
+        parts = self.count * accumulate
+        if batch % parts:
+            micro = f" × {accumulate} micro-batches" if accumulate > 1 else ""
+            near = max(batch // parts, 1) * parts
+            raise UserError(f"train.batch_size: {batch} is not a multiple of {self.count} devices{micro}; take {near}")
+        self._open(names, accumulate)
 
     def building(self):
         """Context to make, load and compile the model in."""
