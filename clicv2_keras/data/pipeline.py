@@ -29,6 +29,7 @@ def training_dataset(
     jitter=0.2,
     seed=0,
     start_step=0,
+    share=(0, 1),
     on_unreadable=None,
 ):
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
@@ -47,11 +48,12 @@ def training_dataset(
         jitter: strength of brightness, contrast and saturation jitter, 0 for none.
         seed: of order, crops and colours.
         start_step: the batch to begin with.
+        share: (k, n): of each batch the k-th of n equal parts, for the k-th of n processes; n divides `batch_size`.
         on_unreadable: called once for each unreadable image with its name and the reason. The image after it in the
             source takes its place.
 
     Returns:
-        `tf.data.Dataset` of dicts of uint8 (batch_size, image_size, image_size, 3): `image`, `view_a`, `view_b`;
+        `tf.data.Dataset` of dicts of uint8 (batch_size / n, image_size, image_size, 3): `image`, `view_a`, `view_b`;
         `image` is `view_a` without jitter.
 
     Raises:
@@ -66,13 +68,14 @@ def training_dataset(
     reader.check()
     host = HostCalls.shared()
     crops = 1 if views == "same_crop" else 2
+    count = batch_size // share[1]
 
     def read(number):
-        images = np.empty((batch_size, crops, image_size, image_size, 3), "uint8")
-        factors = np.empty((batch_size, 2, FACTORS), "float32")
+        images = np.empty((count, crops, image_size, image_size, 3), "uint8")
+        factors = np.empty((count, 2, FACTORS), "float32")
 
         def fill(i):
-            epoch, place = divmod(int(number) * batch_size + i, len(source))
+            epoch, place = divmod(int(number) * batch_size + share[0] * count + i, len(source))
             index = epoch_order(source, seed, epoch)[place]
             rng = np.random.default_rng((seed, epoch, index, 1))
             reader.crops(index, rng, flip, images[i])
@@ -80,13 +83,13 @@ def training_dataset(
                 view[:] = draw_factors(rng, jitter)
 
         # Whole batches, filled by threads of ours: a call of Python an image by tf.data costs half as much as decoding.
-        list(threads.map(fill, range(batch_size)))
+        list(threads.map(fill, range(count)))
         return images, factors
 
     def load(number):
         images, factors = tf.numpy_function(host.counted(read), [number], (tf.uint8, tf.float32), stateful=False)
-        images.set_shape((batch_size, crops, image_size, image_size, 3))
-        factors.set_shape((batch_size, 2, FACTORS))
+        images.set_shape((count, crops, image_size, image_size, 3))
+        factors.set_shape((count, 2, FACTORS))
         return images, factors
 
     @tf.function(jit_compile=jitter > 0)

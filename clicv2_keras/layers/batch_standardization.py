@@ -1,12 +1,14 @@
 import keras
 from keras import ops
 
+from clicv2_keras.layers.replicas import moments
+
 STATISTICS = ("all", "position")
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
 class BatchStandardization(keras.layers.Layer):
-    """Batch normalisation without memory: every call uses the statistics of its own batch.
+    """Batch normalisation without memory: every call uses the statistics of its own batch, of all replicas.
 
     The heads of MoCo v3 (arXiv 2104.02057) use BatchNorm. A frozen `keras.layers.BatchNormalization` falls back on
     its moving statistics, so an EMA teacher made of it would normalise by 0 and 1 that never move.
@@ -39,7 +41,7 @@ class BatchStandardization(keras.layers.Layer):
     def call(self, x):
         wide = ops.cast(x, "float32")
         axes = (0, 1) if self.statistics == "all" else (0,)
-        mean, variance = ops.moments(wide, axes=axes, keepdims=True)
+        mean, variance = moments(wide, axes)
         wide = (wide - mean) * ops.rsqrt(variance + self.epsilon)
         if self.affine:
             wide = wide * ops.cast(self.gamma, "float32") + ops.cast(self.beta, "float32")

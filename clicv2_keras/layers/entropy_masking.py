@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.patch_entropy import PatchEntropy
+from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
 
 
@@ -42,7 +43,7 @@ class EntropyMasking(SeededLayer):
         entropy = self.entropy(images)
         patches = entropy.shape[1]
         if noise is None:
-            noise = keras.random.uniform(ops.shape(entropy), dtype="float32", seed=self.seed_generator)
+            noise = own_rows(lambda rows: self._draw((rows, patches)), ops.shape(entropy)[0])
         kept = min(max(int(patches * (1 - self.mask_ratio)), 1), patches - 1)
         order = ops.cast(ops.argsort(noise, axis=1), "int32")
         masked = ops.sort(order[:, kept:], axis=1)
@@ -52,6 +53,9 @@ class EntropyMasking(SeededLayer):
             "targets": ops.take_along_axis(entropy, masked, axis=1),
             "entropy": entropy,
         }
+
+    def _draw(self, shape):
+        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
     def get_config(self):
         return {

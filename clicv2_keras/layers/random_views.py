@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
 
 VIEWS = ("same_crop", "two_crops")
@@ -100,7 +101,10 @@ class RandomViews(SeededLayer):
         return blend(images, gray(images))
 
     def _draw(self, batch, low, high):
-        return keras.random.uniform((batch,), low, high, dtype="float32", seed=self.seed_generator)
+        def draw(rows):
+            return keras.random.uniform((rows,), low, high, dtype="float32", seed=self.seed_generator)
+
+        return own_rows(draw, batch)
 
     def get_config(self):
         return {

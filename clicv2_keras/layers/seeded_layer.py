@@ -17,7 +17,7 @@ class SeededLayer(keras.layers.Layer):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        store["seed_generator_state"] = self.seed_generator.state
+        store["seed_generator_state"] = keras.ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):
         self.seed_generator.state.assign(store["seed_generator_state"])

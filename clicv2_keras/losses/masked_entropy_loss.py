@@ -16,6 +16,7 @@ class MaskedEntropyLoss(keras.layers.Layer):
         predictions: float (B, M), standardised: 0 is the mean entropy, 1 a deviation above it.
         targets: float (B, M), entropies in [0, 1] of the masked patches, and of those alone.
         training: update the running statistics.
+        population: float (B', M), the entropies to take them from; `targets` by default.
 
     Returns:
         The mean squared error, a float32 scalar; 1 is what predicting the mean costs.
@@ -35,9 +36,9 @@ class MaskedEntropyLoss(keras.layers.Layer):
         self.updates = statistic("updates", "zeros")
         self.built = True
 
-    def call(self, predictions, targets, training=False):
+    def call(self, predictions, targets, training=False, population=None):
         if training:
-            self._update(targets)
+            self._update(targets if population is None else population)
         standardized = (targets - self.mean) / self._deviation()
         return ops.mean(ops.square(predictions - standardized))
 

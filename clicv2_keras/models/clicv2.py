@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
+from clicv2_keras.layers.replicas import all_rows, share_of_mean
 from clicv2_keras.models.composed import Composed
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
@@ -38,7 +39,7 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, `view_a` and `view_b`.
 
     Returns:
-        dict of scalars: the parts of the loss and the signs of health. For embeddings use `predict`.
+        dict of scalars: the loss, its parts and the signs of health. For embeddings use `predict`.
 
     Raises:
         ValueError: where both branches are None.
@@ -96,8 +97,7 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         if self.contrast is not None:
             parts |= self.contrast(views["view_a"], views["view_b"], encoder=self.encoder)
             loss = loss + parts["contrastive_loss"]
-        self.add_loss(loss)
-        return parts | _spread(parts.pop("embedding"))
+        return parts | _spread(parts.pop("embedding")) | {"loss": loss}
 
     def _views(self, inputs):
         if isinstance(inputs, dict):
@@ -105,6 +105,10 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         if self.views is not None:
             return self.views(inputs)
         return {"image": inputs, "view_a": inputs, "view_b": inputs}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The loss that `call` made. `add_loss` would keep it in one list for all of TensorFlow's replicas."""
+        return share_of_mean(y_pred["loss"])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         for metric in self.part_metrics:
@@ -148,8 +152,9 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
 
 
 def _spread(embedding):
-    """Signs of a collapse, of embeddings (B, D)."""
-    unit = ops.normalize(ops.stop_gradient(ops.cast(embedding, "float32")), axis=-1)
+    """Signs of a collapse, of embeddings (B, D) and those of the other replicas."""
+    embedding, _ = all_rows(ops.stop_gradient(ops.cast(embedding, "float32")))
+    unit = ops.normalize(embedding, axis=-1)
     centered = unit - ops.mean(unit, axis=0, keepdims=True)
     gram = ops.matmul(centered, ops.transpose(centered))
     return {

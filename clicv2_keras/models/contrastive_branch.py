@@ -2,9 +2,9 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import PatchEntropy, ProjectionHead, ShiftedPatchify
+from clicv2_keras.layers.replicas import all_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.losses import PatchContrastiveLoss
-from clicv2_keras.models.train_step import across_replicas
 
 LEVELS = ("patch", "image")
 
@@ -133,9 +133,9 @@ class ContrastiveBranch(SeededLayer):
 
     def _one_direction(self, queries, keys, query_entropy, key_entropy):
         """Against the keys of all replicas."""
-        keys, first = across_replicas(keys)
+        keys, first = all_rows(keys)
         if key_entropy is not None:
-            key_entropy, _ = across_replicas(key_entropy)
+            key_entropy, _ = all_rows(key_entropy)
         return self.loss(queries, keys, first=first, query_entropy=query_entropy, key_entropy=key_entropy)
 
     def _draw_positions(self, count):

@@ -3,6 +3,7 @@ import numpy as np
 from keras import ops
 
 from clicv2_keras.layers import EntropyDecoder, EntropyMasking, patchify
+from clicv2_keras.layers.replicas import all_rows
 from clicv2_keras.losses import MaskedEntropyLoss
 
 TARGETS = ("patch", "image", "both")
@@ -71,11 +72,16 @@ class MaskedEntropyBranch(keras.layers.Layer):
         loss = 0.0
         if self.target != "image":
             predictions = self.decoder(visible, masks["keep"], masks["masked"])
-            loss = loss + self.patch_loss(predictions, masks["targets"], training=training)
+            loss = loss + self._loss(self.patch_loss, predictions, masks["targets"], training)
         if self.target != "patch":
             entropy = ops.mean(masks["entropy"], axis=1, keepdims=True)
-            loss = loss + self.image_loss(self.image_head(pooled), entropy, training=training)
+            loss = loss + self._loss(self.image_loss, self.image_head(pooled), entropy, training)
         return {"entropy_loss": loss, "embedding": pooled}
+
+    @staticmethod
+    def _loss(loss, predictions, targets, training):
+        # The statistics are those of all replicas.
+        return loss(predictions, targets, training=training, population=all_rows(targets)[0])
 
     def patch_scores(self, images, tokens, encoder):
         """The entropy that each patch's surroundings let expect: float32 (B, N) in [0, 1], without any randomness.

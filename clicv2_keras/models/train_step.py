@@ -1,4 +1,4 @@
-"""The one place where the model knows its backend: replicas, and a training step that ends by moving the teacher."""
+"""The one place where the model knows its backend: a training step that ends by moving the teacher."""
 
 import warnings
 
@@ -37,18 +37,3 @@ class TeacherTrainer:
             self.update_teacher()
         non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
         return logs, (trainable, non_trainable, optimizer, metrics)
-
-
-def across_replicas(x):
-    """The rows of `x` of all replicas, and where this replica's own begin among them.
-
-    Under `keras.distribution` on JAX a batch is the global one already; under TensorFlow's `MirroredStrategy` each
-    replica computes its own share.
-    """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            return context.all_gather(x, axis=0), context.replica_id_in_sync_group * tf.shape(x)[0]
-    return x, 0

@@ -49,24 +49,34 @@ def build_optimizer(recipe, model):
         warmup_target=peak if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, beta_2=settings.beta_2)
+    accumulate = recipe.train.accumulate
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=settings.weight_decay,
+        beta_2=settings.beta_2,
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+    )
     optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
     return optimizer
 
 
-def build_dataset(recipe, source, start_step, on_unreadable, batch_size=None):
-    """The endless batches of a recipe, from batch `start_step` on; of the recipe's size, or another."""
+def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch_size=None):
+    """The endless micro-batches of a recipe from a step on, of its size or another.
+
+    With `devices`, the share of this process in each.
+    """
     data = recipe.data
     dataset = training_dataset(
         source,
         image_size=data.image_size,
-        batch_size=batch_size or recipe.train.batch_size,
+        batch_size=batch_size or recipe.train.batch_size // recipe.train.accumulate,
         views=data.views,
         min_area=data.min_area,
         flip=data.flip,
         jitter=data.jitter,
         seed=recipe.seed,
-        start_step=start_step,
+        start_step=start_step * recipe.train.accumulate,
+        share=(devices.process, devices.processes) if devices else (0, 1),
         on_unreadable=on_unreadable,
     )
     options = tf.data.Options()

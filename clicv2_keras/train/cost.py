@@ -74,9 +74,9 @@ def count_cost(recipe):
         frozen=frozen,
         teacher=teacher,
         flops_per_image=flops,
-        # Weight, gradient and AdamW's two moments, each in float32.
-        state_bytes=16 * trainable + 4 * (frozen + teacher),
-        activation_bytes=int(floats * size * recipe.train.batch_size),
+        # Weight, gradient, AdamW's two moments and what is accumulated, each in float32.
+        state_bytes=(16 + 4 * (recipe.train.accumulate > 1)) * trainable + 4 * (frozen + teacher),
+        activation_bytes=int(floats * size * recipe.train.batch_size / recipe.train.accumulate),
     )
 
 

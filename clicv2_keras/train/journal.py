@@ -28,9 +28,10 @@ class Journal(keras.callbacks.Callback):
         source: the images, for their names.
         wait: the `DataWait` of the images.
         listeners: see `row_listeners`; each is told of the first row in so many steps, and of the last.
+        devices: the `Devices`.
     """
 
-    def __init__(self, folder, display, stop, step, source, wait, listeners):
+    def __init__(self, folder, display, stop, step, source, wait, listeners, devices):
         super().__init__()
         self.folder = folder
         self.display = display
@@ -39,13 +40,16 @@ class Journal(keras.callbacks.Callback):
         self.source = source
         self.saved = step
         self.wait = wait
+        self.devices = devices
         self.recipe = folder.recipe
         self.listeners = listeners
 
     def on_train_begin(self, logs=None):
         self.first_batch = True
         # What the checkpoint holds of a row that a stop cut in two; `fit` forgets it when the epoch begins.
-        cut = 0 < int(self.model.part_metrics[0].count) == self.step % self.recipe.run.log_every
+        per_step = self.recipe.train.accumulate * self.devices.copies
+        counted = int(keras.ops.convert_to_numpy(self.model.part_metrics[0].count))
+        cut = 0 < counted == self.step % self.recipe.run.log_every * per_step
         self.sums = [keras.ops.convert_to_numpy(v) for v in self.model.metrics_variables] if cut else []
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -55,16 +59,21 @@ class Journal(keras.callbacks.Callback):
         self._start_clock()
 
     def on_train_batch_end(self, batch, logs=None):
+        # `batch` counts micro-batches, and an epoch is whole steps.
+        done = (batch + 1) % self.recipe.train.accumulate == 0
+        if not math.isfinite(logs["loss"]):
+            self.step += 1
+            raise self._diverged("the loss")
+        if not done:
+            return
         self.step += 1
         self.counted += 1
-        if not math.isfinite(logs["loss"]):
-            raise self._diverged("the loss")
         if self.first_batch:
             # The first step compiles: its time says nothing of the speed.
             self.first_batch = False
             self._start_clock()
         self.display.step(self.step, logs)
-        if self.stop.requested:
+        if self.stop.agreed(self.devices):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
@@ -91,9 +100,10 @@ class Journal(keras.callbacks.Callback):
             return
         if not all(bool(keras.ops.all(keras.ops.isfinite(v))) for v in self.model.trainable_variables):
             raise self._diverged("a weight")
-        self.folder.checkpoints.save(self.model, self.step)
+        if self.devices.process == 0:
+            self.folder.checkpoints.save(self.model, self.step)
+            self.folder.log(f"checkpoint at step {self.step}")
         self.saved = self.step
-        self.folder.log(f"checkpoint at step {self.step}")
 
     def _start_clock(self):
         self.clock, self.waited, self.counted = time.perf_counter(), self.wait.seconds(), 0

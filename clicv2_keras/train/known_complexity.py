@@ -26,8 +26,11 @@ def known_complexity(recipe, model):
     indices = range(2 * IMAGES)
     images = load_images(source, indices, recipe.data.image_size)
     known = np.array([source.complexity(i) for i in indices])
+    # A copy: the model's own may be spread over devices that take no single image.
+    encoder = build_encoder(recipe)
+    encoder.set_weights(model.encoder.get_weights())
     features = {
-        "trained encoder": _mean_token(model.encoder, images),
+        "trained encoder": _mean_token(encoder, images),
         "the same at random initialisation": _mean_token(build_encoder(recipe), images),
         "mean patch entropy": _mean_entropy(images, model.encoder.patch_size),
     }

@@ -46,6 +46,10 @@ def dry_run(recipe, overrides=()):
         "batch": f"({batch}, {size}, {size}, 3) uint8, three times: image, view_a, view_b ({data.views})",
         "tokens": f"({batch}, {cost.patches}, {width}), patches of {patch} × {patch} pixels, {shape['depth']} blocks",
     }
+    if train.accumulate > 1:
+        lines["accumulate"] = micro_batches(recipe)
+    if recipe.distribution.strategy != "none":
+        lines["devices"] = _shares(recipe)
     if contrast.level != "none":
         tokens = contrast.tokens if contrast.level == "patch" else 1
         lines["contrast"] = f"({batch}, {tokens}, {contrast.projection_dim}) a view, negatives {contrast.negatives}"
@@ -75,6 +79,20 @@ def dry_run(recipe, overrides=()):
         f"here and now, a whole step about {EFFICIENCY:.0%} of that; without reading, compiling and probing"
     )
     return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
+
+
+def micro_batches(recipe):
+    """One line on what gradient accumulation makes of a batch."""
+    train = recipe.train
+    size = train.batch_size // train.accumulate
+    kind = "negatives and batch statistics" if recipe.contrast.level != "none" else "batch statistics"
+    return f"{train.accumulate} micro-batches of {size} images a step; {kind} are those of a micro-batch of {size}"
+
+
+def _shares(recipe):
+    wanted = recipe.distribution
+    of = f" of {wanted.processes} processes" if wanted.processes > 1 else ""
+    return f"{wanted.devices or 'all'}{of}, each with a share of every batch, and of the activations' memory"
 
 
 def _duration(seconds):

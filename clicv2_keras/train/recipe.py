@@ -115,10 +115,29 @@ class Optimizer(Section):
 class Train(Section):
     """How long, how much at once, how precisely."""
 
-    batch_size: Positive = Field(128, description="images a step, of all devices together")
+    batch_size: Positive = Field(128, description="images a step, of all devices and micro-batches together")
+    accumulate: Positive = Field(
+        1,
+        description="micro-batches a step, one after the other, to save memory; an image is contrasted with those of "
+        "its own micro-batch alone, so that this is not the same as a batch at once",
+    )
     steps: int = Field(1000, ge=0, description="steps of the optimizer; 0 saves the encoder as initialised")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the computation; weights stay float32")
     jit: bool = Field(True, description="compile the step with XLA where the backend can")
+
+
+class Distribution(Section):
+    """The devices of a run, each of which computes a share of every batch."""
+
+    strategy: Literal["none", "data_parallel"] = Field(
+        "none", description="one device; or several with the whole model each, on JAX and TensorFlow"
+    )
+    devices: Positive | None = Field(None, description="devices to take; null is all")
+    processes: Positive = Field(
+        1,
+        description="started with this same command, on JAX; which is which is for SLURM to say, or for "
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES and KERAS_DISTRIBUTION_PROCESS_ID in the environment",
+    )
 
 
 class Run(Section):
@@ -168,6 +187,7 @@ class Recipe(Section):
     entropy: Entropy = Entropy()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
+    distribution: Distribution = Distribution()
     run: Run = Run()
     probe: Probe = Probe()
 

@@ -18,8 +18,25 @@ def mistakes(recipe):
 
     if contrast.level == "none" and not entropy.weight:
         yield "contrast.level", "none, with entropy.weight 0, leaves nothing to learn; switch one of them on"
-    if contrast.level != "none" and recipe.train.batch_size < 2:
+    batch, accumulate, distribution = recipe.train.batch_size, recipe.train.accumulate, recipe.distribution
+    if batch % accumulate:
+        yield "train.accumulate", f"{accumulate} does not divide train.batch_size {batch}"
+    if contrast.level != "none" and batch // accumulate < 2:
+        if accumulate > 1:
+            yield "train.accumulate", f"{accumulate} leaves micro-batches of one image, with nothing to contrast with"
         yield "train.batch_size", "1 leaves nothing to contrast with; take 2 or more"
+    if distribution.strategy == "none":
+        for key in ("devices", "processes"):
+            if (getattr(distribution, key) or 1) > 1:
+                yield f"distribution.{key}", "several need distribution.strategy data_parallel"
+    if distribution.processes > 1 and distribution.devices is not None:
+        yield "distribution.devices", "several processes take all of their devices; take null"
+    if distribution.processes > 1:
+        # They compute in process 0 alone, and the others would wait for it in vain.
+        if recipe.probe.dataset:
+            yield "probe.dataset", "a probe needs distribution.processes 1; evaluate the run when it has ended"
+        if recipe.run.images_every:
+            yield "run.images_every", "pictures need distribution.processes 1; take 0"
     if contrast.level == "patch":
         if contrast.tokens > patches:
             yield "contrast.tokens", f"{contrast.tokens} of an image's {patches} patches; take {patches} or fewer"

@@ -7,6 +7,7 @@ from clicv2_keras.errors import UserError
 from clicv2_keras.train.backend import choose_backend
 from clicv2_keras.train.broken_off import in_one_line
 from clicv2_keras.train.display import Display
+from clicv2_keras.train.plan import micro_batches
 from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_file import load_recipe
 from clicv2_keras.train.run_folder import RunFolder
@@ -54,36 +55,49 @@ def train(recipe, overrides=(), resume=False, progress=True):
         recipe = load_recipe(recipe, overrides)
     source, asked = recipe_source(recipe), probe_source(recipe)
     check_wandb(recipe)
-    backend = choose_backend(recipe.backend)
+    choose_backend(recipe.backend)
     from clicv2_keras.data.data_wait import DataWait
     from clicv2_keras.train.build import build_dataset, build_model
+    from clicv2_keras.train.devices import Devices
     from clicv2_keras.train.journal import Journal
     from clicv2_keras.train.row_listeners import row_listeners
 
-    folder = RunFolder(recipe)
-    start, broken = folder.open(resume)
-    model = build_model(recipe)
-    if start:
-        folder.checkpoints.load(model, start)
-    steps = recipe.train.steps
+    devices = Devices(recipe)
+    folder = RunFolder(recipe, devices.process)
+    start, broken = open_together(folder, resume, devices)
+    with devices.building():
+        model = build_model(recipe)
+        if start:
+            folder.checkpoints.load(model, start)
+    steps, accumulate = recipe.train.steps, recipe.train.accumulate
     skipped = SkippedImages(folder, source)
     probe = _probe(asked, folder, start) if asked else None
 
     with in_one_line(folder, skipped):
-        uploaded = WandbLog(folder) if recipe.run.wandb else contextlib.nullcontext()
-        with Display(steps, start, progress) as display, StopSignals() as stop, uploaded as wandb:
+        uploaded = WandbLog(folder) if recipe.run.wandb and not devices.process else contextlib.nullcontext()
+        shown = progress and not devices.process
+        with Display(steps, start, shown) as display, StopSignals() as stop, uploaded as wandb:
             for line in broken:
                 folder.log(line)
                 display.say(line)
-            folder.log(f"{recipe.name} on {backend}, {len(source)} images, from step {start} to {steps}")
-            display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {backend}, into {folder.path}")
+            folder.log(f"{recipe.name} on {devices}, {len(source)} images, from step {start} to {steps}")
+            display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {devices}, into {folder.path}")
+            if accumulate > 1:
+                line = micro_batches(recipe)
+                folder.log(line)
+                display.say(line)
             wait = DataWait()
-            listeners = row_listeners(model, folder, display, source, skipped, probe, wandb)
-            journal = Journal(folder, display, stop, start, source, wait, listeners)
+            listeners = (
+                row_listeners(model, folder, display, source, skipped, probe, wandb) if not devices.process else []
+            )
+            journal = Journal(folder, display, stop, start, source, wait, listeners, devices)
             for first, length, epochs in spans(start, steps, recipe.run.log_every):
-                images = wait.watch(build_dataset(recipe, source, first, skipped))
-                model.fit(images, steps_per_epoch=length, epochs=epochs, shuffle=False, verbose=0, callbacks=[journal])
-                if stop.requested:
+                images = wait.watch(build_dataset(recipe, source, first, skipped, devices))
+                batches = length * accumulate
+                settings = {"steps_per_epoch": batches, "epochs": epochs, "shuffle": False, "verbose": 0}
+                with devices.fitting():
+                    model.fit(images, callbacks=[journal], **settings)
+                if stop.agreed(devices):
                     journal.checkpoint()
                     line = f"stopped at step {journal.step} of {steps}; the same command with --resume goes on"
                     folder.log(line)
@@ -103,7 +117,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
         folder.log(line)
         display.say(line)
     table = None
-    if recipe.data.source == "procedural":
+    if recipe.data.source == "procedural" and not devices.process:
         from clicv2_keras.train.known_complexity import known_complexity
 
         table = known_complexity(recipe, model)
@@ -125,6 +139,23 @@ def _probe(asked, folder, start):
     probe = ComplexityProbe(data, folder=folder.path, split=split)
     probe.begin(start)
     return probe
+
+
+def open_together(folder, resume, devices):
+    """Process 0 opens the run folder, and tells the others where to go on from.
+
+    Raises:
+        UserError: as `RunFolder.open` does, in process 0; in the others, that it did.
+    """
+    start, broken = -1, []
+    try:
+        if devices.process == 0:
+            start, broken = folder.open(resume)
+    finally:
+        start = devices.largest(start)
+    if start < 0:
+        raise UserError(f"{folder.path}: process 0 could not open the run; its message says why")
+    return start, broken
 
 
 def spans(start, steps, interval):

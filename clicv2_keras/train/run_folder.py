@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 import time
 from pathlib import Path
 
@@ -40,10 +41,12 @@ class RunFolder:
 
     Args:
         recipe: the `Recipe`; its `run.dir` is the folder.
+        process: number of this process in the run. Process 0 alone writes; the others tell their log on stderr.
     """
 
-    def __init__(self, recipe):
+    def __init__(self, recipe, process=0):
         self.recipe = recipe
+        self.process = process
         self.path = Path(recipe.run.dir or f"runs/{recipe.name}")
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
@@ -80,21 +83,30 @@ class RunFolder:
 
     def log(self, line):
         """Append a line to `log.txt`, with the time."""
+        if self.process:
+            print(f"process {self.process}: {line}", file=sys.stderr)
+            return
         path = self.path / "log.txt"
         with naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     def save(self, model, name):
         """Save a keras model as `name`."""
+        if self.process:
+            return
         with whole_file(self.path / name) as unfinished:
             model.save(unfinished)
 
     def write(self, name, text):
         """Write a text file."""
+        if self.process:
+            return
         write_whole(self.path / name, text)
 
     def plot(self):
         """Draw `losses.png` from the rows."""
+        if self.process:
+            return
         from matplotlib.figure import Figure
 
         steps = [int(row["step"]) for row in self.rows]
@@ -111,8 +123,8 @@ class RunFolder:
             figure.savefig(unfinished, dpi=120)
 
     def _compare(self, started):
-        """The recipe of the folder must be this one, but for how often it reports and where it lies."""
-        mine = flat(self.recipe.model_dump(exclude={"run"}))
+        """The recipe of the folder must be this one, but for its devices, how often it reports and where it lies."""
+        mine = flat(self.recipe.model_dump(exclude={"run", "distribution"}))
         # A key that came after the run began had the value that is now its default.
         theirs = flat(Recipe().model_dump()) | flat({key: value for key, value in started.items() if key != "run"})
         for key in mine:

@@ -21,6 +21,12 @@ class StopSignals:
     def __exit__(self, *exception):
         self._restore()
 
+    def agreed(self, devices):
+        """What was noted in any process of the run, that all may stop after the same step; each must ask."""
+        if number := devices.largest(self.requested or 0):
+            self.requested = signal.Signals(number)
+        return number
+
     def _note(self, number, frame):
         self.requested = signal.Signals(number)
         self._restore()

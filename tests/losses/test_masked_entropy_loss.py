@@ -19,6 +19,14 @@ def test_agrees_with_numpy_over_steps(rng):
         np.testing.assert_allclose(float(loss(predictions, targets)), expected, rtol=1e-4)
 
 
+def test_the_statistics_are_those_of_the_population(rng):
+    population = rng.random((8, 6)).astype("float32")
+    targets, zero = population[:4] ** 2, np.zeros((4, 6), "float32")
+    expected = np.mean(((targets - population.mean()) / population.std()) ** 2)
+    loss = MaskedEntropyLoss()(zero, targets, training=True, population=population)
+    np.testing.assert_allclose(float(loss), expected, rtol=1e-4)
+
+
 def test_predicting_the_mean_costs_one(rng):
     targets = rng.random((64, 16)).astype("float32")
     np.testing.assert_allclose(float(MaskedEntropyLoss()(np.zeros_like(targets), targets, training=True)), 1, rtol=1e-4)

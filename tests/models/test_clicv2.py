@@ -102,7 +102,7 @@ def test_the_entropy_loss_sees_masked_patches_alone(make_model, batch):
     masks = fix_masks(model.entropy, batch["image"])
     seen = {}
 
-    def spy(predictions, targets, training=False):
+    def spy(predictions, targets, training=False, population=None):
         seen.update(count=tuple(predictions.shape), targets=targets)
         return ops.mean(predictions)
 
