@@ -3,11 +3,17 @@ import click
 
 @click.command()
 @click.argument("model", default="default")
-@click.option("--images", default="procedural", show_default=True, help="A folder, a list file, or procedural.")
+@click.option(
+    "--images",
+    multiple=True,
+    default=["procedural"],
+    show_default=True,
+    help="A folder, a list file, or procedural; may be given several times.",
+)
 @click.option("--output", default="scorer.keras", show_default=True, help="The .keras file to write.")
 @click.option("--image-size", type=click.IntRange(1), help="Side in pixels that the result reads; the model's.")
 @click.option(
-    "--num-images", default=4000, show_default=True, type=click.IntRange(10), help="How many are used at most."
+    "--num-images", default=4000, show_default=True, type=click.IntRange(10), help="How many of each are used at most."
 )
 @click.option("--epochs", default=8, show_default=True, type=click.IntRange(1), help="Passes over the images.")
 @click.option("--learning-rate", default=5e-4, show_default=True, help="The highest; it falls to 0 by cosine.")

@@ -24,7 +24,7 @@ SCORE_WEIGHT = 10.0
 
 def distill(
     model="default",
-    images="procedural",
+    images=("procedural",),
     output="scorer.keras",
     image_size=None,
     num_images=4000,
@@ -42,10 +42,10 @@ def distill(
 
     Args:
         model: see `find_model`; its encoder is the start.
-        images: a folder, a text file that lists images, or `"procedural"`.
+        images: folders, text files that list images, or `"procedural"`; one or a sequence.
         output: the `.keras` file to write; None writes none.
         image_size: side in pixels that the result reads, a multiple of the patch; None is the model's.
-        num_images: how many images of the source are used, at most, evenly spread.
+        num_images: how many images of each of `images` are used, at most, evenly spread.
         epochs, learning_rate: passes over the images; the rate rises, then falls to 0 by cosine.
         seed: of the order of the images.
         progress: show what happens.
@@ -64,7 +64,9 @@ def distill(
     if image_size % encoder.patch_size:
         raise UserError(f"image size {image_size}: not a multiple of the patch, {encoder.patch_size} pixels")
     encoder = encoder.copy(image_size=image_size, freeze_patch_projection=False)
-    pixels, measures = _measure(_source(images, num_images, image_size), num_images, image_size, console)
+    images = [images] if isinstance(images, str | Path) else images
+    sources = [_source(name, num_images, image_size) for name in images]
+    pixels, measures = _measure(sources, num_images, image_size, console)
 
     keras.utils.set_random_seed(seed)
     scorer = ComplexityScorer(encoder, LinearHead())
@@ -98,17 +100,22 @@ def _source(images, num_images, image_size):
     return open_source("folder" if Path(images).expanduser().is_dir() else "list", path=images)
 
 
-def _measure(source, count, side, console):
+def _measure(sources, count, side, console):
     """Pixels, uint8 (n, S, S, 3), and what the student is to tell of them."""
 
-    def read(index):
+    def read(place):
+        source, index = place
         try:
             image = source.load(index, at_least=2 * max(side, 256))
             return network_input(image, side), pixel_measures(image)
         except UnreadableImage as error:
             return f"{source.name(index)}: {error}"
 
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
+    chosen = [
+        (source, index)
+        for source in sources
+        for index in np.linspace(0, len(source) - 1, min(count, len(source))).astype(int).tolist()
+    ]
     found = in_order(read, chosen, share_cores()[0])
     readable = []
     for row in track(found, "counting", len(chosen), console=console, transient=True, disable=console.quiet):

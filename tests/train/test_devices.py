@@ -63,7 +63,7 @@ def on_devices(backend, devices, *runs):
 
 def rows(folder):
     with open(folder / "metrics.csv", newline="") as file:
-        return [{k: float(v) for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+        return [{k: float(v) for k, v in row.items() if k not in TIMES and v} for row in csv.DictReader(file)]
 
 
 def assert_same_losses(one, several, steps):
