@@ -57,7 +57,9 @@ def report(preset, depth, size, batch, threads, rounds, steps, precision, compil
     for kind in precision:
         yield f"\n## {kind}\n"
         yield from compare(contestants(kind, overrides, compiled), rounds, steps)
-    yield "## Where a step's time goes\n"
+    yield "## Peak memory of the process, float32, MB\n"
+    yield from memory(overrides)
+    yield "\n## Where a step's time goes\n"
     yield from parts(overrides)
     yield f"Load average at the end {os.getloadavg()[0]:.1f}."
 
@@ -129,6 +131,22 @@ def compare(arms, rounds, steps):
             line.append(f"{values[rival] / values[best]:.2f} × by {clock} time ({best}; {rival})")
         yield f"The best of ours against the best reference, {title}: {'; '.join(line)}."
         yield ""
+
+
+def memory(overrides):
+    """The table of memory with and without `train.recompute`, and of the time it costs."""
+    yield "| | kept | recomputed | time, recomputed against kept |\n| --- | --- | --- | --- |"
+    for backend, jit in KERAS["float32"]:
+        found = []
+        for recompute in ("false", "true"):
+            settings = [*overrides, f"train.jit={str(jit).lower()}", f"train.recompute={recompute}"]
+            arm = Arm({"kind": backend, "overrides": settings})
+            arm.run(2)
+            answer = arm.run(3)
+            arm.end()
+            found.append((answer["megabytes"], min(step[0] for step in answer["times"])))
+        (kept, fast), (recomputed, slow) = found
+        yield f"| {backend} | {kept:.0f} | {recomputed:.0f} | {slow / fast:.2f} |"
 
 
 def parts(overrides):
