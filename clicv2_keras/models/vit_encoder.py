@@ -25,6 +25,9 @@ class ViTEncoder(keras.Model):
             1 is the plain ViT. Most of an image's power lies in those means, so that a random projection, above all a
             frozen one, passes on colour and drowns the detail that complexity is made of.
 
+    Attributes:
+        recompute: compute the blocks' activations again in the backward pass: less memory, more time. False at first.
+
     Call arguments:
         images: uint8 (B, H, W, 3) in [0, 255].
 
@@ -59,6 +62,8 @@ class ViTEncoder(keras.Model):
         self.freeze_patch_projection = freeze_patch_projection
         self.detail_gain = detail_gain
         self.grid = (image_size // patch_size,) * 2
+        # Not in the config: it belongs to a run, and an exported encoder should not carry it.
+        self.recompute = False
 
         policy = {"dtype": self.dtype_policy}
         self.patch_projection = keras.layers.Dense(width, trainable=not freeze_patch_projection, **policy)
@@ -111,7 +116,7 @@ class ViTEncoder(keras.Model):
             positions = ops.take(positions[0], keep, axis=0)
         tokens = self.patch_projection(self._pixels(patches)) + positions
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = (keras.remat(block) if self.recompute else block)(tokens)
         return self.norm(tokens)
 
     def _pixels(self, patches):

@@ -23,6 +23,7 @@ def build_model(recipe):
     """The compiled `CLICv2` model of a recipe."""
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.train.precision == "bfloat16" else "float32")
     encoder = build_encoder(recipe)
+    encoder.recompute = recipe.train.recompute
     contrast = recipe.contrast.model_dump(exclude={"momentum"})
     momentum = CosineMomentum(recipe.contrast.momentum, total_steps=max(recipe.train.steps, 1))
     model = CLICv2(

@@ -42,6 +42,12 @@ def count_cost(recipe):
         # quickstart's model at depth 6, counted so 12); attention logits and weights.
         return depth * (24 * tokens * width + 2 * heads * tokens**2)
 
+    def encoder_floats(tokens):
+        if not recipe.train.recompute:
+            return floats_kept(tokens, width, depth, shape["num_heads"])
+        # What each block reads, and one block's activations at a time.
+        return depth * tokens * width + floats_kept(tokens, width, 1, shape["num_heads"])
+
     heads = teacher = decoder = 0
     flops = floats = 0.0
     if contrast.level != "none":
@@ -51,10 +57,10 @@ def count_cost(recipe):
         tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
         # Two views; the student forward and twice that backward, the teacher forward.
         flops += 2 * (3 + 1) * encoder_flops(patches) + 2 * 2 * tokens * (3 * (projector + predictor) + projector)
-        floats += 2 * (floats_kept(patches, width, depth, shape["num_heads"]) + tokens * 6 * hidden)
+        floats += 2 * (encoder_floats(patches) + tokens * 6 * hidden)
     if entropy.weight:
         flops += 3 * encoder_flops(kept)
-        floats += floats_kept(kept, width, depth, shape["num_heads"])
+        floats += encoder_floats(kept)
         if entropy.target != "image":
             wide, deep = entropy.decoder_width, entropy.decoder_depth
             decoder += width * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1

@@ -83,3 +83,14 @@ def test_wrong_arguments(images, arguments, message):
 def test_unknown_preset_names_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'vit_tiny_patch16'"):
         ViTEncoder.from_preset("vit_tini_patch16")
+
+
+def test_recomputed_activations_change_nothing_but_memory(make_model, batch):
+    results = []
+    for recompute in (False, True):
+        model = make_model({"shift_mode": "none", "tokens": 16}, None, encoder={"depth": 2})
+        model.encoder.recompute = recompute
+        logs = model.train_on_batch(batch, return_dict=True)
+        results.append([logs["loss"], *model.encoder.get_weights()])
+    for plain, recomputed in zip(*results, strict=True):
+        np.testing.assert_allclose(recomputed, plain, rtol=1e-5, atol=1e-6)

@@ -38,3 +38,9 @@ def test_flops_of_a_vit_tiny_forward_pass_are_the_known_ones():
     multiply_adds = cost.flops_per_image / 2
     # Two views, the student forward and twice that backward, the teacher forward.
     assert multiply_adds / (2 * (3 + 1)) == pytest.approx(1.25e9, rel=0.01)
+
+
+def test_recomputation_keeps_less_and_counts_the_same_state():
+    plain, recomputed = (count_cost(load_recipe("clicv2_vit_tiny", [f"train.recompute={on}"])) for on in (False, True))
+    assert recomputed.activation_bytes < plain.activation_bytes / 2
+    assert recomputed.state_bytes == plain.state_bytes

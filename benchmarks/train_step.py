@@ -1,0 +1,183 @@
+"""What a training step costs, beside the same step in plain PyTorch and beside its matrix products alone.
+
+    python benchmarks/train_step.py [--preset vit_tiny_patch16 --depth 4 --size 96 --batch 32]
+
+writes `benchmarks/results/train_step.md`. Every contestant is a process of its own on the same CPUs and images; they
+take turns, so that whatever else the machine does hits all alike. Linux.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+HERE = Path(__file__).parent
+REPORT = HERE / "results" / "train_step.md"
+BACKENDS = ("tensorflow", "jax", "torch")
+# XLA on a CPU has no bfloat16 products, so that in bfloat16 TensorFlow does better without it.
+KERAS = {"float32": [(name, name != "torch") for name in BACKENDS]}
+KERAS["bfloat16"] = [("tensorflow", False), *KERAS["float32"]]
+
+
+@click.command(help=__doc__.partition("\n")[0])
+@click.option("--preset", default="vit_tiny_patch16", show_default=True)
+@click.option("--depth", default=4, show_default=True)
+@click.option("--size", default=96, show_default=True, help="Pixels.")
+@click.option("--batch", default=32, show_default=True)
+@click.option("--threads", default=len(os.sched_getaffinity(0)), show_default=True, help="CPUs of each contestant.")
+@click.option("--rounds", default=9, show_default=True)
+@click.option("--steps", default=3, show_default=True, help="Of a contestant, a round.")
+@click.option("--precision", type=click.Choice(tuple(KERAS)), multiple=True, default=tuple(KERAS), show_default=True)
+@click.option("--compiled/--eager", default=True, show_default=True, help="With the compiled references, or without.")
+@click.option("--output", type=Path, default=REPORT, show_default=True)
+def main(preset, depth, size, batch, threads, rounds, steps, precision, compiled, output):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    overrides = [f"encoder.preset={preset}", f"encoder.depth={depth}", f"data.image_size={size}"]
+    overrides.append(f"train.batch_size={batch}")
+    with output.open("w") as file:
+        for line in report(preset, depth, size, batch, threads, rounds, steps, precision, compiled, overrides):
+            print(line, file=file, flush=True)
+    print(output.read_text())
+
+
+def report(preset, depth, size, batch, threads, rounds, steps, precision, compiled, overrides):
+    yield "# The training step"
+    yield ""
+    yield f"```bash\npython {' '.join([os.path.relpath(__file__), *sys.argv[1:]])}\n```"
+    yield ""
+    yield machine(threads)
+    yield f"{preset}, depth {depth}, {size} pixels, batches of {batch}, the rest as in recipes/quickstart.yaml."
+    for kind in precision:
+        yield f"\n## {kind}\n"
+        yield from compare(contestants(kind, overrides, compiled), rounds, steps)
+    yield "## Peak memory of the process, float32, MB\n"
+    yield from memory(overrides)
+    yield "\n## Where a step's time goes\n"
+    yield from parts(overrides)
+    yield f"Load average at the end {os.getloadavg()[0]:.1f}."
+
+
+def machine(threads):
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "")
+    packages = ", ".join(f"{name} {version(name)}" for name in ("keras", "tensorflow", "jax", "torch", "numpy"))
+    return (
+        f"{threads} of {os.cpu_count()} cores of {model or platform.machine()}; load average at the start "
+        f"{os.getloadavg()[0]:.1f}. Python {platform.python_version()}, {packages}."
+    )
+
+
+def contestants(precision, overrides, compiled):
+    """Name to the arguments of `train_step_arm.py`."""
+    common = {"precision": precision, "overrides": overrides}
+    arms = {"the matrix products alone, PyTorch's": {**common, "kind": "products"}}
+    for backend, jit in KERAS[precision]:
+        how = {("tensorflow", True): ", XLA", ("tensorflow", False): ", graph"}.get((backend, jit), "")
+        arms[f"ours, {backend}{how}"] = {
+            **common,
+            "kind": backend,
+            "overrides": [*overrides, f"train.jit={str(jit).lower()}"],
+        }
+    for half in (None,) if precision == "float32" else ("autocast", "whole"):
+        for compile_it in (False, True)[: 1 + compiled]:
+            for products in (False, True):
+                options = {"half": half, "compiled": compile_it, "products": products}
+                name = f"plain PyTorch, {'compiled' if compile_it else 'eager'}"
+                name += {"autocast": ", autocast", "whole": ", all of it bfloat16"}.get(half, "")
+                arms[name + ", attention by products" * products] = {**common, "kind": "reference", **options}
+    return arms
+
+
+def compare(arms, rounds, steps):
+    """The table of all contestants, a round of steps each in turns; the first steps of each do not count."""
+    processes = {name: Arm(arguments) for name, arguments in arms.items()}
+    found = {name: [] for name in arms}
+    for name, process in processes.items():
+        click.echo(f"{name}: starts", err=True)
+        process.run(2)
+    for number in range(rounds):
+        for name, process in processes.items():
+            found[name].append(process.run(steps)["times"])
+        click.echo(f"round {number + 1} of {rounds}", err=True)
+    memory = {name: process.run(1)["megabytes"] for name, process in processes.items()}
+    for process in processes.values():
+        process.end()
+
+    rows = {name: [step for times in values for step in times] for name, values in found.items()}
+    wall = {name: min(step[0] for step in steps) for name, steps in rows.items()}
+    cpu = {name: min(step[1] for step in steps) for name, steps in rows.items()}
+    products, rivals = next(iter(arms)), [name for name in arms if name.startswith("plain")]
+    yield "| | ms a step, lowest | median | CPU ms, lowest | of it the products alone | peak memory, MB |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name, steps in rows.items():
+        median = statistics.median(step[0] for step in steps)
+        yield (
+            f"| {name} | {1000 * wall[name]:.0f} | {1000 * median:.0f} | {1000 * cpu[name]:.0f} "
+            f"| {wall[products] / wall[name]:.2f} | {memory[name]:.0f} |"
+        )
+    yield ""
+    usual = [name for name in rivals if "products" not in name]
+    for title, others in (("with fused attention", usual), ("any", rivals)):
+        line = []
+        for clock, values in (("wall", wall), ("CPU", cpu)):
+            best = min((name for name in arms if name.startswith("ours")), key=values.get)
+            rival = min(others, key=values.get)
+            line.append(f"{values[rival] / values[best]:.2f} × by {clock} time ({best}; {rival})")
+        yield f"The best of ours against the best reference, {title}: {'; '.join(line)}."
+        yield ""
+
+
+def memory(overrides):
+    """The table of memory with and without `train.recompute`, and of the time it costs."""
+    yield "| | kept | recomputed | time, recomputed against kept |\n| --- | --- | --- | --- |"
+    for backend, jit in KERAS["float32"]:
+        found = []
+        for recompute in ("false", "true"):
+            settings = [*overrides, f"train.jit={str(jit).lower()}", f"train.recompute={recompute}"]
+            arm = Arm({"kind": backend, "overrides": settings})
+            arm.run(2)
+            answer = arm.run(3)
+            arm.end()
+            found.append((answer["megabytes"], min(step[0] for step in answer["times"])))
+        (kept, fast), (recomputed, slow) = found
+        yield f"| {backend} | {kept:.0f} | {recomputed:.0f} | {slow / fast:.2f} |"
+
+
+def parts(overrides):
+    """The table of a step's parts under TensorFlow and XLA."""
+    command = [sys.executable, HERE / "train_step_parts.py", json.dumps(overrides)]
+    yield subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True).stdout
+
+
+class Arm:
+    """A contestant's process."""
+
+    def __init__(self, arguments):
+        command = [sys.executable, HERE / "train_step_arm.py", json.dumps(arguments)]
+        self.log = tempfile.TemporaryFile("w+")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.log}
+        self.process = subprocess.Popen(command, text=True, **pipes)
+
+    def run(self, steps):
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            self.log.seek(0)
+            raise click.ClickException(f"{self.process.args[-1]} ended: {self.log.read()[-2000:]}")
+        return json.loads(answer)
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.log.close()
+
+
+if __name__ == "__main__":
+    main()
