@@ -116,7 +116,8 @@ class ViTEncoder(keras.Model):
             positions = ops.take(positions[0], keep, axis=0)
         tokens = self.patch_projection(self._pixels(patches)) + positions
         for block in self.blocks:
-            tokens = (keras.remat(block) if self.recompute else block)(tokens)
+            # A function of its own each time: JAX remembers a traced one together with the weights that it saw.
+            tokens = keras.remat(lambda x, block=block: block(x))(tokens) if self.recompute else block(tokens)
         return self.norm(tokens)
 
     def _pixels(self, patches):
