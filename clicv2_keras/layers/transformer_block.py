@@ -54,7 +54,7 @@ class TransformerBlock(keras.layers.Layer):
     def _attend(self, qkv):
         length, width = qkv.shape[1], qkv.shape[2] // 3
         heads = ops.reshape(qkv, (-1, length, 3, self.num_heads, width // self.num_heads))
-        attend = _products if length <= SHORT else ops.dot_product_attention
+        attend = _products if 1 < length <= SHORT else ops.dot_product_attention
         attended = attend(heads[:, :, 0], heads[:, :, 1], heads[:, :, 2])
         return ops.reshape(attended, (-1, length, width))
 

@@ -21,7 +21,7 @@ def url():
     )
     yield re.match(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
 
 

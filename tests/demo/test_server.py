@@ -16,7 +16,7 @@ from clicv2_keras.shipped import trained_presets
 
 
 def ask(url, path, method="GET", host=None, body=None):
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.putrequest(method, path, skip_host=host is not None)
     if host:
         connection.putheader("Host", host)
