@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, even where the machine dies, and faults that name their file."""
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def save_whole(model, path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as unfinished:
         model.save(unfinished)
+
+
+def sha256(path):
+    """Checksum of a file, as `sha256sum` prints it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

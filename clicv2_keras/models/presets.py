@@ -1,7 +1,6 @@
 """Models by name: encoders of standard sizes, and the trained models that come with the package."""
 
 import difflib
-import hashlib
 import json
 import os
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from clicv2_keras.errors import UserError
 from clicv2_keras.shipped import trained_presets
+from clicv2_keras.whole_file import sha256
 
 SUMS = "SHA256SUMS"
 
@@ -40,7 +40,7 @@ def save_preset(model, folder):
     weights.unlink()
     os.replace(folder / "part.half.h5", folder / "model.weights.h5")
     os.replace(folder / "part.json", folder / "config.json")
-    sums = [f"{_sha256(folder / name)}  {name}\n" for name in ("config.json", "model.weights.h5")]
+    sums = [f"{sha256(folder / name)}  {name}\n" for name in ("config.json", "model.weights.h5")]
     (folder / SUMS).write_text("".join(sums))
 
 
@@ -54,7 +54,7 @@ def load_preset(cls, name):
     folder = preset_config(name, trained_presets())
     for line in (folder / SUMS).read_text().splitlines():
         checksum, file = line.split()
-        if _sha256(folder / file) != checksum:
+        if sha256(folder / file) != checksum:
             raise UserError(f"{folder / file}: does not match its checksum; install the package again")
     model = keras.saving.deserialize_keras_object(json.loads((folder / "config.json").read_text()))
     if not isinstance(model, cls):
@@ -62,10 +62,6 @@ def load_preset(cls, name):
         raise ValueError(f"The preset {name!r} is a {type(model).__name__}, not a {names}.")
     model.load_weights(folder / "model.weights.h5")
     return model
-
-
-def _sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _copy_as_half(source, target):

@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import tarfile
@@ -6,7 +5,7 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
-from clicv2_keras.whole_file import write_whole
+from clicv2_keras.whole_file import sha256, write_whole
 
 
 class Shard:
@@ -73,8 +72,3 @@ def packed_before(folder, plan):
         except (FileNotFoundError, ValueError, KeyError):
             return lines
         lines.append(line)
-
-
-def sha256(path):
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -17,7 +17,7 @@ from clicv2_keras.evaluate.predictors import MODEL, RIDGE, Prediction, Split
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.train.choose_by import choose_by
-from clicv2_keras.whole_file import whole_file, write_whole
+from clicv2_keras.whole_file import save_whole, write_whole
 
 
 class ComplexityProbe(keras.callbacks.Callback):
@@ -101,8 +101,7 @@ class ComplexityProbe(keras.callbacks.Callback):
         self.rows.append(dict(zip(self.COLUMNS, (str(step), f"{pcc:.6g}", f"{srcc:.6g}"), strict=True)))
         # The encoder first: a kill between the two does no more than have it saved again.
         if self.best is self.rows[-1]:
-            with whole_file(self.folder / "encoder_best.keras") as unfinished:
-                encoder.save(unfinished)
+            save_whole(encoder, self.folder / "encoder_best.keras")
         text = io.StringIO()
         writer = csv.DictWriter(text, self.COLUMNS, lineterminator="\n")
         writer.writeheader()

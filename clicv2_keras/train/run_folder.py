@@ -13,7 +13,7 @@ from clicv2_keras.train.checkpoints import Checkpoints
 from clicv2_keras.train.events import cut_events
 from clicv2_keras.train.recipe import Recipe
 from clicv2_keras.train.recipe_text import flat, recipe_yaml
-from clicv2_keras.whole_file import naming, whole_file, write_whole
+from clicv2_keras.whole_file import naming, save_whole, whole_file, write_whole
 
 COLUMNS = (
     "step",
@@ -94,8 +94,7 @@ class RunFolder:
         """Save a keras model as `name`."""
         if self.process:
             return
-        with whole_file(self.path / name) as unfinished:
-            model.save(unfinished)
+        save_whole(model, self.path / name)
 
     def write(self, name, text):
         """Write a text file."""

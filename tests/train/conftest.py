@@ -1,5 +1,6 @@
 import pytest
 from PIL import Image
+from tiny_recipe import TINY
 
 from clicv2_keras.data.procedural import procedural_image
 
@@ -27,23 +28,8 @@ def eagerly():
 
 @pytest.fixture(scope="session")
 def tiny(jpegs):
-    """Overrides that shrink any recipe; what makes it that recipe stays."""
-    return (
-        "data.image_size=32",
-        "data.source=folder",
-        f"data.path={jpegs}",
-        "encoder.width=16",
-        "encoder.depth=1",
-        "encoder.num_heads=2",
-        "contrast.projector_hidden=16",
-        "contrast.projection_dim=8",
-        "contrast.tokens=3",
-        "entropy.decoder_width=16",
-        "entropy.decoder_depth=1",
-        "train.batch_size=4",
-        "train.jit=false",
-        "run.log_every=2",
-    )
+    """Overrides that shrink any recipe, on real files."""
+    return (*TINY, f"data.path={jpegs}", "run.log_every=2")
 
 
 @pytest.fixture(scope="session")

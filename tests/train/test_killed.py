@@ -12,25 +12,12 @@ import numpy as np
 import pytest
 import yaml
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tiny_recipe import TINY
 
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.train import load_recipe
 
 LIVES = Path(__file__).with_name("lives.py")
-TINY = [
-    "data.image_size=32",
-    "data.source=folder",
-    "encoder.width=16",
-    "encoder.depth=1",
-    "encoder.num_heads=2",
-    "contrast.projector_hidden=16",
-    "contrast.projection_dim=8",
-    "contrast.tokens=3",
-    "entropy.decoder_width=16",
-    "entropy.decoder_depth=1",
-    "train.batch_size=4",
-    "train.jit=false",
-]
 
 
 def run(folder, images, *overrides):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_recipe import TINY
 
 import clicv2_keras
 from clicv2_keras.data.file_source import FileSource
@@ -20,21 +21,6 @@ from clicv2_keras.train.run import spans
 # Of the fixture `eagerly`.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
 
-# Shrinks any recipe; what makes it that recipe stays.
-TINY = [
-    "data.image_size=32",
-    "encoder.width=16",
-    "encoder.depth=1",
-    "encoder.num_heads=2",
-    "contrast.projector_hidden=16",
-    "contrast.projection_dim=8",
-    "contrast.tokens=3",
-    "entropy.decoder_width=16",
-    "entropy.decoder_depth=1",
-    "train.batch_size=4",
-    "train.jit=false",
-    "run.log_every=2",
-]
 FILES = {
     "recipe.yaml",
     "metrics.csv",
@@ -49,7 +35,7 @@ FILES = {
 
 
 def tiny(folder, jpegs, *overrides):
-    return [*TINY, "data.source=folder", f"data.path={jpegs}", f"run.dir={folder}", *overrides]
+    return [*TINY, "run.log_every=2", f"data.path={jpegs}", f"run.dir={folder}", *overrides]
 
 
 def rows(folder):
@@ -85,7 +71,8 @@ def test_every_recipe_takes_a_real_step(tmp_path, jpegs, name):
 
 def test_the_quickstart_ends_with_a_table_and_a_full_run_folder(tmp_path, capsys):
     folder = tmp_path / "run"
-    overrides = [*TINY, f"run.dir={folder}", "train.steps=3", "data.num_images=8"]
+    overrides = [*TINY, "data.source=procedural", "data.num_images=8", "train.steps=3", "run.log_every=2"]
+    overrides.append(f"run.dir={folder}")
     run = clicv2_keras.train("quickstart", overrides)
     assert {path.name for path in folder.iterdir()} == FILES
     assert [row["step"] for row in rows(folder)] == ["2", "3"]
