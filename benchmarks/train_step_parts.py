@@ -34,28 +34,30 @@ def parts_of(model, batch):
 
     patches, masks = shift(), entropy.masking(batch["image"])
     tokens = tf.random.normal((len(patches), patches.shape[1], encoder.width))
+    positions = tf.range(contrast.tokens)
+    read = tf.gather(tokens, positions, axis=1)
     gradients = [tf.random.normal(v.shape, stddev=1e-6) for v in model.trainable_variables]
 
     def gradient(loss, *layers):
         variables = [v for layer in layers for v in layer.trainable_variables]
         with tf.GradientTape() as tape:
-            tape.watch(tokens)
+            tape.watch(read)
             value = loss()
-        return tape.gradient(value, [tokens, *variables])
+        return tape.gradient(value, [read, *variables])
 
     def masked_loss():
         visible = encoder.encode(patchify(batch["image"], encoder.patch_size), keep=masks["keep"])
         return entropy.patch_loss(entropy.decoder(visible, masks["keep"], masks["masked"]), masks["targets"])
 
     def contrast_loss():
-        return contrast._contrast(tokens, tokens, [None, None], contrast._read_out(tf.range(contrast.tokens)))[0]
+        return contrast._contrast(read, read, [])[0]
 
     return {
         "shifted windows of both views": shift,
         "student, forward and backward": lambda: gradient(
-            lambda: tf.reduce_sum(encoder.encode(patches) * tokens), encoder
+            lambda: tf.reduce_sum(encoder.encode(patches, read=positions) * read), encoder
         ),
-        "teacher": lambda: contrast.teacher_encoder.encode(patches),
+        "teacher": lambda: contrast.teacher_encoder.encode(patches, read=positions),
         "heads and contrastive loss, forward and backward": lambda: gradient(
             contrast_loss, contrast.projector, contrast.predictor
         ),

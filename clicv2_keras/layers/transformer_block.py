@@ -16,9 +16,10 @@ class TransformerBlock(keras.layers.Layer):
 
     Call arguments:
         tokens: float (B, N, D).
+        rows: optional int (n,): give these tokens alone, which still attend to all.
 
     Returns:
-        float (B, N, D).
+        float (B, N or n, D).
     """
 
     def __init__(self, num_heads, mlp_ratio=4, **kwargs):
@@ -45,18 +46,30 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_out = sublayer(keras.layers.Dense(width, **policy), hidden)
         self.built = True
 
-    def call(self, tokens):
-        tokens = tokens + self.projection(self._attend(self.qkv(self.attention_norm(tokens))))
+    def call(self, tokens, rows=None):
+        normed = self.attention_norm(tokens)
+        if rows is None:
+            query, key, value = ops.split(self.qkv(normed), 3, axis=-1)
+        else:
+            tokens, query = (ops.take(values, rows, axis=1) for values in (tokens, normed))
+            query, (key, value) = self._part(query, 0, 1)[0], self._part(normed, 1, 3)
+        tokens = tokens + self.projection(self._attend(query, key, value))
         # The tanh form of GELU: cheaper, and exported by every converter.
         hidden = ops.gelu(self.mlp_in(self.mlp_norm(tokens)), approximate=True)
         return tokens + self.mlp_out(hidden)
 
-    def _attend(self, qkv):
-        length, width = qkv.shape[1], qkv.shape[2] // 3
-        heads = ops.reshape(qkv, (-1, length, 3, self.num_heads, width // self.num_heads))
-        attend = _products if 1 < length <= SHORT else ops.dot_product_attention
-        attended = attend(heads[:, :, 0], heads[:, :, 1], heads[:, :, 2])
-        return ops.reshape(attended, (-1, length, width))
+    def _part(self, tokens, first, last):
+        """Of query, key and value, those from `first` to before `last`."""
+        width = tokens.shape[-1]
+        columns = slice(first * width, last * width)
+        found = ops.matmul(tokens, self.qkv.kernel[:, columns]) + self.qkv.bias[columns]
+        return ops.split(found, last - first, axis=-1)
+
+    def _attend(self, query, key, value):
+        length, width = query.shape[1:]
+        heads = [ops.reshape(x, (-1, x.shape[1], self.num_heads, width // self.num_heads)) for x in (query, key, value)]
+        attend = _products if 1 < key.shape[1] <= SHORT else ops.dot_product_attention
+        return ops.reshape(attend(*heads), (-1, length, width))
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads, "mlp_ratio": self.mlp_ratio}

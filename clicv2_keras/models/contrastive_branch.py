@@ -96,19 +96,30 @@ class ContrastiveBranch(SeededLayer):
 
         Returns:
             dict of scalars `contrastive_loss`, both directions summed (chance: 4 T ln B), and `retrieval`, the share
-            of tokens that find their own image first; and `embedding` (2 B, D), the mean tokens of the student.
+            of tokens that find their own image first; and `embedding` (2 B, D), the mean of the student's tokens, of
+            the contrasted ones where no other is computed to its end.
         """
         # Both views in one batch: half as many kernels, twice as large.
         patches = ops.concatenate([self.shift(view_a, training=True), self.shift(view_b, training=True)], axis=0)
-        student = encoder.encode(patches)
-        teacher = self.teacher_encoder.encode(patches)
-        positions = self._draw_positions(student.shape[1])
-        entropies = [None, None]
-        if self.negatives == "entropy_weighted":
-            entropies = [self.entropy(view) for view in (view_a, view_b)]
-        loss, hits = self._contrast(student, teacher, entropies, self._read_out(positions))
-        if self.global_weight and self.level == "patch":
-            loss = loss + self.global_weight * self._contrast(student, teacher, entropies, _pool)[0]
+        positions = self._draw_positions(patches.shape[1])
+        pooled = self.level == "image" or self.global_weight
+        # Tokens that nobody reads are not computed to their end.
+        read = None if pooled else positions
+        student, teacher = encoder.encode(patches, read=read), self.teacher_encoder.encode(patches, read=read)
+        weighted = self.negatives == "entropy_weighted"
+        entropies = [self.entropy(view) for view in (view_a, view_b)] if weighted else []
+
+        def drawn(values):
+            return ops.take(values, positions, axis=1)
+
+        if self.level == "image":
+            loss, hits = self._contrast(_pool(student), _pool(teacher), map(_pool, entropies))
+        else:
+            tokens = (drawn(student), drawn(teacher)) if pooled else (student, teacher)
+            loss, hits = self._contrast(*tokens, map(drawn, entropies))
+            if self.global_weight:
+                whole, _ = self._contrast(_pool(student), _pool(teacher), map(_pool, entropies))
+                loss = loss + self.global_weight * whole
         return {"contrastive_loss": loss, "retrieval": hits, "embedding": ops.mean(student, axis=1)}
 
     def update_teacher(self, encoder, step, moved=True):
@@ -120,13 +131,16 @@ class ContrastiveBranch(SeededLayer):
         for teacher, student in zip(teachers, students, strict=True):
             teacher.assign(momentum * teacher + (1.0 - momentum) * student)
 
-    def _contrast(self, student, teacher, entropies, read_out):
-        """Both directions of the loss on what `read_out` takes of the tokens: their sum, and the mean share of hits."""
-        queries = self.predictor(self.projector(read_out(student)))
-        keys = ops.stop_gradient(self.teacher_projector(read_out(teacher)))
+    def _contrast(self, student, teacher, entropies):
+        """Both directions of the loss on tokens (2 B, n, D): their sum, and the mean share of hits.
+
+        `entropies` are those of the two views, (B, n), or none.
+        """
+        queries = self.predictor(self.projector(student))
+        keys = ops.stop_gradient(self.teacher_projector(teacher))
         query_a, query_b = ops.split(queries, 2, axis=0)
         key_a, key_b = ops.split(keys, 2, axis=0)
-        entropy_a, entropy_b = (e if e is None else read_out(e) for e in entropies)
+        entropy_a, entropy_b = tuple(entropies) or (None, None)
         loss_a, hits_a = self._one_direction(query_a, key_b, entropy_a, entropy_b)
         loss_b, hits_b = self._one_direction(query_b, key_a, entropy_b, entropy_a)
         return loss_a + loss_b, (hits_a + hits_b) / 2
@@ -141,10 +155,6 @@ class ContrastiveBranch(SeededLayer):
     def _draw_positions(self, count):
         noise = keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)
         return ops.argsort(noise)[: self.tokens]
-
-    def _read_out(self, positions):
-        """What is contrasted: a function of tokens (B, N, D) or entropies (B, N)."""
-        return _pool if self.level == "image" else lambda values: ops.take(values, positions, axis=1)
 
     def get_config(self):
         momentum = self.momentum

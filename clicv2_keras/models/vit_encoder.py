@@ -100,13 +100,14 @@ class ViTEncoder(keras.Model):
     def call(self, images):
         return self.encode(patchify(images, self.patch_size), grid_shape(images, self.patch_size))
 
-    def encode(self, patches, grid=None, keep=None):
-        """Tokens (B, N or K, width) of patches (B, N, P², 3) in [0, 255].
+    def encode(self, patches, grid=None, keep=None, read=None):
+        """Tokens (B, N, K or n, width) of patches (B, N, P², 3) in [0, 255].
 
         Args:
             patches: as `patchify` or `ShiftedPatchify` cut them.
             grid: rows and columns of patches; those of `image_size` by default.
             keep: optional int (B, K): encode these patches alone.
+            read: optional int (n,): give these tokens alone, which spares the last block what nobody reads.
         """
         positions = ops.convert_to_tensor(sincos_positions(grid or self.grid, self.width, self.grid))
         positions = ops.cast(positions, self.compute_dtype)[None]
@@ -116,8 +117,13 @@ class ViTEncoder(keras.Model):
             positions = ops.take(positions[0], keep, axis=0)
         tokens = self.patch_projection(self._pixels(patches)) + positions
         for block in self.blocks:
+            rows = read if block is self.blocks[-1] else None
+
             # A function of its own each time: JAX remembers a traced one together with the weights that it saw.
-            tokens = keras.remat(lambda x, block=block: block(x))(tokens) if self.recompute else block(tokens)
+            def compute(x, block=block, rows=rows):
+                return block(x, rows)
+
+            tokens = (keras.remat(compute) if self.recompute else compute)(tokens)
         return self.norm(tokens)
 
     def _pixels(self, patches):

@@ -1,10 +1,9 @@
 """From a recipe to the things that `fit` needs. Import only once the backend is chosen."""
 
 import keras
-import tensorflow as tf
 
-from clicv2_keras.data.pipeline import training_dataset
 from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum, MaskedEntropyBranch, ViTEncoder
+from clicv2_keras.warmup_cosine import warmup_cosine
 
 
 def build_encoder(recipe):
@@ -42,17 +41,9 @@ def build_optimizer(recipe, model):
     """AdamW with a linear warm-up and a cosine decay to 0; vectors (biases, norms, tokens) do not decay."""
     settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
     warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
-    peak = recipe.learning_rate
-    schedule = keras.optimizers.schedules.CosineDecay(
-        # A warm-up from 0 would waste the first step.
-        initial_learning_rate=peak / (warmup + 1) if warmup else peak,
-        decay_steps=steps - warmup,
-        warmup_target=peak if warmup else None,
-        warmup_steps=warmup,
-    )
     accumulate = recipe.train.accumulate
     optimizer = keras.optimizers.AdamW(
-        schedule,
+        warmup_cosine(recipe.learning_rate, steps, warmup),
         weight_decay=settings.weight_decay,
         beta_2=settings.beta_2,
         gradient_accumulation_steps=accumulate if accumulate > 1 else None,
@@ -66,6 +57,11 @@ def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch
 
     With `devices`, the share of this process in each.
     """
+    # Not above: a model can be built where there is no TensorFlow.
+    import tensorflow as tf
+
+    from clicv2_keras.data.pipeline import training_dataset
+
     data = recipe.data
     dataset = training_dataset(
         source,

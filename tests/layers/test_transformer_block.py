@@ -14,6 +14,8 @@ def test_agrees_with_numpy(rng):
     tokens = rng.normal(size=(3, 7, 32)).astype("float32")
     expected = reference.transformer_block(tokens, weights, heads=4)
     np.testing.assert_allclose(ops.convert_to_numpy(block(tokens)), expected, atol=1e-4)
+    alone = block(tokens, rows=np.array([5, 0, 2], "int32"))
+    np.testing.assert_allclose(ops.convert_to_numpy(alone), expected[:, [5, 0, 2]], atol=1e-4)
 
 
 def test_heads_that_do_not_divide():

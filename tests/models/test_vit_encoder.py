@@ -36,6 +36,9 @@ def test_agrees_with_numpy_whole_and_masked(images, rng, gain):
     patches = reference.patchify(images, 8)
     expected = numpy_encoder(encoder, images, keep)
     np.testing.assert_allclose(numpy(encoder.encode(patches, keep=keep)), expected, atol=1e-4)
+    read = np.array([9, 3], "int32")
+    expected = numpy_encoder(encoder, images)[:, read]
+    np.testing.assert_allclose(numpy(encoder.encode(patches, read=read)), expected, atol=1e-4)
 
 
 def test_other_sizes_are_read_as_other_grids(images):
