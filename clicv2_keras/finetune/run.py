@@ -25,7 +25,7 @@ def finetune(
     dataset="csv",
     root=None,
     output="scorer.keras",
-    parts=PARTS,
+    parts=None,
     whole=False,
     epochs=10,
     learning_rate=5e-5,
@@ -43,10 +43,11 @@ def finetune(
         model: see `find_model`; its encoder is used, whatever head it has.
         dataset, root, within_category: see `evaluate`.
         output: the `.keras` file to write; None writes none.
-        parts: the features the head reads; see `PatchReadOut`.
-        whole: train the encoder as well, by AdamW on the squared error, after the head alone.
+        parts: the features the head reads; see `PatchReadOut`. None is those of the model's own `LinearHead`, or all.
+        whole: train the encoder as well, after the head alone: by AdamW on the squared error of two crops of each
+            image, and on what their scores differ by.
         epochs, learning_rate: of the whole network; the rate falls to 0 by cosine.
-        seed: of the order of the images.
+        seed: of the order of the images and their crops.
         progress: show what happens.
 
     Returns:
@@ -61,10 +62,16 @@ def finetune(
     data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
     if "train" in data.splits:
         data = data.subset(data.splits == "train")
-    encoder = encoder_of(find_model(model))
+    model = find_model(model)
+    encoder = encoder_of(model)
+    if parts is None:
+        head = getattr(model, "head", None)
+        parts = head.read_out.parts if isinstance(head, LinearHead) else PARTS
     keras.utils.set_random_seed(seed)
 
-    images, data = _load(data, encoder.image_size, console)
+    # To be cropped, images are read a patch larger, so that crops are not blown up.
+    sides = [encoder.image_size, *([encoder.image_size + encoder.patch_size] if whole else [])]
+    (images, *larger), data = _load(data, sides, console)
     groups = data.categories if data.ranked_within_category else np.full(len(data), "")
     scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
     shown = track(range(0, len(images), BATCH), "reading tokens", console=console, transient=True, disable=not progress)
@@ -76,19 +83,20 @@ def finetune(
     scorer.head.bias.assign(bias)
     console.print(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images", markup=False)
     if whole:
-        _train(scorer, images, data.scores, groups, weights, epochs, learning_rate, console)
+        _train(scorer, *larger, data.scores, groups, weights, epochs, learning_rate, seed, console)
     if output is not None:
         save_whole(scorer, output)
         console.print(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …", markup=False)
     return scorer
 
 
-def _load(data, size, console):
-    """The images that can be read, uint8 (n, S, S, 3), and their rows."""
+def _load(data, sides, console):
+    """The images that can be read, uint8 (n, S, S, 3) for each side S, and their rows."""
     images, kept = [], []
     for i in range(len(data)):
         try:
-            images.append(network_input(data.source.load(i, at_least=2 * size), size))
+            image = data.source.load(i, at_least=2 * sides[0])
+            images.append([network_input(image, side) for side in sides])
             kept.append(i)
         except UnreadableImage as error:
             console.print(f"unreadable, left out: {data.source.name(i)}: {error}", markup=False)
@@ -97,24 +105,25 @@ def _load(data, size, console):
     data = data.subset(np.array(kept))
     if np.ptp(data.scores) == 0:
         raise UserError(f"{data.name}: all labels are {data.scores[0]:g}: there is nothing to learn from them")
-    return np.stack(images), data
+    return [np.stack(of_a_side) for of_a_side in zip(*images, strict=True)], data
 
 
-def _train(scorer, images, scores, groups, weights, epochs, learning_rate, console):
+def _train(scorer, images, scores, groups, weights, epochs, learning_rate, seed, console):
     names = list(weights.intercepts)
     bias = float(keras.ops.convert_to_numpy(scorer.head.bias))
-    network = WholeNetwork(scorer, [weights.intercepts[name] - bias for name in names])
+    network = WholeNetwork(scorer, [weights.intercepts[name] - bias for name in names], seed)
     steps = epochs * -(-len(images) // BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    network.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss="mse")
+    losses = {"score": "mse", "change": "mse"}
+    network.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss=losses)
     inputs = {"image": images, "category": np.array([names.index(g) for g in groups], "int32")}
 
     def tell(epoch, logs):
-        console.print(f"epoch {epoch + 1}/{epochs}  training RMSE {logs['loss'] ** 0.5:.4f}")
+        console.print(f"epoch {epoch + 1}/{epochs}  training RMSE {logs['score_loss'] ** 0.5:.4f}")
 
     network.fit(
         inputs,
-        scores.astype("float32"),
+        {"score": scores[:, None].astype("float32"), "change": np.zeros(len(scores), "float32")},
         batch_size=BATCH,
         epochs=epochs,
         verbose=0,

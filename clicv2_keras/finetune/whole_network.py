@@ -2,6 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from clicv2_keras.layers.random_views import two_crops
+
 
 class WholeNetwork(keras.Model):
     """Trains a `ComplexityScorer` with a `LinearHead` end to end, with an intercept a category beside the head's own.
@@ -9,26 +11,31 @@ class WholeNetwork(keras.Model):
     Args:
         scorer: the `ComplexityScorer`; it is changed in place.
         offsets: (C,) what each category's intercept differs from the head's bias by.
+        seed: int, for the crops.
 
     Call arguments:
-        inputs: dict of uint8 `image` (B, S, S, 3) and int `category` (B,).
+        inputs: dict of uint8 `image` (B, H, W, 3), of which `two_crops` are read, and int `category` (B,).
 
     Returns:
-        Scores, float32 (B,).
+        dict of float32: `score` (B, 2) of both crops, and `change` (B,), by what they differ.
     """
 
-    def __init__(self, scorer, offsets):
+    def __init__(self, scorer, offsets, seed=0):
         super().__init__(name="whole_network")
         self.scorer = scorer
+        self.views = two_crops(scorer.encoder.image_size, seed)
         self.offsets = self.add_weight(shape=(len(offsets),), name="offsets")
         self.offsets.assign(np.asarray(offsets, "float32"))
         self.built = True
 
     def call(self, inputs):
+        views = self.views(inputs["image"])
+        crops = ops.concatenate([views["view_a"], views["view_b"]], axis=0)
         encoder, head = self.scorer.encoder, self.scorer.head
-        tokens = ops.cast(encoder(inputs["image"]), "float32")
-        offset = ops.take(self.offsets, inputs["category"])[:, None]
-        return ops.mean(head.patch_scores(inputs["image"], tokens, encoder, offset), axis=1)
+        tokens = ops.cast(encoder(crops), "float32")
+        offset = ops.tile(ops.take(self.offsets, inputs["category"])[:, None], (2, 1))
+        first, second = ops.split(ops.mean(head.patch_scores(crops, tokens, encoder, offset), axis=1), 2)
+        return {"score": ops.stack([first, second], axis=1), "change": first - second}
 
     def fold(self):
         """Move the mean of the offsets into the head's bias: what ships knows no category."""

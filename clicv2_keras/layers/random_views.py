@@ -115,3 +115,8 @@ class RandomViews(SeededLayer):
             "flip": self.flip,
             "jitter": self.jitter,
         }
+
+
+def two_crops(image_size, seed=None):
+    """`RandomViews` whose two views are crops, mirrored or not, that a person would find as complex as the whole."""
+    return RandomViews(image_size, views="two_crops", min_area=0.8, jitter=0.0, seed=seed)

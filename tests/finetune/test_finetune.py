@@ -9,6 +9,8 @@ from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.metrics import pcc
 from clicv2_keras.finetune import finetune
+from clicv2_keras.layers.patch_read_out import PARTS
+from clicv2_keras.models import ComplexityScorer, LinearHead
 
 
 def parts(root):
@@ -43,7 +45,7 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
     (train, labels), _ = parts(ic9600)
     head = finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, progress=False)
     whole = finetune(
-        copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, epochs=15, learning_rate=3e-3, progress=False
+        copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, epochs=40, learning_rate=3e-3, progress=False
     )
     errors = [np.mean((s.predict(train, verbose=0)["score"] - labels) ** 2) for s in (head, whole)]
     assert errors[1] < 0.8 * errors[0]
@@ -68,6 +70,13 @@ def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_e
         correlation, lift = bend(ranked, whole=whole, epochs=1, learning_rate=1e-6)
         assert correlation > bend(replace(ranked, ranked_within_category=False))[0] + 0.05
         assert lift == pytest.approx(0.2 / 3, abs=0.02)
+
+
+def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):
+    own = ComplexityScorer(tiny_encoder, LinearHead(("token",)))
+    for model, parts_read in ((own, ("token",)), (tiny_encoder, PARTS)):
+        scorer = finetune(model, "ic9600", ic9600, None, progress=False)
+        assert scorer.head.read_out.parts == parts_read
 
 
 def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
