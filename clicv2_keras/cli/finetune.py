@@ -6,6 +6,13 @@ import click
 @click.option("--dataset", required=True, help="ic9600, savoias or csv (file, score and, if there, category, split).")
 @click.option("--root", required=True, help="The data set's folder; for csv the table itself.")
 @click.option("--output", default="scorer.keras", show_default=True, help="The .keras file to write.")
+@click.option(
+    "--steadiness",
+    default=25.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="How little mirroring, slight crops and resizing shall move a score; 0 fits the labels alone.",
+)
 @click.option("--whole", is_flag=True, help="Train the whole network, not the linear head alone.")
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of the whole network.")
 @click.option("--learning-rate", default=5e-5, show_default=True, help="Of the whole network.")

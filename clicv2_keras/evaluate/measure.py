@@ -18,7 +18,7 @@ from clicv2_keras.models.find_model import encoder_of
 BATCH = 64
 DIVERSITY = "label-free: diversity of the tokens"
 MASKED_ENTROPY = "label-free: expected entropy of hidden patches"
-FITTED = "the model's score, fitted to labels"
+FITTED = "the model's own score"
 
 
 @dataclass

@@ -16,7 +16,11 @@ class HeadWeights(NamedTuple):
     intercepts: dict
 
 
-def fit_head(features, scores, categories):
+# What the undisputed pictures count together, as a share of all images.
+UNDISPUTED = 1 / 10
+
+
+def fit_head(features, scores, categories, changes=None, steadiness=0.0, undisputed=None):
     """Fit mean_i σ(w·f_i + b_c) to scores by least squares.
 
     A ridge on the patches' mean features chooses the penalty, by leave-one-out, and gives the start; the penalty then
@@ -26,6 +30,9 @@ def fit_head(features, scores, categories):
         features: float32 (n, N, F), of N patches an image.
         scores: float (n,) in [0, 1].
         categories: (n,); all equal for one intercept.
+        changes: float (m, F), by what changes that should not matter moved the mean features of images.
+        steadiness: what their mean square counts in the score, against the fit's mean square error.
+        undisputed: features (k, N, F) and scores (k,) of pictures of no category: the mean intercept is theirs.
 
     Returns:
         `HeadWeights`.
@@ -41,16 +48,34 @@ def fit_head(features, scores, categories):
     start = np.concatenate([ridge.coef, logit(means) - centers / scale @ ridge.coef])
     count = features.shape[2]
 
-    def objective(weights):
-        kernel = weights[:count]
-        patch = expit(features @ (kernel / scale).astype("float32") + weights[count:][group][:, None])
+    # Everything that is quadratic in the weights, in the units of scores.
+    penalty = ridge.alpha * np.eye(count)
+    if changes is not None:
+        moved = changes / ridge.scale
+        penalty += steadiness * len(scores) / len(moved) * moved.T @ moved
+
+    def misfit(weights, features, intercepts, scores):
+        """Squared errors, and their slopes by the weights and by each image's intercept."""
+        patch = expit(features @ (weights / scale).astype("float32") + intercepts[:, None])
         error = patch.mean(axis=1) - scores
         # d score / d logit of each patch, times the error.
         pull = (2 * error[:, None] * patch * (1 - patch) / patch.shape[1]).astype("float32")
-        gradient = np.einsum("np,npf->f", pull, features, optimize=True) / scale + 2 * ridge.alpha * kernel
-        intercepts = np.bincount(group, pull.sum(axis=1), minlength=len(names))
-        value = np.sum(error**2) + ridge.alpha * np.sum(kernel**2)
-        return value, np.concatenate([gradient, intercepts]).astype("float64")
+        return error**2, np.einsum("np,npf->f", pull, features, optimize=True) / scale, pull.sum(axis=1)
+
+    def objective(weights):
+        kernel, intercepts = weights[:count], weights[count:]
+        errors, gradient, pull = misfit(kernel, features, intercepts[group], scores)
+        value = errors.sum() + kernel @ penalty @ kernel
+        gradient = gradient + 2 * penalty @ kernel
+        pull = np.bincount(group, pull, minlength=len(names))
+        if undisputed is not None:
+            extra, known = undisputed
+            share = UNDISPUTED * len(scores) / len(known)
+            errors, slope, lift = misfit(kernel, extra, np.full(len(known), intercepts.mean()), known)
+            value += share * errors.sum()
+            gradient = gradient + share * slope
+            pull = pull + share * lift.sum() / len(names)
+        return value, np.concatenate([gradient, pull]).astype("float64")
 
     best = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
     return HeadWeights(best[:count] / scale, dict(zip(names, best[count:], strict=True)))

@@ -10,6 +10,7 @@ from rich.progress import track
 from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
 from clicv2_keras.finetune.fit_head import fit_head
+from clicv2_keras.finetune.steady import changed, undisputed
 from clicv2_keras.finetune.whole_network import WholeNetwork
 from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers.patch_read_out import PARTS
@@ -18,6 +19,8 @@ from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.whole_file import save_whole
 
 BATCH = 32
+# Enough to know which features a change moves.
+MOST_CHANGED = 1000
 
 
 def finetune(
@@ -26,6 +29,7 @@ def finetune(
     root=None,
     output="scorer.keras",
     parts=None,
+    steadiness=25.0,
     whole=False,
     epochs=10,
     learning_rate=5e-5,
@@ -44,6 +48,8 @@ def finetune(
         dataset, root, within_category: see `evaluate`.
         output: the `.keras` file to write; None writes none.
         parts: the features the head reads; see `PatchReadOut`. None is those of the model's own `LinearHead`, or all.
+        steadiness: how little mirroring, slight crops and resizing shall move a score: what their mean square counts
+            against the fit's. With it, blank pictures are taught as 0 and collages as 1. 0 fits the labels alone.
         whole: train the encoder as well, after the head alone: by AdamW on the squared error of two crops of each
             image, and on what their scores differ by.
         epochs, learning_rate: of the whole network; the rate falls to 0 by cosine.
@@ -69,43 +75,64 @@ def finetune(
         parts = head.read_out.parts if isinstance(head, LinearHead) else PARTS
     keras.utils.set_random_seed(seed)
 
+    side = encoder.image_size
     # To be cropped, images are read a patch larger, so that crops are not blown up.
-    sides = [encoder.image_size, *([encoder.image_size + encoder.patch_size] if whole else [])]
-    (images, *larger), data = _load(data, sides, console)
+    larger_side = side + encoder.patch_size if whole else None
+    images, larger, versions, data = _load(data, side, larger_side, MOST_CHANGED if steadiness else 0, console)
     groups = data.categories if data.ranked_within_category else np.full(len(data), "")
     scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
-    shown = track(range(0, len(images), BATCH), "reading tokens", console=console, transient=True, disable=not progress)
-    tokens = (encoder.predict_on_batch(images[start : start + BATCH]) for start in shown)
-    features = np.concatenate([keras.ops.convert_to_numpy(scorer.head.read_out(t)) for t in tokens])
-    weights = fit_head(features, data.scores, groups)
+
+    def read(images, pool=lambda features: features):
+        shown = range(0, len(images), BATCH)
+        shown = track(shown, "reading tokens", console=console, transient=True, disable=not progress)
+        tokens = (encoder.predict_on_batch(images[start : start + BATCH]) for start in shown)
+        return np.concatenate([pool(keras.ops.convert_to_numpy(scorer.head.read_out(t))) for t in tokens])
+
+    steady = {}
+    if steadiness:
+        pooled = read(np.concatenate(versions), lambda features: features.mean(axis=1, dtype="float64"))
+        pooled = pooled.reshape(len(versions), -1, pooled.shape[-1])
+        pictures, known = undisputed(images, seed)
+        steady["changes"] = (pooled[:, 1:] - pooled[:, :1]).reshape(-1, pooled.shape[-1])
+        steady |= {"steadiness": steadiness, "undisputed": (read(pictures), known)}
+    weights = fit_head(read(images), data.scores, groups, **steady)
     bias = np.mean(list(weights.intercepts.values()))
     scorer.head.kernel.assign(weights.kernel)
     scorer.head.bias.assign(bias)
     console.print(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images", markup=False)
     if whole:
-        _train(scorer, *larger, data.scores, groups, weights, epochs, learning_rate, seed, console)
+        _train(scorer, larger, data.scores, groups, weights, epochs, learning_rate, seed, console)
     if output is not None:
         save_whole(scorer, output)
         console.print(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …", markup=False)
     return scorer
 
 
-def _load(data, sides, console):
-    """The images that can be read, uint8 (n, S, S, 3) for each side S, and their rows."""
-    images, kept = [], []
+def _load(data, side, larger_side, most_changed, console):
+    """What can be read of the images: uint8 (n, S, S, 3), the same larger, and the rows of those.
+
+    Between them, for up to `most_changed` images, evenly spread, (5, S, S, 3): the image and its changed versions.
+    """
+    images, larger, versions, kept = [], [], [], []
+    every = -(-len(data) // most_changed) if most_changed else len(data) + 1
     for i in range(len(data)):
         try:
-            image = data.source.load(i, at_least=2 * sides[0])
-            images.append([network_input(image, side) for side in sides])
-            kept.append(i)
+            image = data.source.load(i, at_least=2 * side)
         except UnreadableImage as error:
             console.print(f"unreadable, left out: {data.source.name(i)}: {error}", markup=False)
+            continue
+        images.append(network_input(image, side))
+        if larger_side:
+            larger.append(network_input(image, larger_side))
+        if len(kept) % every == 0 and most_changed:
+            versions.append(np.stack([images[-1], *(network_input(version, side) for version in changed(image))]))
+        kept.append(i)
     if len(images) < 10:
         raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
     data = data.subset(np.array(kept))
     if np.ptp(data.scores) == 0:
         raise UserError(f"{data.name}: all labels are {data.scores[0]:g}: there is nothing to learn from them")
-    return [np.stack(of_a_side) for of_a_side in zip(*images, strict=True)], data
+    return np.stack(images), np.stack(larger) if larger_side else None, versions, data
 
 
 def _train(scorer, images, scores, groups, weights, epochs, learning_rate, seed, console):

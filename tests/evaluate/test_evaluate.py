@@ -105,7 +105,7 @@ def test_a_fitted_scorer_is_judged_by_its_own_score(tiny_encoder, ic9600, rng):
     scorer = ComplexityScorer(tiny_encoder, LinearHead())
     scorer.head.kernel.assign(rng.normal(0, 0.3, scorer.head.kernel.shape))
     evaluation = evaluate(scorer, "ic9600", ic9600, baselines=False, resamples=10, progress=False)
-    assert evaluation.main.predictor == "the model's score, fitted to labels"
+    assert evaluation.main.predictor == "the model's own score"
     data = open_scored("ic9600", ic9600)
     images = np.stack([data.source.load(i).resize((32, 32), 2) for i in range(36, 60)])
     np.testing.assert_allclose(

@@ -33,7 +33,27 @@ def test_noise_labels_give_a_nearly_constant_score(problem, rng):
     assert predicted.std() < 0.5 * scores.std()
 
 
-def test_the_gradient_is_the_objectives(problem, monkeypatch):
+def test_what_moves_by_a_change_that_should_not_matter_counts_less(problem):
+    features, scores, categories, _ = problem
+    changes = np.array([[3.0, 0, 0, 0], [-2.0, 0, 0, 0]])
+    free, steady = (fit_head(features, scores, categories, changes, steadiness).kernel for steadiness in (0.0, 100.0))
+    assert abs(steady[0]) < 0.1 * abs(free[0])
+    assert abs(steady[2]) > 0.5 * abs(free[2])
+
+
+def test_pictures_that_nobody_disputes_keep_their_places(problem):
+    features, scores, categories, _ = problem
+    extra = np.stack([np.full((9, 4), 1e-3), features[0] + 1e-3]).astype("float32"), np.array([0.0, 1.0])
+
+    def told(undisputed):
+        found = fit_head(features, scores, categories, undisputed=undisputed)
+        return expit(extra[0] @ found.kernel + np.mean(list(found.intercepts.values()))).mean(axis=1)
+
+    before, after = told(None), told(extra)
+    assert after[0] < before[0] - 0.02 and after[1] > before[1] + 0.02
+
+
+def test_the_gradient_is_the_objectives(problem, monkeypatch, rng):
     features, scores, categories, _ = problem
     seen = {}
 
@@ -42,7 +62,8 @@ def test_the_gradient_is_the_objectives(problem, monkeypatch):
         return type("Result", (), {"x": start})
 
     monkeypatch.setattr(module, "minimize", spy)
-    fit_head(features.astype("float64"), scores, categories)
+    extra = features[:5].astype("float64"), np.array([0.0, 0.0, 0.0, 1.0, 1.0])
+    fit_head(features.astype("float64"), scores, categories, rng.normal(size=(9, 4)), 2.0, extra)
     point = seen["start"] + 0.1
     numeric = approx_fprime(point, lambda w: seen["objective"](w)[0], 1e-5)
     np.testing.assert_allclose(seen["objective"](point)[1], numeric, rtol=1e-2, atol=1e-2)
