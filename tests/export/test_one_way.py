@@ -22,13 +22,13 @@ def ways(tmp_path_factory):
     return scorer, Scorer(folder / "a.tflite"), tf.saved_model.load(str(served)).signatures
 
 
-@pytest.mark.parametrize("size", [(500, 375), (90, 340), (128, 128)])
+@pytest.mark.parametrize("size", [(500, 375), (90, 340), (192, 192)])
 def test_file_array_image_and_saved_model(ways, tmp_path, size):
     scorer, device, served = ways
     picture = Image.fromarray(procedural_image(sum(size), max(size))[0][: size[1], : size[0]])
     picture.save(tmp_path / "a.png")
     pixels = np.asarray(picture)
-    expected = scorer.predict(network_input(picture, 128)[None], verbose=0)["score"][0]
+    expected = scorer.predict(network_input(picture, scorer.encoder.image_size)[None], verbose=0)["score"][0]
     scores = [
         device.score(tmp_path / "a.png").score,
         device.score(pixels).score,
