@@ -55,24 +55,24 @@ def fit_head(features, scores, categories, changes=None, steadiness=0.0, undispu
         penalty += steadiness * len(scores) / len(moved) * moved.T @ moved
 
     def misfit(weights, features, intercepts, scores):
-        """Squared errors, and their slopes by the weights and by each image's intercept."""
+        """The sum of squared errors, and its slopes by the weights and by each image's intercept."""
         patch = expit(features @ (weights / scale).astype("float32") + intercepts[:, None])
         error = patch.mean(axis=1) - scores
         # d score / d logit of each patch, times the error.
         pull = (2 * error[:, None] * patch * (1 - patch) / patch.shape[1]).astype("float32")
-        return error**2, np.einsum("np,npf->f", pull, features, optimize=True) / scale, pull.sum(axis=1)
+        return np.sum(error**2), np.einsum("np,npf->f", pull, features, optimize=True) / scale, pull.sum(axis=1)
 
     def objective(weights):
         kernel, intercepts = weights[:count], weights[count:]
-        errors, gradient, pull = misfit(kernel, features, intercepts[group], scores)
-        value = errors.sum() + kernel @ penalty @ kernel
+        value, gradient, pull = misfit(kernel, features, intercepts[group], scores)
+        value += kernel @ penalty @ kernel
         gradient = gradient + 2 * penalty @ kernel
         pull = np.bincount(group, pull, minlength=len(names))
         if undisputed is not None:
             extra, known = undisputed
             share = UNDISPUTED * len(scores) / len(known)
-            errors, slope, lift = misfit(kernel, extra, np.full(len(known), intercepts.mean()), known)
-            value += share * errors.sum()
+            extra_value, slope, lift = misfit(kernel, extra, np.full(len(known), intercepts.mean()), known)
+            value += share * extra_value
             gradient = gradient + share * slope
             pull = pull + share * lift.sum() / len(names)
         return value, np.concatenate([gradient, pull]).astype("float64")

@@ -114,7 +114,7 @@ def _load(data, side, larger_side, most_changed, console):
     Between them, for up to `most_changed` images, evenly spread, (5, S, S, 3): the image and its changed versions.
     """
     images, larger, versions, kept = [], [], [], []
-    every = -(-len(data) // most_changed) if most_changed else len(data) + 1
+    every = -(-len(data) // most_changed) if most_changed else 0
     for i in range(len(data)):
         try:
             image = data.source.load(i, at_least=2 * side)
@@ -124,7 +124,7 @@ def _load(data, side, larger_side, most_changed, console):
         images.append(network_input(image, side))
         if larger_side:
             larger.append(network_input(image, larger_side))
-        if len(kept) % every == 0 and most_changed:
+        if every and len(kept) % every == 0:
             versions.append(np.stack([images[-1], *(network_input(version, side) for version in changed(image))]))
         kept.append(i)
     if len(images) < 10:
