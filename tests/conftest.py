@@ -1,6 +1,7 @@
 """Shared fixtures. `KERAS_BACKEND` chooses the backend of the process; TensorFlow where it says nothing."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -10,6 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+
+# A shell's background job has SIGINT ignored, and so have all whom it starts: tests that interrupt would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DATA = Path(os.environ.get("CLICV2_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

@@ -96,10 +96,11 @@ def _shares(recipe):
 
 
 def _duration(seconds):
+    seconds = round(seconds)
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{seconds} s"
 
 
 def _gigabytes(count):
