@@ -114,21 +114,28 @@ def shapes_of(recipe):
         if backward:
             found.extend([(1, rows, columns, inner, 1), (1, inner, rows, columns, 1)])
 
-    def block(images, tokens, width, heads, backward):
-        for inner, columns in ((width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)):
-            dense(images * tokens, inner, columns, backward)
+    def block(images, tokens, width, heads, backward, read=None):
+        if read is None:
+            read = tokens
+            dense(images * tokens, width, 3 * width, backward)
+        else:
+            dense(images * tokens, width, 2 * width, backward)
+            dense(images * read, width, width, backward)
+        for inner, columns in ((width, width), (width, 4 * width), (4 * width, width)):
+            dense(images * read, inner, columns, backward)
         each, times = width // heads, 3 if backward else 1
-        found.append((images * heads, tokens, each, tokens, times))
-        found.append((images * heads, tokens, tokens, each, times))
+        found.append((images * heads, read, each, tokens, times))
+        found.append((images * heads, read, tokens, each, times))
 
-    def encoder(images, tokens, backward):
+    def encoder(images, tokens, backward, read=None):
         dense(images * tokens, 3 * shape["patch_size"] ** 2, shape["width"], backward)
-        for _ in range(shape["depth"]):
-            block(images, tokens, shape["width"], shape["num_heads"], backward)
+        for index in range(shape["depth"]):
+            last = index + 1 == shape["depth"]
+            block(images, tokens, shape["width"], shape["num_heads"], backward, read if last else None)
 
     hidden, out = contrast.projector_hidden or (1024 if shape["width"] <= 192 else 4096), contrast.projection_dim
     for backward in (True, False):
-        encoder(2 * images, cost.patches, backward)
+        encoder(2 * images, cost.patches, backward, contrast.tokens)
         rows = 2 * images * contrast.tokens
         heads = [(shape["width"], hidden), (hidden, hidden), (hidden, out)]
         for pair in heads + [(out, hidden), (hidden, out)] * backward:
