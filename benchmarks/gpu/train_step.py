@@ -3,8 +3,8 @@
 Writes `benchmarks/results/train_step_gpu.json`: for each encoder and batch the images a second, milliseconds a step,
 memory and MFU of Keras on JAX in bfloat16, and of the reference in `benchmarks/train_step_torch.py` under
 `torch.compile`; the measured peak of bfloat16 products that MFU refers to; and the kernels that take the most time.
-Rows that are there are not measured again, so that it may run in slices. It needs no TensorFlow: keras, namex and
-optree are what a machine with JAX and PyTorch usually lacks. `--smoke` is the same on a CPU, in a minute.
+Rows that are there are not measured again, unless they failed, so that it may run in slices. It needs no TensorFlow:
+keras, namex and optree are what a machine with JAX and PyTorch usually lacks. `--smoke` is the same on a CPU.
 """
 
 import json
@@ -15,6 +15,9 @@ import time
 from pathlib import Path
 
 import click
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from clicv2_keras.whole_file import write_whole
 
 ARM = Path(__file__).with_name("step_arm.py")
 REPORT = Path(__file__).parents[1] / "results" / "train_step_gpu.json"
@@ -35,8 +38,12 @@ def main(minutes, output, smoke):
     end = time.monotonic() + 60 * minutes
     report = json.loads(output.read_text()) if output.exists() else {"command": " ".join(sys.argv), "rows": []}
     output.parent.mkdir(parents=True, exist_ok=True)
+    report["rows"] = [row for row in report["rows"] if "failed" not in row]
     if "peak" not in report:
-        report["peak"] = answer({"contestant": "peak", "smoke": smoke})
+        peak = answer({"contestant": "peak", "smoke": smoke})
+        if "failed" in peak:
+            raise click.ClickException(f"the peak could not be measured: {peak['failed']}")
+        report["peak"] = peak
     shapes = [("vit_tiny_patch16", 2)] if smoke else SHAPES
     todo = [(*shape, name) for shape in shapes for name in CONTESTANTS]
     done = {(row["preset"], row["batch"], row["contestant"]) for row in report["rows"]}
@@ -51,9 +58,8 @@ def main(minutes, output, smoke):
         if "flops" in row:
             row["mfu"] = row["flops"] / row["milliseconds"] * 1000 / report["peak"]["flops_per_second"]
         report["rows"].append(row)
-        write(report, output)
+        write_whole(output, json.dumps(report, indent=1) + "\n")
         click.echo({key: value for key, value in row.items() if key != "kernels"})
-    write(report, output)
 
 
 def answer(arguments):
@@ -66,12 +72,6 @@ def answer(arguments):
     except subprocess.TimeoutExpired:
         return {"failed": f"took more than {seconds:.0f} s"}
     return json.loads(run.stdout.splitlines()[-1]) if run.returncode == 0 else {"failed": run.stderr[-1500:]}
-
-
-def write(report, output):
-    unfinished = output.with_suffix(".part")
-    unfinished.write_text(json.dumps(report, indent=1) + "\n")
-    os.replace(unfinished, output)
 
 
 if __name__ == "__main__":

@@ -78,9 +78,13 @@ def finetune(
     side = encoder.image_size
     # To be cropped, images are read a patch larger, so that crops are not blown up.
     larger_side = side + encoder.patch_size if whole else None
-    images, larger, versions, data = _load(data, side, larger_side, MOST_CHANGED if steadiness else 0, console)
+    every = -(-len(data) // MOST_CHANGED) if steadiness else 0
+    images, larger, versions, data = _load(data, side, larger_side, every, console)
     groups = data.categories if data.ranked_within_category else np.full(len(data), "")
     scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
+
+    def mean(features):
+        return features.mean(axis=1, dtype="float64")
 
     def read(images, pool=lambda features: features):
         shown = range(0, len(images), BATCH)
@@ -88,14 +92,16 @@ def finetune(
         tokens = (encoder.predict_on_batch(images[start : start + BATCH]) for start in shown)
         return np.concatenate([pool(keras.ops.convert_to_numpy(scorer.head.read_out(t))) for t in tokens])
 
-    steady = {}
+    features, steady = read(images), {}
     if steadiness:
-        pooled = read(np.concatenate(versions), lambda features: features.mean(axis=1, dtype="float64"))
-        pooled = pooled.reshape(len(versions), -1, pooled.shape[-1])
+        unchanged = mean(features[::every])
+        changes = (
+            read(np.concatenate(versions), mean).reshape(len(versions), -1, features.shape[2]) - unchanged[:, None]
+        )
         pictures, known = undisputed(images, seed)
-        steady["changes"] = (pooled[:, 1:] - pooled[:, :1]).reshape(-1, pooled.shape[-1])
-        steady |= {"steadiness": steadiness, "undisputed": (read(pictures), known)}
-    weights = fit_head(read(images), data.scores, groups, **steady)
+        steady = {"changes": changes.reshape(-1, features.shape[2]), "steadiness": steadiness}
+        steady["undisputed"] = read(pictures), known
+    weights = fit_head(features, data.scores, groups, **steady)
     bias = np.mean(list(weights.intercepts.values()))
     scorer.head.kernel.assign(weights.kernel)
     scorer.head.bias.assign(bias)
@@ -108,13 +114,12 @@ def finetune(
     return scorer
 
 
-def _load(data, side, larger_side, most_changed, console):
+def _load(data, side, larger_side, every, console):
     """What can be read of the images: uint8 (n, S, S, 3), the same larger, and the rows of those.
 
-    Between them, for up to `most_changed` images, evenly spread, (5, S, S, 3): the image and its changed versions.
+    Between them, of the first of `every` so many images, (4, S, S, 3): its changed versions.
     """
     images, larger, versions, kept = [], [], [], []
-    every = -(-len(data) // most_changed) if most_changed else 0
     for i in range(len(data)):
         try:
             image = data.source.load(i, at_least=2 * side)
@@ -125,7 +130,7 @@ def _load(data, side, larger_side, most_changed, console):
         if larger_side:
             larger.append(network_input(image, larger_side))
         if every and len(kept) % every == 0:
-            versions.append(np.stack([images[-1], *(network_input(version, side) for version in changed(image))]))
+            versions.append(np.stack([network_input(version, side) for version in changed(image)]))
         kept.append(i)
     if len(images) < 10:
         raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
