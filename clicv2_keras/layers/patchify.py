@@ -26,3 +26,12 @@ def patchify(images, patch_size):
     x = ops.reshape(images, (-1, rows, patch_size, columns, patch_size, channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
     return ops.reshape(x, (-1, rows * columns, patch_size * patch_size, channels))
+
+
+def unpatchify(patches, patch_size, grid):
+    """Patches (B, N, patch_size², C), row by row, laid side by side again: (B, H, W, C), same dtype."""
+    rows, columns = grid
+    channels = patches.shape[-1]
+    x = ops.reshape(patches, (-1, rows, columns, patch_size, patch_size, channels))
+    x = ops.transpose(x, (0, 1, 3, 2, 4, 5))
+    return ops.reshape(x, (-1, rows * patch_size, columns * patch_size, channels))

@@ -24,36 +24,40 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
     ```
 
     The loss is made inside the model: compile with an optimizer alone. `fit` reports `loss`, `contrastive_loss`,
-    `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch) and two signs of
-    health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a collapse) and
+    `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch), with a guide
+    `guide_loss` and the shares of its targets' variance that are explained, `guide_grid` and `guide_pooled`, and two
+    signs of health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a collapse) and
     `effective_rank` (participation ratio of their covariance, between 1 and min(B, D)).
 
     Args:
         encoder: a `ViTEncoder`.
         contrast: a `ContrastiveBranch`, or None to leave it out.
         entropy: a `MaskedEntropyBranch`, or None.
+        guide: a `GuideBranch`, a teacher that the paper does not know, or None.
         views: a `RandomViews` that crops, flips and jitters images given as arrays; None for images that are to be
             used as they are. Data that comes as views already is never augmented again.
 
     Call arguments:
-        inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, `view_a` and `view_b`.
+        inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, and with a contrastive branch
+            `view_a` and `view_b`; with `guide_grid` (B, N, G) and `guide_pooled` (B, P) no teacher is asked.
 
     Returns:
         dict of scalars: the loss, its parts and the signs of health. For embeddings use `predict`.
 
     Raises:
-        ValueError: where both branches are None.
+        ValueError: where all branches are None.
     """
 
-    PARTS = ("encoder", "contrast", "entropy", "views")
+    PARTS = ("encoder", "contrast", "entropy", "guide", "views")
 
-    def __init__(self, encoder, contrast=None, entropy=None, views=None, **kwargs):
+    def __init__(self, encoder, contrast=None, entropy=None, views=None, guide=None, **kwargs):
         super().__init__(**kwargs)
-        if contrast is None and entropy is None:
-            raise ValueError("Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch or both.")
+        if contrast is None and entropy is None and guide is None:
+            raise ValueError("Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch or a GuideBranch.")
         self.encoder = encoder
         self.contrast = contrast
         self.entropy = entropy
+        self.guide = guide
         self.views = views
         names = ["embedding_std", "effective_rank"]
         if contrast is not None:
@@ -62,6 +66,10 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         if entropy is not None:
             entropy.build_for(encoder)
             names += ["entropy_loss"]
+        if guide is not None:
+            if not guide.built:
+                guide.build_for(encoder)
+            names += ["guide_loss", "guide_grid", "guide_pooled"]
         self.part_metrics = [keras.metrics.Mean(name=name) for name in names]
         self.built = True
 
@@ -94,6 +102,10 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         if self.entropy is not None:
             parts |= self.entropy(views["image"], encoder=self.encoder, training=training)
             loss = loss + self.entropy.weight * parts["entropy_loss"]
+        if self.guide is not None:
+            known = (views["guide_grid"], views["guide_pooled"]) if "guide_grid" in views else None
+            parts |= self.guide(views["image"], encoder=self.encoder, known=known)
+            loss = loss + self.guide.weight * parts["guide_loss"]
         if self.contrast is not None:
             parts |= self.contrast(views["view_a"], views["view_b"], encoder=self.encoder)
             loss = loss + parts["contrastive_loss"]

@@ -81,7 +81,11 @@ class Checkpoints:
 
 def _variables(model):
     """(name in the file, variable) of all that training changes."""
+    guide = getattr(model, "guide", None)
+    # A teacher never changes, and may be many times as large as all the rest.
+    taught = {id(v) for v in guide.teacher.variables} if guide is not None and guide.teacher is not None else set()
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    variables = [variable for variable in variables if id(variable) not in taught]
     # Keras counts layers through the process: `dense_7` may be `dense_31` in the next one.
     plain = [re.sub(r"_\d+(?=[_/]|$)", "", variable.path).replace("/", ".") for variable in variables]
     return [(f"{i:05d}.{name}.npy", variable) for i, (name, variable) in enumerate(zip(plain, variables, strict=True))]

@@ -38,6 +38,11 @@ class Data(Section):
     min_area: Share = Field(0.2, description="smallest area of a random crop, as a share of the image")
     flip: bool = Field(True, description="mirror half of the crops left to right")
     jitter: float = Field(0.2, ge=0, le=1, description="strength of the colour jitter of each view, 0 to 1; 0 is off")
+    held_out: int = Field(
+        0,
+        ge=0,
+        description="images that are never trained on, chosen by their names' hash; a guide is judged on them",
+    )
 
 
 class Encoder(Section):
@@ -53,6 +58,15 @@ class Encoder(Section):
     freeze_patch_projection: bool = Field(True, description="keep the random patch projection (stabilises MoCo v3)")
     detail_gain: float = Field(
         4.0, gt=0, description="amplifies the detail of a patch against its mean colour; 1 is the plain ViT"
+    )
+    stem: str = Field(
+        "linear",
+        description="what of a patch is projected: linear, its pixels; or what the first stages of a pretrained "
+        "convolutional network see there: keras_hub:PRESET, a preset's folder or a .keras file",
+    )
+    stem_stride: Positive = Field(16, description="the stem's deepest stage, pixels of the image a cell of its map")
+    stem_rate: float = Field(
+        0.0, ge=0, description="learning rate of the stem's own weights, as a share of that of the others; 0 is frozen"
     )
 
     def shape(self):
@@ -99,6 +113,20 @@ class Entropy(Section):
     mask_ratio: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
     decoder_depth: Positive = Field(2, description="blocks of the decoder")
     decoder_width: Positive = Field(192, description="features a token in the decoder; a multiple of 4")
+
+
+class Guide(Section):
+    """A branch that the paper does not know: learn what a pretrained network, the teacher, sees in the whole image."""
+
+    teacher: str | None = Field(
+        None, description="keras_hub:PRESET, a preset's folder or a .keras file; null is no guide"
+    )
+    weight: float = Field(1.0, gt=0, description="of this loss beside the others")
+    grid_weight: float = Field(1.0, ge=0, description="within it, of the features a patch")
+    pooled_weight: float = Field(1.0, ge=0, description="within it, of the features of the whole image")
+    grid_dim: Positive = Field(160, description="principal components of the features a patch")
+    pooled_dim: Positive = Field(384, description="principal components of the features of the whole image")
+    sample: Positive = Field(4000, description="images that the components are found on when the run begins")
 
 
 class Optimizer(Section):
@@ -188,6 +216,7 @@ class Recipe(Section):
     encoder: Encoder = Encoder()
     contrast: Contrast = Contrast()
     entropy: Entropy = Entropy()
+    guide: Guide = Guide()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     distribution: Distribution = Distribution()

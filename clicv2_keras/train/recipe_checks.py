@@ -16,8 +16,13 @@ def mistakes(recipe):
     if shape["width"] % 4 or shape["width"] % shape["num_heads"]:
         yield "encoder.width", f"{shape['width']} is not a multiple of 4 and of num_heads {shape['num_heads']}"
 
-    if contrast.level == "none" and not entropy.weight:
-        yield "contrast.level", "none, with entropy.weight 0, leaves nothing to learn; switch one of them on"
+    if contrast.level == "none" and not entropy.weight and recipe.guide.teacher is None:
+        yield (
+            "contrast.level",
+            "none, with entropy.weight 0 and no guide, leaves nothing to learn; switch one of them on",
+        )
+    if encoder.stem == "linear" and encoder.stem_rate:
+        yield "encoder.stem_rate", "a linear stem has no rate of its own; take 0, or name a network by encoder.stem"
     batch, accumulate, distribution = recipe.train.batch_size, recipe.train.accumulate, recipe.distribution
     if batch % accumulate:
         yield "train.accumulate", f"{accumulate} does not divide train.batch_size {batch}"

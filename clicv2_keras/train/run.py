@@ -57,7 +57,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
     check_wandb(recipe)
     choose_backend(recipe.backend)
     from clicv2_keras.data.data_wait import DataWait
-    from clicv2_keras.train.build import build_dataset, build_model
+    from clicv2_keras.train.build import build_dataset, build_model, measure_images
     from clicv2_keras.train.devices import Devices
     from clicv2_keras.train.journal import Journal
     from clicv2_keras.train.row_listeners import row_listeners
@@ -71,6 +71,8 @@ def train(recipe, overrides=(), resume=False, progress=True):
             folder.checkpoints.load(model, start)
     steps, accumulate = recipe.train.steps, recipe.train.accumulate
     skipped = SkippedImages(folder, source)
+    if not start:
+        measure_images(model, recipe, source, skipped)
     probe = _probe(asked, folder, start) if asked else None
 
     with in_one_line(folder, skipped):

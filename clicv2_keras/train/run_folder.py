@@ -23,6 +23,11 @@ COLUMNS = (
     "embedding_std",
     "effective_rank",
     "retrieval",
+    "guide_loss",
+    "guide_grid",
+    "guide_pooled",
+    "held_out_grid",
+    "held_out_pooled",
     "learning_rate",
     "images_per_second",
     "data_wait",
@@ -110,9 +115,15 @@ class RunFolder:
 
         steps = [int(row["step"]) for row in self.rows]
         figure = Figure(figsize=(9, 3.5), layout="constrained")
-        panels = (("contrastive_loss", "entropy_loss"), ("embedding_std", "retrieval"), ("effective_rank",))
+        panels = (
+            ("contrastive_loss", "entropy_loss", "guide_loss"),
+            ("embedding_std", "retrieval", "guide_grid", "guide_pooled"),
+            ("effective_rank",),
+        )
         for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
             for name in names:
+                if not any(row[name] for row in self.rows):
+                    continue
                 values = [float(row[name]) if row[name] else float("nan") for row in self.rows]
                 axes.plot(steps, values, label=name.replace("_", " "))
             axes.set_xlabel("step")
@@ -138,7 +149,8 @@ class RunFolder:
         if not path.exists():
             return []
         with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            # A column that came after the run began has no values yet.
+            return [dict.fromkeys(COLUMNS, "") | row for row in csv.DictReader(file)]
 
     def _write_rows(self):
         text = io.StringIO()
