@@ -165,7 +165,7 @@ def largest_difference(feature_maps, original, images):
     return max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs, strict=True))
 
 
-def test_images(side, seed=0):
+def sample_images(side, seed=0):
     """uint8 (3, side, side, 3): a ramp, soft blobs and noise."""
     rng = np.random.default_rng(seed)
     ramp = np.linspace(0, 255, side)[:, None, None] * np.ones((1, side, 3))
@@ -191,7 +191,7 @@ def main():
     FeatureMaps(network, MEAN, SCALE).save(part)
     feature_maps = keras.saving.load_model(part)
     for side in (VARIANTS[arguments.variant][2], 192, 235):
-        difference = largest_difference(feature_maps, original, test_images(side))
+        difference = largest_difference(feature_maps, original, sample_images(side))
         print(f"{side} pixels: {len(feature_maps.channels)} maps, largest difference {difference:.1e} of a map's scale")
         if not difference < TOLERANCE:
             os.remove(part)
