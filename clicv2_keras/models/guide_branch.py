@@ -90,19 +90,20 @@ class GuideBranch(keras.layers.Layer):
             dict of scalars: `guide_loss`, not yet weighted; `guide_grid` and `guide_pooled`, the shares of the targets'
             variance that are explained, at most 1; and `embedding` (B, D), the mean token.
         """
-        grid, pooled = self.targets(self.teacher(images)) if known is None else known
+        known = self.targets(self.teacher(images)) if known is None else known
         tokens = encoder(images)
-        found = {
-            "grid": (self.grid_head(tokens), grid, self.grid_weight),
-            "pooled": (self.pooled_head(ops.mean(self.read_out(tokens), axis=1)), pooled, self.pooled_weight),
-        }
         parts, loss = {"embedding": ops.mean(tokens, axis=1)}, 0.0
-        for name, (predicted, target, weight) in found.items():
+        weights = {"guide_grid": self.grid_weight, "guide_pooled": self.pooled_weight}
+        for (name, weight), predicted, target in zip(weights.items(), self.predict(tokens), known, strict=True):
             target = ops.stop_gradient(ops.cast(target, "float32"))
-            error = target - ops.cast(predicted, "float32")
-            loss = loss + weight * ops.mean(_smooth_l1(error))
-            parts[f"guide_{name}"] = _explained(error, target)
+            loss = loss + weight * ops.mean(_smooth_l1(target - predicted))
+            parts[name] = _explained(target - predicted, target)
         return parts | {"guide_loss": loss}
+
+    def predict(self, tokens):
+        """The targets as read off tokens (B, N, D): float32 (B, N, G) and (B, P)."""
+        summary = ops.mean(self.read_out(tokens), axis=1)
+        return ops.cast(self.grid_head(tokens), "float32"), ops.cast(self.pooled_head(summary), "float32")
 
     def get_config(self):
         return {

@@ -59,6 +59,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
     from clicv2_keras.data.data_wait import DataWait
     from clicv2_keras.train.build import build_dataset, build_model, measure_images
     from clicv2_keras.train.devices import Devices
+    from clicv2_keras.train.held_out_guide import held_out_guide
     from clicv2_keras.train.journal import Journal
     from clicv2_keras.train.row_listeners import row_listeners
 
@@ -73,6 +74,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
     skipped = SkippedImages(folder, source)
     if not start:
         measure_images(model, recipe, source, skipped)
+    held_out = held_out_guide(model, recipe) if not devices.process else None
     probe = _probe(asked, folder, start) if asked else None
 
     with in_one_line(folder, skipped):
@@ -90,7 +92,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
                 display.say(line)
             wait = DataWait()
             listeners = (
-                row_listeners(model, folder, display, source, skipped, probe, wandb) if not devices.process else []
+                row_listeners(model, folder, display, source, skipped, probe, wandb, held_out)
+                if not devices.process
+                else []
             )
             journal = Journal(folder, display, stop, start, source, wait, listeners, devices)
             for first, length, epochs in spans(start, steps, recipe.run.log_every):
