@@ -88,7 +88,7 @@ def info_nce(queries, keys, temperature, negatives, first=0, query_entropy=None,
             weights[own] = 1
         logits = np.array([queries[b, i] @ keys[c] / temperature + np.log(weights[c]) for c in candidates])
         losses.append(np.log(np.exp(logits).sum()) - logits[candidates.index(own)])
-        hits.append(candidates[int(np.argmax(logits))] == own)
+        hits.append(candidates[int(np.argmax([queries[b, i] @ keys[c] for c in candidates]))] == own)
     return 2 * temperature * np.mean(losses), np.mean(hits)
 
 

@@ -153,9 +153,11 @@ class ViTEncoder(keras.Model):
     def _pixels(self, patches):
         """Patches (B, N, 3 P²) in [0, 255] as the projection takes them: about 0, the detail amplified."""
         count, size = patches.shape[1:]
-        pixels = ops.reshape(ops.cast(patches, self.compute_dtype) / 127.5 - 1.0, (-1, count, size // 3, 3))
+        # In float32: bfloat16 has 8 bits, and the gain would multiply what they round.
+        pixels = ops.reshape(ops.cast(patches, "float32") / 127.5 - 1.0, (-1, count, size // 3, 3))
         mean = ops.mean(pixels, axis=2, keepdims=True)
-        return ops.reshape(mean + self.detail_gain * (pixels - mean), (-1, count, size))
+        pixels = mean + self.detail_gain * (pixels - mean)
+        return ops.cast(ops.reshape(pixels, (-1, count, size)), self.compute_dtype)
 
     def get_config(self):
         return {

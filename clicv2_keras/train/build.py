@@ -40,7 +40,7 @@ def build_model(recipe):
         encoder,
         contrast=None
         if recipe.contrast.level == "none"
-        else ContrastiveBranch(**contrast, momentum=momentum, seed=recipe.seed),
+        else ContrastiveBranch(**contrast, bins=recipe.entropy.bins, momentum=momentum, seed=recipe.seed),
         entropy=MaskedEntropyBranch(**recipe.entropy.model_dump(), seed=recipe.seed) if recipe.entropy.weight else None,
         guide=_guide(recipe.guide),
     )

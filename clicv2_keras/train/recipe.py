@@ -106,7 +106,9 @@ class Entropy(Section):
     """Masked entropy modelling: recover the entropy of hidden patches from the visible ones."""
 
     weight: float = Field(1.0, ge=0, description="of this loss beside the contrastive one; 0 switches it off")
-    bins: int = Field(256, ge=2, le=256, description="bins of the luma histogram")
+    bins: int = Field(
+        256, ge=2, le=256, description="bins of the luma histogram, for contrast.negatives=entropy_weighted too"
+    )
     target: Literal["patch", "image", "both"] = Field(
         "patch", description="each hidden patch, the image's mean, or both"
     )

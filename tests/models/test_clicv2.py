@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import reference
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
@@ -239,6 +240,37 @@ def test_from_preset_is_the_whole_method():
 def test_wrong_arguments(make_model, arguments, message):
     with pytest.raises(ValueError, match=message):
         make_model(arguments)
+
+
+@pytest.mark.parametrize(("contrast", "bins"), [({}, 256), ({"bins": 4, "tokens": 16}, 4), ({"level": "image"}, 256)])
+def test_negatives_are_weighed_by_the_entropy_of_the_patches_that_the_tokens_read(
+    make_model, batch, rng, contrast, bins
+):
+    branch = make_model({"negatives": "entropy_weighted", **contrast}, None).contrast
+    views = {"view_a": batch["view_a"], "view_b": batch["view_b"] // 2}
+    offsets = {name: rng.integers(-4, 5, (8, 16, 2)) for name in views}
+    drawn = iter(offsets.values())
+    branch.shift.draw = lambda rows, grid: next(drawn)
+    positions = rng.permutation(16)[: branch.tokens].astype("int32")
+    branch._draw_positions = lambda count: positions
+    seen = []
+
+    def spy(queries, keys, first=0, query_entropy=None, key_entropy=None):
+        seen.append([ops.convert_to_numpy(x) for x in (query_entropy, key_entropy)])
+        return ops.sum(queries), ops.sum(keys)
+
+    branch.loss.call = spy
+    branch(**views, encoder=make_model(None).encoder)
+
+    def expected(name):
+        shifted = reference.shifted_patchify(views[name], 8, offsets[name])
+        # Each patch as an image of its own: the reference then cuts nothing.
+        whole = reference.patch_entropy(shifted.reshape(-1, 8, 8, 3), 8, bins).reshape(8, 16)
+        return whole.mean(axis=1, keepdims=True) if branch.level == "image" else whole[:, positions]
+
+    a, b = expected("view_a"), expected("view_b")
+    for found, wanted in zip(seen, ((a, b), (b, a)), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_global_term_is_the_image_wise_loss_beside_the_patch_wise_one(make_model, batch):
