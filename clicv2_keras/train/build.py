@@ -3,7 +3,7 @@
 import keras
 
 from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum, MaskedEntropyBranch, ViTEncoder
-from clicv2_keras.warmup_cosine import warmup_cosine
+from clicv2_keras.optimizer import adamw
 
 
 def build_encoder(recipe):
@@ -38,18 +38,18 @@ def build_model(recipe):
 
 
 def build_optimizer(recipe, model):
-    """AdamW with a linear warm-up and a cosine decay to 0; vectors (biases, norms, tokens) do not decay."""
+    """The recipe's optimizer; see `adamw`."""
     settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
     warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
-    accumulate = recipe.train.accumulate
-    optimizer = keras.optimizers.AdamW(
-        warmup_cosine(recipe.learning_rate, steps, warmup),
+    return adamw(
+        model.trainable_variables,
+        recipe.learning_rate,
+        steps,
+        warmup=warmup,
         weight_decay=settings.weight_decay,
         beta_2=settings.beta_2,
-        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        micro_batches=recipe.train.accumulate,
     )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
-    return optimizer
 
 
 def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch_size=None):
