@@ -16,6 +16,7 @@ from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.models.find_model import encoder_of, find_model
+from clicv2_keras.optimizer import adamw
 from clicv2_keras.whole_file import save_whole
 
 BATCH = 32
@@ -145,9 +146,9 @@ def _train(scorer, images, scores, groups, weights, epochs, learning_rate, seed,
     bias = float(keras.ops.convert_to_numpy(scorer.head.bias))
     network = WholeNetwork(scorer, [weights.intercepts[name] - bias for name in names], seed)
     steps = epochs * -(-len(images) // BATCH)
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    optimizer = adamw(network.trainable_variables, learning_rate, steps, weight_decay=0.05)
     losses = {"score": "mse", "change": "mse"}
-    network.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss=losses)
+    network.compile(optimizer, loss=losses)
     inputs = {"image": images, "category": np.array([names.index(g) for g in groups], "int32")}
 
     def tell(epoch, logs):

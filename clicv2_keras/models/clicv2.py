@@ -85,12 +85,11 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         """
         encoder = ViTEncoder.from_preset(name, **overrides)
         tokens = min(16, encoder.grid[0] * encoder.grid[1])
-        seeds = [None] * 3 if seed is None else [10 * seed, 10 * seed + 2, 10 * seed + 3]
         return cls(
             encoder,
-            ContrastiveBranch(tokens=tokens, seed=seeds[0]) if contrast == "default" else contrast,
-            MaskedEntropyBranch(seed=seeds[1]) if entropy == "default" else entropy,
-            RandomViews(encoder.image_size, seed=seeds[2]) if views == "default" else views,
+            ContrastiveBranch(tokens=tokens, seed=seed) if contrast == "default" else contrast,
+            MaskedEntropyBranch(seed=seed) if entropy == "default" else entropy,
+            RandomViews(encoder.image_size, seed=seed) if views == "default" else views,
         )
 
     def build(self, input_shape=None):

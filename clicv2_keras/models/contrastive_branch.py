@@ -77,9 +77,7 @@ class ContrastiveBranch(SeededLayer):
         hidden = self.projector_hidden or (1024 if encoder.width <= 192 else 4096)
         heads = {"hidden": hidden, "output": self.projection_dim, "statistics": self.statistics}
         heads["dtype"] = self.dtype_policy
-        # Not this layer's own seed: two streams of one seed are one stream.
-        shift_seed = None if self.seed is None else self.seed + 1
-        self.shift = ShiftedPatchify(encoder.patch_size, self.shift_mode, self.max_shift, seed=shift_seed)
+        self.shift = ShiftedPatchify(encoder.patch_size, self.shift_mode, self.max_shift, seed=self.seed)
         self.entropy = PatchEntropy(encoder.patch_size, self.bins)
         self.projector = ProjectionHead(depth=3, **heads)
         self.projector.build((None, None, encoder.width))

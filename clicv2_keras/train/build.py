@@ -6,7 +6,7 @@ import numpy as np
 from clicv2_keras.layers import FeatureStem
 from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum, GuideBranch, MaskedEntropyBranch, ViTEncoder
 from clicv2_keras.models.open_feature_maps import open_feature_maps
-from clicv2_keras.warmup_cosine import warmup_cosine
+from clicv2_keras.optimizer import adamw
 
 # Images that a stem's statistics are measured on: a mean and a deviation a channel need no more.
 STEM_SAMPLE = 1000
@@ -70,18 +70,18 @@ def measure_images(model, recipe, source, on_unreadable):
 
 
 def build_optimizer(recipe, model):
-    """AdamW with a linear warm-up and a cosine decay to 0; vectors (biases, norms, tokens) do not decay."""
+    """The recipe's optimizer; see `adamw`."""
     settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
     warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
-    accumulate = recipe.train.accumulate
-    optimizer = keras.optimizers.AdamW(
-        warmup_cosine(recipe.learning_rate, steps, warmup),
+    return adamw(
+        model.trainable_variables,
+        recipe.learning_rate,
+        steps,
+        warmup=warmup,
         weight_decay=settings.weight_decay,
         beta_2=settings.beta_2,
-        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+        micro_batches=recipe.train.accumulate,
     )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if len(v.shape) < 2])
-    return optimizer
 
 
 def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch_size=None):

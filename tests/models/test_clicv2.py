@@ -281,3 +281,19 @@ def test_global_term_is_the_image_wise_loss_beside_the_patch_wise_one(make_model
     assert image != pytest.approx(patches, rel=1e-3)
     for weight in (0.5, 2.0):
         assert contrastive_loss(global_weight=weight) == pytest.approx(patches + weight * image, rel=1e-5)
+
+
+def test_one_seed_gives_each_part_draws_of_its_own(make_model):
+    """Not positions as the masks, nor shifts as the views, though the seed is one."""
+    firsts = []
+    for seed in (3, 3, 4):
+        model = make_model({"seed": seed}, {"seed": seed}, views=RandomViews(32, seed=seed))
+        parts = (model.contrast, model.contrast.shift, model.entropy.masking, model.views)
+        states = [ops.convert_to_numpy(part.seed_generator.state) for part in parts]
+        assert len({int(state[0]) for state in states}) == 4
+        draws = [ops.convert_to_numpy(keras.random.uniform((256,), seed=part.seed_generator)) for part in parts]
+        agreement = np.corrcoef(draws) - np.eye(4)
+        assert np.abs(agreement).max() < 0.25  # 4 deviations of the correlation of 256 independent draws
+        firsts.append(np.stack(draws))
+    np.testing.assert_array_equal(firsts[0], firsts[1])
+    assert (firsts[0] != firsts[2]).mean() > 0.9
