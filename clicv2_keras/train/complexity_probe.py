@@ -19,6 +19,8 @@ from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.train.choose_by import choose_by
 from clicv2_keras.whole_file import save_whole, write_whole
 
+_NUMBERS = {"step": int, "PCC": float, "SRCC": float}
+
 
 class ComplexityProbe(keras.callbacks.Callback):
     """Asks while a model trains how far its features agree with people, and keeps the best encoder.
@@ -44,14 +46,14 @@ class ComplexityProbe(keras.callbacks.Callback):
         split: the part to judge on; see `choose_by`.
         within_category: scores can be compared only within a category; None leaves it to the data set.
 
-    `rows` are those of `probe.csv`, `best` the one of the highest SRCC; `unreadable` are pairs of name and reason of
-    the images that the last question went without.
+    `rows` are those of `probe.csv`, numbers by column, and `best` is the one of the highest SRCC; `unreadable` are
+    pairs of name and reason of the images that the last question went without.
 
     Raises:
         UserError: one line on what is wrong with the data.
     """
 
-    COLUMNS = ("step", "PCC", "SRCC")
+    COLUMNS = tuple(_NUMBERS)
 
     def __init__(self, dataset, root=None, folder="probe", every=1, split=None, within_category=None):
         super().__init__()
@@ -65,9 +67,9 @@ class ComplexityProbe(keras.callbacks.Callback):
 
     @property
     def best(self):
-        """The row of the highest SRCC, the first of equals: strings by column; None before there is one."""
-        rows = [row for row in self.rows if not math.isnan(float(row["SRCC"]))]
-        return max(rows, key=lambda row: float(row["SRCC"]), default=None)
+        """The row of the highest SRCC, the first of equals: numbers by column; None before there is one."""
+        rows = [row for row in self.rows if not math.isnan(row["SRCC"])]
+        return max(rows, key=lambda row: row["SRCC"], default=None)
 
     def on_train_begin(self, logs=None):
         self.begin(int(self.model.optimizer.iterations))
@@ -84,7 +86,8 @@ class ComplexityProbe(keras.callbacks.Callback):
         self.rows = []
         if path.exists():
             with open(path, newline="", encoding="utf-8") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+                rows = [{name: _NUMBERS[name](row[name]) for name in self.COLUMNS} for row in csv.DictReader(file)]
+            self.rows = [row for row in rows if row["step"] <= step]
 
     def ask(self, model, step):
         """Judge the encoder of a model: adds a row, and saves the encoder if it is the best so far.
@@ -98,7 +101,8 @@ class ComplexityProbe(keras.callbacks.Callback):
             self.meter = Meter(encoder)
         pcc, srcc = self._agreement()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.rows.append(dict(zip(self.COLUMNS, (str(step), f"{pcc:.6g}", f"{srcc:.6g}"), strict=True)))
+        # Written to the last digit: a run that goes on must choose as if it had never stopped.
+        self.rows.append({"step": step, "PCC": pcc, "SRCC": srcc})
         # The encoder first: a kill between the two does no more than have it saved again.
         if self.best is self.rows[-1]:
             save_whole(encoder, self.folder / "encoder_best.keras")
