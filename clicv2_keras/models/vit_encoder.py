@@ -5,11 +5,12 @@ from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.layers.patchify import grid_shape, patchify
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.transformer_block import TransformerBlock
+from clicv2_keras.models.fitted_to import FittedTo
 from clicv2_keras.models.presets import preset_config
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ViTEncoder(keras.Model):
+class ViTEncoder(FittedTo, keras.Model):
     """Vision transformer (arXiv 2010.11929) as MoCo v3 trains it: fixed sine-cosine positions, no class token.
 
     Args:
@@ -89,6 +90,7 @@ class ViTEncoder(keras.Model):
             strict=True,
         ):
             theirs.set_weights(ours.get_weights())
+        other.fitted_to = self.fitted_to
         return other
 
     def build(self, input_shape=None):

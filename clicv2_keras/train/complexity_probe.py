@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from clicv2_keras.data.scored_sets import open_scored
-from clicv2_keras.evaluate.agreement import measure_agreement
-from clicv2_keras.evaluate.bootstrap import Bootstrap
+from clicv2_keras.evaluate.agreement import Judge
 from clicv2_keras.evaluate.category_ridge import CategoryRidge
 from clicv2_keras.evaluate.folds import make_folds
+from clicv2_keras.evaluate.known_images import KnownImages
 from clicv2_keras.evaluate.measure import measure
 from clicv2_keras.evaluate.meter import Meter
 from clicv2_keras.evaluate.predictors import MODEL, RIDGE, Prediction, Split
@@ -121,10 +121,10 @@ class ComplexityProbe(keras.callbacks.Callback):
         folds, _ = make_folds(data, self.split)
         split = Split(folds, data.scores, data.categories, data.ranked_within_category)
         features = np.concatenate([measures.model[part] for part in PARTS], axis=1)
-        found = Prediction(RIDGE, MODEL, split.predict(CategoryRidge, features), calibrated=False)
+        known = KnownImages.of(self.meter.encoder, measures.fingerprints).features[split.test]
+        found = Prediction(RIDGE, MODEL, split.predict(CategoryRidge, features), calibrated=False, left_out=known)
         judged = data.subset(split.test)
         # No interval is reported: as few resamples as the bootstrap takes.
-        bootstrap = Bootstrap(judged.categories, resamples=2)
-        pooled = not data.ranked_within_category
-        headline = measure_agreement(found, judged.scores, judged.categories, bootstrap, pooled).headline
+        judge = Judge(judged.scores, judged.categories, not data.ranked_within_category, resamples=2)
+        headline = judge.agreement(found).headline
         return headline["PCC"].value, headline["SRCC"].value
