@@ -1,5 +1,6 @@
 """The paper's measure of content: how often a linear probe on frozen features names the class of an image."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from clicv2_keras.data.class_folders import open_class_folders
 from clicv2_keras.evaluate.leakage import fit_classifier
 from clicv2_keras.evaluate.measure import measure
 from clicv2_keras.models.find_model import find_model
+from clicv2_keras.whole_file import write_whole
 
 
 class Top1(NamedTuple):
@@ -19,6 +21,13 @@ class Top1(NamedTuple):
     untrained: float
     chance: float
     notes: list
+
+    def save(self, folder):
+        """Write `top1.csv` to a folder: a row each for the model, the untrained encoder and chance."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = [f"{name},{getattr(self, name):.6g}\n" for name in ("model", "untrained", "chance")]
+        write_whole(folder / "top1.csv", "features,top1\n" + "".join(rows))
 
 
 def top1(model="default", root=None, per_class=None, seed=0, progress=True):

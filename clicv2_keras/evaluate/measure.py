@@ -10,6 +10,7 @@ from keras import ops
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.handcrafted import LONGEST, handcrafted
 from clicv2_keras.evaluate.meter import Meter
+from clicv2_keras.fingerprints import fingerprint
 from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch, ViTEncoder
@@ -25,13 +26,15 @@ FITTED = "the model's own score"
 class Measures:
     """What was measured of each readable image, in order.
 
-    `index` (n,) are their numbers in the source, `unreadable` pairs of name and reason. `model`, `untrained` and
+    `index` (n,) are their numbers in the source, `unreadable` pairs of name and reason, `fingerprints` uint8 (n, 194)
+    what they look like. `model`, `untrained` and
     `pixels` map names to float (n,) numbers or (n, F) features: of the model, of the same encoder at random
     initialisation, and of the pixels alone. Features go by the parts of `PatchReadOut`, averaged over the patches.
     """
 
     index: np.ndarray
     unreadable: list
+    fingerprints: np.ndarray
     model: dict
     untrained: dict
     pixels: dict
@@ -56,12 +59,13 @@ def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: Non
     if untrained:
         meters["untrained"] = Meter(untrained_encoder(encoder, seed), {DIVERSITY: DiversityHead()})
     parts = {name: [] for name in ("model", "untrained", "pixels")}
-    index, unreadable = [], []
+    index, unreadable, fingerprints = [], [], []
 
     def read(i):
         try:
             image = source.load(i, at_least=2 * max(encoder.image_size, LONGEST))
-            return network_input(image, encoder.image_size), handcrafted(image) if pixels else None
+            seen = network_input(image, encoder.image_size), fingerprint(image)
+            return *seen, handcrafted(image) if pixels else None
         except UnreadableImage as error:
             return str(error)
 
@@ -79,16 +83,17 @@ def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: Non
                     readable.append(found)
             if not readable:
                 continue
-            images = np.stack([image for image, _ in readable])
+            images = np.stack([image for image, *_ in readable])
+            fingerprints += [code for _, code, _ in readable]
             for name, meter in meters.items():
                 parts[name].append(meter.predict_on_batch(images))
             if pixels:
-                crafted = [measures for _, measures in readable]
+                crafted = [measures for *_, measures in readable]
                 parts["pixels"].append(_entropies(images, encoder.patch_size) | _table(crafted))
     if not index:
         raise UserError(f"{source.name(0)} and all {len(source)} images with it are unreadable: {unreadable[0][1]}")
     joined = {name: _join(batches) for name, batches in parts.items()}
-    return Measures(np.array(index), unreadable, **joined)
+    return Measures(np.array(index), unreadable, np.stack(fingerprints), **joined)
 
 
 def untrained_encoder(encoder, seed):

@@ -6,13 +6,13 @@ from rich.progress import Progress
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
-from clicv2_keras.evaluate.agreement import measure_agreement
-from clicv2_keras.evaluate.bootstrap import Bootstrap
+from clicv2_keras.evaluate.agreement import Judge
 from clicv2_keras.evaluate.evaluation import Evaluation
 from clicv2_keras.evaluate.folds import make_folds
+from clicv2_keras.evaluate.known_images import SILENT, KnownImages
 from clicv2_keras.evaluate.leakage import RETRIEVED, category_accuracy, token_retrieval
-from clicv2_keras.evaluate.measure import measure, untrained_encoder
-from clicv2_keras.evaluate.predictors import MODEL, Split, predictions
+from clicv2_keras.evaluate.measure import FITTED, measure, untrained_encoder
+from clicv2_keras.evaluate.predictors import MODEL, RIDGE, Split, predictions
 from clicv2_keras.evaluate.provenance import command_line, recipe_of
 from clicv2_keras.models.find_model import encoder_of, find_model, scorer_of
 
@@ -29,6 +29,8 @@ def evaluate(
     progress=True,
 ):
     """How far a model agrees with people on labelled images, beside honest baselines.
+
+    What a model says of images to whose labels it was fitted is left out: a model carries their fingerprints.
 
     Args:
         model: see `find_model`.
@@ -67,12 +69,14 @@ def evaluate(
     if np.ptp(judged.scores) == 0:
         raise UserError(f"{data.name}: all labels that are judged on are {judged.scores[0]:g}: nothing to agree with")
 
-    found = predictions(measures, split)
-    bootstrap = Bootstrap(judged.categories, resamples, seed)
-    pooled = not data.ranked_within_category
-    agreements = [measure_agreement(p, judged.scores, judged.categories, bootstrap, pooled) for p in found]
-    constant = [p.name for p in found if np.ptp(p.values) == 0]
-    within = [a.predictor for a in agreements if a.headline["SRCC"].value != a.headline["SRCC"].value]
+    known = KnownImages.of(model, measures.fingerprints)
+    found = predictions(measures, split, known)
+    judge = Judge(judged.scores, judged.categories, not data.ranked_within_category, resamples, seed)
+    agreements = [judge.agreement(p) for p in found]
+    notes += _known_notes(known, agreements)
+    heard = [(p.values[a.images], a) for p, a in zip(found, agreements, strict=True) if a.images.any()]
+    constant = [a.predictor for values, a in heard if np.ptp(values) == 0]
+    within = [a.predictor for _, a in heard if np.isnan(a.headline["SRCC"].value)]
     if constant:
         notes.append(f"constant predictions, which correlate with nothing: {', '.join(constant)}")
     elif within:
@@ -85,7 +89,7 @@ def evaluate(
         protocol=protocol,
         predictions=found,
         agreements=agreements,
-        differences=_differences(found, agreements),
+        judge=judge,
         leakage=_leakage(model, data, measures, seed),
         notes=notes,
         scorer=scorer_of(model),
@@ -94,11 +98,19 @@ def evaluate(
     )
 
 
-def _differences(found, agreements):
-    """How far the model's main predictor is above what does not come from it: rows (predictor, `Figure`)."""
-    main = agreements[Evaluation.main_index(found)]
-    rows = [(other.predictor, main.above(other)) for other in agreements if other.group != MODEL]
-    return [(name, figure) for name, figure in rows if np.isfinite(figure.value)]
+def _known_notes(known, agreements):
+    """Lines on what the model was fitted to."""
+    notes = [SILENT] if known.silent else []
+    mine = {a.predictor: a for a in agreements if a.group == MODEL and a.left_out}
+    for predictor, what in ((FITTED, "its own score"), (RIDGE, "whatever reads its encoder")):
+        if predictor in mine:
+            left_out, images = mine[predictor].left_out, mine[predictor].images
+            few = "none is left" if left_out == len(images) else "too few are left"
+            rest = f"it is judged on the other {images.sum()}, and compared on these alone" if images.any() else few
+            notes.append(f"{left_out} of the {len(images)} images fitted the model: left out of {what}; {rest}")
+    if known.features.any():
+        notes.append("human labels trained the encoder: nothing that this model says is free of labels")
+    return notes
 
 
 def _leakage(model, data, measures, seed):

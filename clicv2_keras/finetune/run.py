@@ -12,6 +12,7 @@ from clicv2_keras.errors import UserError
 from clicv2_keras.finetune.fit_head import fit_head
 from clicv2_keras.finetune.steady import changed, undisputed
 from clicv2_keras.finetune.whole_network import WholeNetwork
+from clicv2_keras.fingerprints import Fingerprints, fingerprint
 from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
@@ -58,7 +59,8 @@ def finetune(
         progress: show what happens.
 
     Returns:
-        The `ComplexityScorer`.
+        The `ComplexityScorer`. It carries the fingerprints of the images that it was fitted to, so that `evaluate` does
+        not judge it on them.
 
     Raises:
         UserError: one line on what is wrong with the model, the data or the output.
@@ -80,7 +82,7 @@ def finetune(
     # To be cropped, images are read a patch larger, so that crops are not blown up.
     larger_side = side + encoder.patch_size if whole else None
     every = -(-len(data) // MOST_CHANGED) if steadiness else 0
-    images, larger, versions, data = _load(data, side, larger_side, every, console)
+    images, larger, versions, seen, data = _load(data, side, larger_side, every, console)
     groups = data.categories if data.ranked_within_category else np.full(len(data), "")
     scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
 
@@ -106,6 +108,10 @@ def finetune(
     bias = np.mean(list(weights.intercepts.values()))
     scorer.head.kernel.assign(weights.kernel)
     scorer.head.bias.assign(bias)
+    # So that no evaluation takes these images for unseen ones.
+    scorer.head.fitted_to = seen
+    if whole and encoder.fitted_to is not None:
+        encoder.fitted_to |= seen
     console.print(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images", markup=False)
     if whole:
         _train(scorer, larger, data.scores, groups, weights, epochs, learning_rate, seed, console)
@@ -116,11 +122,11 @@ def finetune(
 
 
 def _load(data, side, larger_side, every, console):
-    """What can be read of the images: uint8 (n, S, S, 3), the same larger, and the rows of those.
+    """What can be read of the images: uint8 (n, S, S, 3), the same larger, their `Fingerprints` and the rows of those.
 
-    Between them, of the first of `every` so many images, (4, S, S, 3): its changed versions.
+    Before these, of the first of `every` so many images, (4, S, S, 3): its changed versions.
     """
-    images, larger, versions, kept = [], [], [], []
+    images, larger, versions, codes, kept = [], [], [], [], []
     for i in range(len(data)):
         try:
             image = data.source.load(i, at_least=2 * side)
@@ -128,6 +134,7 @@ def _load(data, side, larger_side, every, console):
             console.print(f"unreadable, left out: {data.source.name(i)}: {error}", markup=False)
             continue
         images.append(network_input(image, side))
+        codes.append(fingerprint(image))
         if larger_side:
             larger.append(network_input(image, larger_side))
         if every and len(kept) % every == 0:
@@ -138,7 +145,7 @@ def _load(data, side, larger_side, every, console):
     data = data.subset(np.array(kept))
     if np.ptp(data.scores) == 0:
         raise UserError(f"{data.name}: all labels are {data.scores[0]:g}: there is nothing to learn from them")
-    return np.stack(images), np.stack(larger) if larger_side else None, versions, data
+    return np.stack(images), np.stack(larger) if larger_side else None, versions, Fingerprints(codes), data
 
 
 def _train(scorer, images, scores, groups, weights, epochs, learning_rate, seed, console):

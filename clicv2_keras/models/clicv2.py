@@ -144,6 +144,7 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
             return None
         average = type(self.encoder).from_config(self.encoder.get_config())
         average.set_weights(self.contrast.teacher_encoder.get_weights())
+        average.fitted_to = self.encoder.fitted_to
         return average
 
     @functools.cached_property

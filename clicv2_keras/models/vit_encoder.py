@@ -5,11 +5,12 @@ from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.layers.patchify import grid_shape, patchify, unpatchify
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.transformer_block import TransformerBlock
+from clicv2_keras.models.fitted_to import FittedTo
 from clicv2_keras.models.presets import preset_config
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ViTEncoder(keras.Model):
+class ViTEncoder(FittedTo, keras.Model):
     """Vision transformer (arXiv 2010.11929) as MoCo v3 trains it: fixed sine-cosine positions, no class token.
 
     Args:
@@ -93,6 +94,7 @@ class ViTEncoder(keras.Model):
         # One by one: what is trainable orders the weights of the whole.
         for theirs, ours in zip(other._parts(), self._parts(), strict=True):
             theirs.set_weights(ours.get_weights())
+        other.fitted_to = self.fitted_to
         return other
 
     def _parts(self):

@@ -119,7 +119,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
         if folder.rows:
             folder.plot()
     if probe and probe.best:
-        line = f"best of the probe: SRCC {probe.best['SRCC']} at step {probe.best['step']}, encoder_best.keras"
+        line = f"best of the probe: SRCC {probe.best['SRCC']:.6g} at step {probe.best['step']}, encoder_best.keras"
         folder.log(line)
         display.say(line)
     table = None
@@ -128,8 +128,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
 
         table = known_complexity(recipe, model)
         columns = ("features", "PCC", "SRCC")
-        display.table("Known complexity of unseen procedural images, through one ridge", columns, table)
-        for row in table:
+        shown = [(name, *(f"{figure:.3f}" for figure in figures)) for name, *figures in table]
+        display.table("Known complexity of unseen procedural images, through one ridge", columns, shown)
+        for row in shown:
             folder.log("  ".join(row))
     folder.log("done")
     display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")

@@ -155,7 +155,7 @@ def test_leakage_sees_content_where_there_is_some(tiny_encoder, rng):
 def test_tables_are_written_whole(evaluation, tmp_path):
     evaluation.save(tmp_path / "out")
     rows = (tmp_path / "out" / "table.csv").read_text().splitlines()
-    assert rows[0] == "group,predictor,part,metric,value,low,high" and len(rows) == 1 + len(evaluation.table())
+    assert rows[0] == "group,predictor,part,metric,value,low,high,images" and len(rows) == 1 + len(evaluation.table())
     with open(tmp_path / "out" / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == evaluation.data.source.names and rows[0]["category"] == "abstract"
