@@ -1,4 +1,4 @@
-"""The optimizer of every training here: AdamW, its rate up by a line and down by a cosine, vectors spared the decay."""
+"""The optimizer of every training here: AdamW, its rate up by a line, then by a schedule, vectors spared the decay."""
 
 import keras
 from keras import ops
@@ -29,26 +29,65 @@ class PerOptimizerStep(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def adamw(variables, learning_rate, steps, *, warmup=0, weight_decay, beta_2=0.999, micro_batches=1):
+@keras.saving.register_keras_serializable(package="clicv2_keras")
+class ConstantThenDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Up by a line, level, then down by 1 - √(share of the decay) to 0 (arXiv 2405.18392).
+
+    Unlike a cosine it need not know its end: a run may stay level as long as it pays, and a decay may branch off from
+    any of its checkpoints.
+
+    Args:
+        learning_rate: the level.
+        steps: the step at which the rate is 0.
+        warmup: steps of the rise.
+        decay: steps of the decay, the last ones; 0 stays level.
+    """
+
+    def __init__(self, learning_rate, steps, warmup=0, decay=0):
+        self.learning_rate = learning_rate
+        self.steps = steps
+        self.warmup = warmup
+        self.decay = decay
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        rise = ops.minimum((step + 1) / (self.warmup + 1), 1.0)
+        fallen = ops.clip((step - (self.steps - self.decay)) / max(self.decay, 1), 0.0, 1.0)
+        return self.learning_rate * rise * (1.0 - ops.sqrt(fallen) if self.decay else 1.0)
+
+    def get_config(self):
+        return {
+            "learning_rate": self.learning_rate,
+            "steps": self.steps,
+            "warmup": self.warmup,
+            "decay": self.decay,
+        }
+
+
+def adamw(variables, learning_rate, steps, *, warmup=0, decay=None, weight_decay, beta_2=0.999, micro_batches=1):
     """AdamW for `variables`, of which vectors (biases, norms, tokens, the weights of a linear head) do not decay.
 
     Args:
         variables: those to be trained.
-        learning_rate: the highest. It rises to this by a line in `warmup` steps, then falls to 0 by cosine, as in
-            MoCo v3 (arXiv 2104.02057).
+        learning_rate: the highest. It rises to this by a line in `warmup` steps.
         steps: optimizer steps until it is 0.
         warmup: steps of the rise; 0 starts at the highest.
+        decay: steps of a `ConstantThenDecay`; None falls to 0 by cosine from the highest on, as in MoCo v3 (arXiv
+            2104.02057).
         weight_decay: decoupled weight decay, times the rate.
         beta_2: memory of the squared gradients.
         micro_batches: how many calls make one step of the optimizer.
     """
-    schedule = keras.optimizers.schedules.CosineDecay(
-        # A warm-up from 0 would waste the first step.
-        initial_learning_rate=learning_rate / (warmup + 1) if warmup else learning_rate,
-        decay_steps=steps - warmup,
-        warmup_target=learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
+    # In both a warm-up from 0 would waste the first step.
+    if decay is None:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=learning_rate / (warmup + 1) if warmup else learning_rate,
+            decay_steps=steps - warmup,
+            warmup_target=learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    else:
+        schedule = ConstantThenDecay(learning_rate, steps, warmup, decay)
     several = micro_batches > 1
     optimizer = keras.optimizers.AdamW(
         PerOptimizerStep(schedule, micro_batches) if several else schedule,

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from clicv2_keras.optimizer import PerOptimizerStep, adamw
+from clicv2_keras.optimizer import ConstantThenDecay, PerOptimizerStep, adamw
 
 STEPS, WARMUP, PEAK = 10, 3, 0.1
 
@@ -54,3 +54,15 @@ def test_round_trip(micro_batches):
     schedule = again._learning_rate
     assert isinstance(schedule, PerOptimizerStep) == (micro_batches > 1)
     np.testing.assert_allclose(float(schedule(2 * micro_batches)), 0.1, rtol=1e-6)
+
+
+def test_constant_then_decay():
+    optimizer = adamw([], 0.1, 20, warmup=3, decay=8, weight_decay=0.0)
+    schedule = optimizer._learning_rate
+    rates = [float(ops.convert_to_numpy(schedule(step))) for step in range(21)]
+    expected = [0.025, 0.05, 0.075, *[0.1] * 10, *(0.1 * (1 - np.sqrt(np.arange(1, 9) / 8)))]
+    np.testing.assert_allclose(rates, expected, atol=1e-7)
+    level = ConstantThenDecay(0.1, 20, decay=0)
+    assert float(ops.convert_to_numpy(level(10**6))) == pytest.approx(0.1)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
+    assert again.get_config() == schedule.get_config()

@@ -73,11 +73,15 @@ def build_optimizer(recipe, model):
     """The recipe's optimizer; see `adamw`."""
     settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
     warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
+    decay = None
+    if settings.schedule == "constant_then_decay":
+        decay = steps // 5 if settings.decay_steps is None else settings.decay_steps
     return adamw(
         model.trainable_variables,
         recipe.learning_rate,
         steps,
         warmup=warmup,
+        decay=decay,
         weight_decay=settings.weight_decay,
         beta_2=settings.beta_2,
         micro_batches=recipe.train.accumulate,

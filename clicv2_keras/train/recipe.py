@@ -132,13 +132,21 @@ class Guide(Section):
 
 
 class Optimizer(Section):
-    """AdamW; the learning rate rises linearly, then falls to 0 by cosine."""
+    """AdamW; the learning rate rises linearly, then follows its schedule."""
 
     learning_rate: float | None = Field(
         None, gt=0, description="highest learning rate; null is MoCo v3's rule, 1.5e-4 · batch_size / 256"
     )
     weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay; biases and norms are spared")
     warmup_steps: int | None = Field(None, ge=0, description="steps of the linear rise; null is a tenth of train.steps")
+    schedule: Literal["cosine", "constant_then_decay"] = Field(
+        "cosine",
+        description="down to 0 from the rise's end on; or level, and down by 1 - √ in the last steps: a run that may "
+        "go on as long as it pays, and from any checkpoint of which --from branches a decay",
+    )
+    decay_steps: int | None = Field(
+        None, ge=0, description="of constant_then_decay, the last steps; 0 stays level, null is a fifth of train.steps"
+    )
     beta_2: float = Field(0.95, gt=0, lt=1, description="memory of the squared gradients")
 
 

@@ -66,3 +66,8 @@ def mistakes(recipe):
     steps, warmup = recipe.train.steps, recipe.optimizer.warmup_steps
     if steps and warmup is not None and warmup >= steps:
         yield "optimizer.warmup_steps", f"{warmup} leaves none of the {steps} steps of train.steps; take fewer, or null"
+    decay = recipe.optimizer.decay_steps
+    if recipe.optimizer.schedule == "cosine" and decay is not None:
+        yield "optimizer.decay_steps", "a cosine has no level part; take null, or schedule constant_then_decay"
+    if decay is not None and decay > steps:
+        yield "optimizer.decay_steps", f"{decay} is more than the {steps} steps of train.steps; take fewer, or null"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.backend import choose_backend
 from clicv2_keras.train.broken_off import in_one_line
+from clicv2_keras.train.checkpoints import find_checkpoint
 from clicv2_keras.train.display import Display
 from clicv2_keras.train.plan import micro_batches
 from clicv2_keras.train.recipe import Recipe
@@ -33,7 +34,7 @@ class TrainedRun(NamedTuple):
     table: list | None
 
 
-def train(recipe, overrides=(), resume=False, progress=True):
+def train(recipe, overrides=(), resume=False, progress=True, begin=None):
     """Train a model as a recipe says, and leave a run folder.
 
     Args:
@@ -41,6 +42,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
         overrides: strings `section.key=value` in place of the file's values.
         resume: go on from the folder's last checkpoint; start where there is none.
         progress: show the progress.
+        begin: another run's folder, or FOLDER@STEP: start from its checkpoint of that step, by default its newest, and
+            go on to `train.steps` in a folder of this run's own: to let the learning rate decay, say. The other run is
+            left as it was. The model must be the same.
 
     Returns:
         `TrainedRun(model, folder, table)`.
@@ -54,6 +58,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     source, asked = recipe_source(recipe), probe_source(recipe)
+    begin = find_checkpoint(begin, recipe.train.steps) if begin else None
     check_wandb(recipe)
     choose_backend(recipe.backend)
     from clicv2_keras.data.data_wait import DataWait
@@ -65,7 +70,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
 
     devices = Devices(recipe)
     folder = RunFolder(recipe, devices.process)
-    start, broken = open_together(folder, resume, devices)
+    start, broken = open_together(folder, resume, devices, begin)
     with devices.building():
         model = build_model(recipe)
         if start:
@@ -148,7 +153,7 @@ def _probe(asked, folder, start):
     return probe
 
 
-def open_together(folder, resume, devices):
+def open_together(folder, resume, devices, begin=None):
     """Process 0 opens the run folder, and tells the others where to go on from.
 
     Raises:
@@ -157,7 +162,7 @@ def open_together(folder, resume, devices):
     start, broken = -1, []
     try:
         if devices.process == 0:
-            start, broken = folder.open(resume)
+            start, broken = folder.open(resume, begin)
     finally:
         start = devices.largest(start)
     if start < 0:

@@ -56,8 +56,12 @@ class RunFolder:
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
 
-    def open(self, resume):
+    def open(self, resume, begin=None):
         """Make the folder, or open it again.
+
+        Args:
+            resume: open it again where it is there.
+            begin: the checkpoint of another run, of the same model, that a new run begins from; a `Path`.
 
         Returns:
             The step to go on from, and one line about each checkpoint that was passed over because it is broken.
@@ -73,6 +77,8 @@ class RunFolder:
                 raise UserError(f"{self.path}: holds a run; add --resume to continue it, or --set run.dir=ANOTHER")
             self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
         self.path.mkdir(parents=True, exist_ok=True)
+        if begin and not started.exists():
+            self.checkpoints.take(begin)
         self.write("recipe.yaml", recipe_yaml(self.recipe))
         broken = self.checkpoints.set_broken_aside()
         step = max(self.checkpoints.steps(), default=0)
