@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
 
@@ -30,6 +31,9 @@ class RandomViews(SeededLayer):
 
     Returns:
         dict of uint8 (B, image_size, image_size, 3): `image`, the crop without jitter, `view_a` and `view_b`.
+
+    Raises:
+        ValueError: where the images are of another type or shape.
     """
 
     def __init__(self, image_size=224, views="same_crop", min_area=0.2, flip=True, jitter=0.2, seed=None, **kwargs):
@@ -49,6 +53,8 @@ class RandomViews(SeededLayer):
         self.built = True
 
     def call(self, images):
+        check_shape(images)
+        check_uint8(images)
         images = ops.cast(images, "float32")
         crop_a = self.crop(images)
         crop_b = crop_a if self.views == "same_crop" else self.crop(images)

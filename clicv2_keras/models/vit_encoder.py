@@ -3,13 +3,15 @@ from keras import ops
 
 from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.layers.patchify import grid_shape, patchify
+from clicv2_keras.layers.pixels import as_pixels, check_shape
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.transformer_block import TransformerBlock
+from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import preset_config
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ViTEncoder(keras.Model):
+class ViTEncoder(KeptWeights, keras.Model):
     """Vision transformer (arXiv 2010.11929) as MoCo v3 trains it: fixed sine-cosine positions, no class token.
 
     Args:
@@ -24,18 +26,22 @@ class ViTEncoder(keras.Model):
         detail_gain: what a pixel differs from its patch's mean colour by is multiplied by this before the projection;
             1 is the plain ViT. Most of an image's power lies in those means, so that a random projection, above all a
             frozen one, passes on colour and drowns the detail that complexity is made of.
+        value_range: what floats are for black and for white, such as (0, 1) or (-1, 1); None takes no floats. It is
+            never guessed from the values, of which none is clipped. uint8 is [0, 255] whatever this says.
 
     Attributes:
         recompute: compute the blocks' activations again in the backward pass: less memory, more time. False at first.
 
     Call arguments:
-        images: uint8 (B, H, W, 3) in [0, 255].
+        images: uint8 (B, H, W, 3) in [0, 255], or with a `value_range` floats, through which gradients flow. Other
+            integers are an error. (A functional model casts its inputs: say `keras.Input(…, dtype="uint8")` there.)
 
     Returns:
         Tokens, float (B, N, width), after the final norm; N = (H / patch_size) (W / patch_size), row by row.
 
     Raises:
-        ValueError: where `patch_size` does not divide the image, or `num_heads` the width.
+        ValueError: where `patch_size` does not divide the image, or `num_heads` the width; or the images have another
+            shape or type.
     """
 
     def __init__(
@@ -48,11 +54,15 @@ class ViTEncoder(keras.Model):
         mlp_ratio=4,
         freeze_patch_projection=True,
         detail_gain=4.0,
+        value_range=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Keras would cast floats to bfloat16's 8 bits before they are pixels.
+        super().__init__(autocast=False, **kwargs)
         if image_size % patch_size:
             raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}.")
+        if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
+            raise ValueError(f"value_range must be two numbers, the lower first, got {value_range!r}.")
         self.image_size = image_size
         self.patch_size = patch_size
         self.width = width
@@ -61,6 +71,7 @@ class ViTEncoder(keras.Model):
         self.mlp_ratio = mlp_ratio
         self.freeze_patch_projection = freeze_patch_projection
         self.detail_gain = detail_gain
+        self.value_range = None if value_range is None else tuple(value_range)
         self.grid = (image_size // patch_size,) * 2
         # Not in the config: it belongs to a run, and an exported encoder should not carry it.
         self.recompute = False
@@ -80,7 +91,7 @@ class ViTEncoder(keras.Model):
         return cls(**{**preset_config(name, ENCODERS), **overrides})
 
     def copy(self, **changes):
-        """An encoder of the same weights with other arguments that change no shape, such as `image_size`."""
+        """An encoder of the same weights with other arguments that change none of their shapes, as `value_range`."""
         other = type(self).from_config({**self.get_config(), **changes})
         # One by one: what is trainable orders the weights of the whole.
         for theirs, ours in zip(
@@ -98,10 +109,11 @@ class ViTEncoder(keras.Model):
         self.built = True
 
     def call(self, images):
+        check_shape(images)
         return self.encode(patchify(images, self.patch_size), grid_shape(images, self.patch_size))
 
     def encode(self, patches, grid=None, keep=None, read=None):
-        """Tokens (B, N, K or n, width) of patches (B, N, P², 3) in [0, 255].
+        """Tokens (B, N, K or n, width) of patches (B, N, P², 3), of the types that images may have.
 
         Args:
             patches: as `patchify` or `ShiftedPatchify` cut them.
@@ -127,10 +139,10 @@ class ViTEncoder(keras.Model):
         return self.norm(tokens)
 
     def _pixels(self, patches):
-        """Patches (B, N, 3 P²) in [0, 255] as the projection takes them: about 0, the detail amplified."""
+        """Patches (B, N, 3 P²) as the projection takes them: about 0, the detail amplified."""
         count, size = patches.shape[1:]
         # In float32: bfloat16 has 8 bits, and the gain would multiply what they round.
-        pixels = ops.reshape(ops.cast(patches, "float32") / 127.5 - 1.0, (-1, count, size // 3, 3))
+        pixels = ops.reshape(as_pixels(patches, self.value_range) / 127.5 - 1.0, (-1, count, size // 3, 3))
         mean = ops.mean(pixels, axis=2, keepdims=True)
         pixels = mean + self.detail_gain * (pixels - mean)
         return ops.cast(ops.reshape(pixels, (-1, count, size)), self.compute_dtype)
@@ -146,4 +158,5 @@ class ViTEncoder(keras.Model):
             "mlp_ratio": self.mlp_ratio,
             "freeze_patch_projection": self.freeze_patch_projection,
             "detail_gain": self.detail_gain,
+            "value_range": self.value_range,
         }
