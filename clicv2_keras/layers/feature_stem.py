@@ -24,7 +24,8 @@ class FeatureStem(keras.layers.Layer):
     """
 
     def __init__(self, features, trainable=False, **kwargs):
-        super().__init__(**kwargs)
+        # Keras would cast pixels to bfloat16's 8 bits.
+        super().__init__(autocast=False, **kwargs)
         if isinstance(features, dict):
             features = keras.saving.deserialize_keras_object(features)
         self.features = features

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.patchify import patchify
+from clicv2_keras.layers.pixels import check_uint8
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -22,6 +23,9 @@ class PatchEntropy(keras.layers.Layer):
 
     Returns:
         float32 (B, N) in [0, 1], patches row by row, without gradient.
+
+    Raises:
+        ValueError: where the images are not uint8: only whole grey levels can be counted.
     """
 
     def __init__(self, patch_size, bins=256, **kwargs):
@@ -40,6 +44,7 @@ class PatchEntropy(keras.layers.Layer):
 
     def of_patches(self, patches):
         """The same of patches (B, N, P², 3) that are cut already, `ShiftedPatchify`'s among them."""
+        check_uint8(patches)
         rgb = ops.cast(patches, "int32")
         luma = (77 * rgb[..., 0] + 150 * rgb[..., 1] + 29 * rgb[..., 2]) // 256
         batch, count, pixels = ops.shape(luma)

@@ -15,7 +15,10 @@ def grid_shape(images, patch_size):
             f"The image's height and width must be known, got shape {tuple(images.shape)}: resize it first."
         )
     if height % patch_size or width % patch_size:
-        raise ValueError(f"patch_size={patch_size} does not divide the image of {height} x {width} pixels.")
+        raise ValueError(
+            f"patch_size={patch_size} does not divide the image of {height} x {width} pixels: "
+            "resize it to a multiple of that."
+        )
     return height // patch_size, width // patch_size
 
 

@@ -4,16 +4,21 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
+from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import all_rows, share_of_mean
 from clicv2_keras.models.composed import Composed
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
+from clicv2_keras.models.embedder import Embedder
+from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
 from clicv2_keras.models.train_step import TeacherTrainer
 from clicv2_keras.models.vit_encoder import ViTEncoder
 
+VIEWS = ("image", "view_a", "view_b")
+
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class CLICv2(TeacherTrainer, Composed, keras.Model):
+class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
     """Learn image complexity without labels (arXiv 2503.06641): patch-wise contrast and masked entropy modelling.
 
     ```python
@@ -39,13 +44,14 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
 
     Call arguments:
         inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, and with a contrastive branch
-            `view_a` and `view_b`; with `guide_grid` (B, N, G) and `guide_pooled` (B, P) no teacher is asked.
+            `view_a` and `view_b`; with `guide_grid` (B, N, G) and `guide_pooled` (B, P) no teacher is asked. No floats,
+            whatever the encoder's `value_range`: entropies are those of whole grey levels.
 
     Returns:
         dict of scalars: the loss, its parts and the signs of health. For embeddings use `predict`.
 
     Raises:
-        ValueError: where all branches are None.
+        ValueError: where all branches are None, or the images have another size or type.
     """
 
     PARTS = ("encoder", "contrast", "entropy", "guide", "views")
@@ -112,10 +118,15 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
 
     def _views(self, inputs):
         if isinstance(inputs, dict):
-            return inputs
-        if self.views is not None:
-            return self.views(inputs)
-        return {"image": inputs, "view_a": inputs, "view_b": inputs}
+            views = inputs
+        elif self.views is not None:
+            views = self.views(inputs)
+        else:
+            views = dict.fromkeys(VIEWS, inputs)
+        for view in (view for name, view in views.items() if name in VIEWS):
+            check_shape(view, self.encoder.image_size)
+            check_uint8(view)
+        return views
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss that `call` made. `add_loss` would keep it in one list for all of TensorFlow's replicas."""
@@ -151,14 +162,12 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
     def embedder(self):
         """Images to embeddings, on the encoder's own weights."""
         # A cached property sets no tracked attribute, so that Keras does not save the encoder a second time.
-        inputs = keras.Input((self.encoder.image_size, self.encoder.image_size, 3), dtype="uint8")
-        tokens = ops.cast(self.encoder(inputs), "float32")
-        return keras.Model(inputs, keras.layers.GlobalAveragePooling1D(dtype="float32")(tokens))
+        return Embedder(self.encoder)
 
     def predict(self, x, **kwargs):
-        """Embeddings, float32 (n, D): the mean token of each uint8 image, never shifted or augmented.
+        """Embeddings, float32 (n, D): the mean token of each image, never shifted or augmented.
 
-        Takes what `keras.Model.predict` takes; images must have the encoder's size.
+        Takes what `keras.Model.predict` takes; images must have the encoder's size and be of a type that it takes.
         """
         return self.embedder.predict(x, **kwargs)
 

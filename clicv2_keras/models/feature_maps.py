@@ -42,7 +42,8 @@ class FeatureMaps(Composed, keras.Model):
     PARTS = ("network",)
 
     def __init__(self, network, mean=0.0, scale=1.0, image_size=None, **kwargs):
-        super().__init__(**kwargs)
+        # Keras would cast pixels to bfloat16's 8 bits.
+        super().__init__(autocast=False, **kwargs)
         _check(network, image_size)
         self.mean = _numbers("mean", mean)
         self.scale = _numbers("scale", scale)

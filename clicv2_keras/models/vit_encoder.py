@@ -3,14 +3,16 @@ from keras import ops
 
 from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.layers.patchify import grid_shape, patchify, unpatchify
+from clicv2_keras.layers.pixels import as_pixels, check_shape
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.transformer_block import TransformerBlock
 from clicv2_keras.models.fitted_to import FittedTo
+from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import preset_config
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ViTEncoder(FittedTo, keras.Model):
+class ViTEncoder(KeptWeights, FittedTo, keras.Model):
     """Vision transformer (arXiv 2010.11929) as MoCo v3 trains it: fixed sine-cosine positions, no class token.
 
     Args:
@@ -28,18 +30,22 @@ class ViTEncoder(FittedTo, keras.Model):
         stem: a `FeatureStem`: what a pretrained convolutional network sees at each patch goes into the projection, in
             place of the patch's pixels (the hybrid of arXiv 2010.11929). The projection is then trained, whatever
             `freeze_patch_projection` says, and `detail_gain` has no part. None for the plain ViT.
+        value_range: what floats are for black and for white, such as (0, 1) or (-1, 1); None takes no floats. It is
+            never guessed from the values, of which none is clipped. uint8 is [0, 255] whatever this says.
 
     Attributes:
         recompute: compute the blocks' activations again in the backward pass: less memory, more time. False at first.
 
     Call arguments:
-        images: uint8 (B, H, W, 3) in [0, 255].
+        images: uint8 (B, H, W, 3) in [0, 255], or with a `value_range` floats, through which gradients flow. Other
+            integers are an error. (A functional model casts its inputs: say `keras.Input(…, dtype="uint8")` there.)
 
     Returns:
         Tokens, float (B, N, width), after the final norm; N = (H / patch_size) (W / patch_size), row by row.
 
     Raises:
-        ValueError: where `patch_size` does not divide the image, or `num_heads` the width.
+        ValueError: where `patch_size` does not divide the image, or `num_heads` the width; or the images have another
+            shape or type.
     """
 
     def __init__(
@@ -53,13 +59,17 @@ class ViTEncoder(FittedTo, keras.Model):
         freeze_patch_projection=True,
         detail_gain=4.0,
         stem=None,
+        value_range=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Keras would cast floats to bfloat16's 8 bits before they are pixels.
+        super().__init__(autocast=False, **kwargs)
         if isinstance(stem, dict):
             stem = keras.saving.deserialize_keras_object(stem)
         if image_size % patch_size:
             raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}.")
+        if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
+            raise ValueError(f"value_range must be two numbers, the lower first, got {value_range!r}.")
         self.image_size = image_size
         self.patch_size = patch_size
         self.width = width
@@ -69,6 +79,7 @@ class ViTEncoder(FittedTo, keras.Model):
         self.freeze_patch_projection = freeze_patch_projection
         self.detail_gain = detail_gain
         self.stem = stem
+        self.value_range = None if value_range is None else tuple(value_range)
         self.grid = (image_size // patch_size,) * 2
         # Not in the config: it belongs to a run, and an exported encoder should not carry it.
         self.recompute = False
@@ -89,7 +100,7 @@ class ViTEncoder(FittedTo, keras.Model):
         return cls(**{**preset_config(name, ENCODERS), **overrides})
 
     def copy(self, **changes):
-        """An encoder of the same weights with other arguments that change no shape, such as `image_size`."""
+        """An encoder of the same weights with other arguments that change none of their shapes, as `value_range`."""
         other = type(self).from_config({**self.get_config(), **changes})
         # One by one: what is trainable orders the weights of the whole.
         for theirs, ours in zip(other._parts(), self._parts(), strict=True):
@@ -108,13 +119,14 @@ class ViTEncoder(FittedTo, keras.Model):
         self.built = True
 
     def call(self, images):
+        check_shape(images)
         grid = grid_shape(images, self.patch_size)
         if self.stem is not None:
-            return self._attend(self.stem(images, grid=grid), grid)
+            return self._attend(self.stem(as_pixels(images, self.value_range), grid=grid), grid)
         return self.encode(patchify(images, self.patch_size), grid)
 
     def encode(self, patches, grid=None, keep=None, read=None):
-        """Tokens (B, N, K or n, width) of patches (B, N, P², 3) in [0, 255].
+        """Tokens (B, N, K or n, width) of patches (B, N, P², 3), of the types that images may have.
 
         Args:
             patches: as `patchify` or `ShiftedPatchify` cut them.
@@ -125,6 +137,7 @@ class ViTEncoder(FittedTo, keras.Model):
         """
         grid = grid or self.grid
         if self.stem is not None:
+            patches = as_pixels(patches, self.value_range)
             if keep is not None:
                 patches = _grey_but(patches, keep)
             inputs = self.stem(unpatchify(patches, self.patch_size, grid), grid=grid)
@@ -153,10 +166,10 @@ class ViTEncoder(FittedTo, keras.Model):
         return self.norm(tokens)
 
     def _pixels(self, patches):
-        """Patches (B, N, 3 P²) in [0, 255] as the projection takes them: about 0, the detail amplified."""
+        """Patches (B, N, 3 P²) as the projection takes them: about 0, the detail amplified."""
         count, size = patches.shape[1:]
         # In float32: bfloat16 has 8 bits, and the gain would multiply what they round.
-        pixels = ops.reshape(ops.cast(patches, "float32") / 127.5 - 1.0, (-1, count, size // 3, 3))
+        pixels = ops.reshape(as_pixels(patches, self.value_range) / 127.5 - 1.0, (-1, count, size // 3, 3))
         mean = ops.mean(pixels, axis=2, keepdims=True)
         pixels = mean + self.detail_gain * (pixels - mean)
         return ops.cast(ops.reshape(pixels, (-1, count, size)), self.compute_dtype)
@@ -173,6 +186,7 @@ class ViTEncoder(FittedTo, keras.Model):
             "freeze_patch_projection": self.freeze_patch_projection,
             "detail_gain": self.detail_gain,
             "stem": None if self.stem is None else keras.saving.serialize_keras_object(self.stem),
+            "value_range": self.value_range,
         }
 
 
