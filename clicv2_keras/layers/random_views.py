@@ -31,7 +31,7 @@ class RandomViews(SeededLayer):
         dict of uint8 (B, image_size, image_size, 3): `image`, the crop without jitter, `view_a` and `view_b`.
 
     Raises:
-        ValueError: where `views` is neither, `min_area` is out of its range, or the images are of another type or shape.
+        ValueError: where `views` is neither, `min_area` out of its range, or the images of another type or shape.
     """
 
     def __init__(self, image_size=224, views="same_crop", min_area=0.2, flip=True, jitter=0.2, seed=None, **kwargs):

@@ -41,8 +41,6 @@ def pictures(kind, height, width):
     ("kind", "height", "width", "size", "rarely"),
     [
         ("picture", 48, 64, 24, 0),
-        ("picture", 24, 40, 16, 0),
-        ("picture", 33, 57, 48, 0),
         ("picture", 20, 30, 64, 0),
         ("noise", 40, 50, 32, 1e-3),
         # Pillow may filter tall crops along the columns first.
