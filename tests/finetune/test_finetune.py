@@ -10,6 +10,7 @@ from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.metrics import pcc
 from clicv2_keras.finetune import finetune
 from clicv2_keras.finetune.whole_network import WholeNetwork
+from clicv2_keras.fingerprints import fingerprint
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
 
@@ -20,6 +21,13 @@ def parts(root):
         (load_images(subset.source, range(len(subset)), 32), subset.scores)
         for subset in (data.subset(data.splits == part) for part in ("train", "test"))
     ]
+
+
+def fingerprints(root):
+    """Of the images of both parts."""
+    data = open_scored("ic9600", root)
+    codes = np.stack([fingerprint(data.source.load(i)) for i in range(len(data))])
+    return codes[data.splits == "train"], codes[data.splits == "test"]
 
 
 def copy_of(encoder):
@@ -39,6 +47,9 @@ def test_the_head_learns_and_the_encoder_stays(tiny_encoder, ic9600, tmp_path):
     np.testing.assert_allclose(out["map"].mean(axis=(1, 2)), out["score"], atol=1e-5)
     for now, then in zip(scorer.encoder.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
+    seen, unseen = fingerprints(ic9600)
+    assert scorer.head.fitted_to.known(seen).all() and not scorer.head.fitted_to.known(unseen).any()
+    assert len(scorer.encoder.fitted_to) == 0
     assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "scorer.keras"]
 
 
@@ -50,6 +61,8 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
     )
     errors = [np.mean((s.predict(train, verbose=0)["score"] - labels) ** 2) for s in (head, whole)]
     assert errors[1] < 0.8 * errors[0]
+    for part in (whole.encoder, whole.head):  # the labels trained both
+        assert len(part.fitted_to) == 36 and part.fitted_to.known(fingerprints(ic9600)[0]).all()
     moved = zip(whole.encoder.get_weights(), tiny_encoder.get_weights(), strict=True)
     assert any(np.abs(now - then).max() > 1e-3 for now, then in moved)
 
