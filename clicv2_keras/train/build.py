@@ -66,7 +66,7 @@ def measure_images(model, recipe, source, on_unreadable):
     if stem is not None:
         stem.adapt(images[:STEM_SAMPLE], model.encoder.grid)
     if guide is not None:
-        guide.fit(images, seed=recipe.seed)
+        guide.fit(images)
 
 
 def build_optimizer(recipe, model):
