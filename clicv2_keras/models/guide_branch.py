@@ -78,7 +78,7 @@ class GuideBranch(keras.layers.Layer):
     def fit(self, images, batch_size=32):
         """Fit the targets to what the teacher sees in uint8 images (n, S, S, 3), some thousand of them."""
         starts = range(0, len(images), batch_size)
-        self.targets.fit((self.teacher(images[start : start + batch_size]) for start in starts))
+        self.targets.fit(self.teacher(images[start : start + batch_size]) for start in starts)
 
     def call(self, images, encoder=None, known=None):
         """Guide the encoder on images (B, S, S, 3).

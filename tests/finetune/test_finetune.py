@@ -109,3 +109,20 @@ def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
     (tmp_path / "few.csv").write_text(table)
     with pytest.raises(UserError, match="2 readable labelled images are too few"):
         finetune(tiny_encoder, "csv", tmp_path / "few.csv", None, progress=False)
+
+
+def test_several_sets_share_a_head_and_the_common_scale_sets_its_level(tiny_encoder, ic9600, tmp_path):
+    """Of one set's labels a third is taken off, and they are called ranked within categories."""
+    data = open_scored("ic9600", ic9600)
+    ranked = replace(data, name="ranked", scores=0.3 * data.scores, ranked_within_category=True)
+    joint = finetune(tiny_encoder, [ranked, data], output=None, steadiness=0.0, progress=False)
+    (train, labels), (test, unseen) = parts(ic9600)
+    score = joint.predict(train, verbose=0)["score"]
+    assert abs(score.mean() - labels.mean()) < 0.05
+    assert pcc(joint.predict(test, verbose=0)["score"], unseen) > 0.4
+    alone = finetune(tiny_encoder, [ranked], output=None, steadiness=0.0, progress=False)
+    assert abs(alone.predict(train, verbose=0)["score"].mean() - 0.3 * labels.mean()) < 0.05
+    with pytest.raises(UserError, match="2 data sets, but 1 roots"):
+        finetune(tiny_encoder, ["ic9600", "ic9600"], [ic9600], output=None, progress=False)
+    with pytest.raises(UserError, match="ic9600: has no image in val; its parts are test, train"):
+        finetune(tiny_encoder, data, splits=("val",), output=None, progress=False)
