@@ -29,10 +29,10 @@ class Fingerprints:
     one's contrast (its standard deviation), or between 2.5 and 5 of 255 levels in any case, and that of chroma at most
     4. A crop, a mirror image or a change of brightness is another image to it.
 
-    Measured on the 1,712 images of Savoias and Nagle by `benchmarks/fingerprints.py`: all are known again after PNG, JPEG
-    at quality 70, half the size by five filters, both together and a quarter of the size, at .86 of the bound at most;
-    none is taken for another but five paintings that Savoias holds twice, and the nearest of the others are 4.1 bounds
-    apart, of flat Suprematism 4.9. See `benchmarks/results/fingerprints.md`.
+    Measured on the 1,712 images of Savoias and Nagle by `benchmarks/fingerprints.py`: all are known again after PNG,
+    JPEG at quality 70, half the size by five filters, both together and a quarter of the size, at .86 of the bound at
+    most; none is taken for another but five paintings that Savoias holds twice, and the nearest of the others are 4.1
+    bounds apart, of flat Suprematism 4.9. See `benchmarks/results/fingerprints.md`.
 
     Args:
         codes: uint8 (n, 194), rows of `fingerprint`; none by default.
