@@ -28,10 +28,13 @@ def run(backend, *arguments):
     return result.stdout
 
 
-FOLDERS = [TESTS / name for name in ("layers", "losses", "models")]
+FOLDERS = [TESTS / name for name in ("layers", "losses", "models", "test_optimizer.py")]
 OTHERS = [backend for backend in BACKENDS if backend != os.environ.get("KERAS_BACKEND", "tensorflow")]
 # JAX compiles each of these anew, which takes it minutes: the slow run has them.
-LONG = "learning or ablation or scorer or preset or steps_per or accumulation or jit_and or mixed or wrong or collapse"
+LONG = (
+    "learning or ablation or scorer or preset or steps_per or accumulation or jit_and or mixed or wrong or collapse"
+    " or floats_score or respect_to_the_pixels and not linear"
+)
 
 
 def pytest_under(backend, *arguments, folders=FOLDERS):
@@ -118,16 +121,29 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 from clicv2_keras import CLICv2
+from clicv2_keras.layers import RandomViews
 with strategy.scope():
     model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, width=48, num_heads=2, entropy=None, seed=0)
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
 images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype("uint8")
 logs = model.fit(tf.data.Dataset.from_tensors(images).unbatch().batch(8, drop_remainder=True), verbose=0).history
+
+alone = RandomViews(32, views="two_crops", seed=3)(images)
+with strategy.scope():
+    views = RandomViews(32, views="two_crops", seed=3)
+part = strategy.experimental_distribute_values_from_function(
+    lambda context: tf.constant(images[4 * context.replica_id_in_sync_group :][:4])
+)
+made = tf.function(lambda part: strategy.run(views, [part]))(part)
+for name in alone:
+    both = np.concatenate([half.numpy() for half in strategy.experimental_local_results(made[name])])
+    # Half a batch may round otherwise.
+    np.testing.assert_allclose(both.astype(int), alone[name].numpy().astype(int), atol=1)
 print(logs["contrastive_loss"][0])
 """
 
 
-def test_replicas_contrast_against_the_keys_of_all():
+def test_replicas_contrast_against_the_keys_of_all_and_draw_what_one_device_draws():
     """Two replicas of 4 images: each query has 8 candidates, so that the loss is near 4 T ln 8 and not 4 T ln 4."""
     loss = float(run("tensorflow", "-c", TWO_REPLICAS).split()[-1])
     assert 0.9 * 0.8 * np.log(8) < loss < 1.2 * 0.8 * np.log(8)

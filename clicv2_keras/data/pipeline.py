@@ -6,16 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image
 
-from clicv2_keras.data.augment import FACTORS, color_jitter, draw_factors
+from clicv2_keras.data.augment import color_jitter, draw_factors
 from clicv2_keras.data.host_calls import HostCalls
 from clicv2_keras.errors import UserError
 from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.in_order import share_cores
-
-ASPECT = 4 / 3
-VIEWS = ("same_crop", "two_crops")
+from clicv2_keras.views import FACTORS, check_views, draw_crop, shortest_side
 
 
 def training_dataset(
@@ -35,7 +32,7 @@ def training_dataset(
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
 
     Neither threads, nor where it began, nor what could not be read before changes it. A JPEG is decoded at 1/2, 1/4 or
-    1/8 of its scale where its crops keep the size of a view.
+    1/8 of its scale where its crops keep the size of a view. What a view is stands in `clicv2_keras.views`.
 
     Args:
         source: see `open_source`.
@@ -43,9 +40,9 @@ def training_dataset(
         batch_size: images a batch.
         views: `"same_crop"`: both views are one crop and flip, each with a jitter of its own; `"two_crops"`: each view
             is its own crop.
-        min_area: smallest area of a crop as a share of the image.
-        flip: flip half of the crops horizontally.
-        jitter: strength of brightness, contrast and saturation jitter, 0 for none.
+        min_area: smallest area of a crop as a share of the image, in (0, 1]; 1 keeps the whole image.
+        flip: mirror half of the crops left to right.
+        jitter: strength of contrast, brightness and saturation jitter, 0 for none.
         seed: of order, crops and colours.
         start_step: the batch to begin with.
         share: (k, n): of each batch the k-th of n equal parts, for the k-th of n processes; n divides `batch_size`.
@@ -58,10 +55,9 @@ def training_dataset(
 
     Raises:
         UserError: where no image of the source can be read.
-        ValueError: where `views` is neither.
+        ValueError: where `views` is neither, or `min_area` out of its range.
     """
-    if views not in VIEWS:
-        raise ValueError(f"views must be one of {', '.join(VIEWS)}, got {views!r}.")
+    check_views(views, min_area)
     import tensorflow as tf
 
     reader = _Reader(source, image_size, min_area, on_unreadable)
@@ -72,7 +68,7 @@ def training_dataset(
 
     def read(number):
         images = np.empty((count, crops, image_size, image_size, 3), "uint8")
-        factors = np.empty((count, 2, FACTORS), "float32")
+        factors = np.empty((count, 2, len(FACTORS)), "float32")
 
         def fill(i):
             epoch, place = divmod(int(number) * batch_size + share[0] * count + i, len(source))
@@ -89,7 +85,7 @@ def training_dataset(
     def load(number):
         images, factors = tf.numpy_function(host.counted(read), [number], (tf.uint8, tf.float32), stateful=False)
         images.set_shape((count, crops, image_size, image_size, 3))
-        factors.set_shape((count, 2, FACTORS))
+        factors.set_shape((count, 2, len(FACTORS)))
         return images, factors
 
     @tf.function(jit_compile=jitter > 0)
@@ -170,28 +166,11 @@ class _Reader:
 
     def crops(self, index, rng, flip, out):
         """Random resized crops of an image into `out`, uint8 (count, S, S, 3)."""
-        draws = [(_draw_box(rng, self.min_area), flip and rng.random() < 0.5) for _ in out]
+        draws = [draw_crop(rng, self.min_area, flip) for _ in out]
         # A JPEG may be decoded smaller as long as the crops keep the size of a view.
-        shortest = min(min(right - left, lower - upper) for (left, upper, right, lower), _ in draws)
-        image = self._load(index, math.ceil(self.image_size / shortest))
-        for crop, (box, flipped) in zip(out, draws, strict=True):
-            box = [min(share * side, side) for share, side in zip(box, image.size * 2, strict=True)]
-            view = image.resize(crop.shape[:2], Image.Resampling.BILINEAR, box)
-            # Pillow turns it ten times as fast as NumPy copies it backwards.
-            crop[:] = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flipped else view
-
-
-def _draw_box(rng, min_area):
-    """A random part of an image, as shares of its sides: left, upper, right, lower.
-
-    Its area is uniform in [min_area, 1], its aspect ratio up to 4/3 of the image's own: whole images are scored with
-    their aspect not kept.
-    """
-    area = rng.uniform(min_area, 1)
-    aspect = math.exp(rng.uniform(-1, 1) * math.log(ASPECT))
-    across, down = min(math.sqrt(area * aspect), 1.0), min(math.sqrt(area / aspect), 1.0)
-    left, upper = rng.uniform(0, 1 - across), rng.uniform(0, 1 - down)
-    return left, upper, left + across, upper + down
+        image = self._load(index, math.ceil(self.image_size / shortest_side(box for box, _ in draws)))
+        for crop, draw in zip(out, draws, strict=True):
+            crop[:] = network_input(image, self.image_size, *draw)
 
 
 @functools.lru_cache(maxsize=4)

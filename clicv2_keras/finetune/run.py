@@ -9,6 +9,7 @@ from rich.progress import track
 
 from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
+from clicv2_keras.finetune.crops import crop_batches
 from clicv2_keras.finetune.fit_head import fit_head
 from clicv2_keras.finetune.steady import changed, undisputed
 from clicv2_keras.finetune.whole_network import WholeNetwork
@@ -17,6 +18,7 @@ from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.models.find_model import encoder_of, find_model
+from clicv2_keras.optimizer import adamw
 from clicv2_keras.whole_file import save_whole
 
 BATCH = 32
@@ -78,10 +80,8 @@ def finetune(
     keras.utils.set_random_seed(seed)
 
     side = encoder.image_size
-    # To be cropped, images are read a patch larger, so that crops are not blown up.
-    larger_side = side + encoder.patch_size if whole else None
     every = -(-len(data) // MOST_CHANGED) if steadiness else 0
-    images, larger, versions, seen, data = _load(data, side, larger_side, every, console)
+    images, versions, seen, data = _load(data, side, every, console)
     groups = data.categories if data.ranked_within_category else np.full(len(data), "")
     scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
 
@@ -113,19 +113,19 @@ def finetune(
         encoder.fitted_to |= seen
     console.print(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images", markup=False)
     if whole:
-        _train(scorer, larger, data.scores, groups, weights, epochs, learning_rate, seed, console)
+        _train(scorer, data, groups, weights, epochs, learning_rate, seed, console)
     if output is not None:
         save_whole(scorer, output)
         console.print(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …", markup=False)
     return scorer
 
 
-def _load(data, side, larger_side, every, console):
-    """What can be read of the images: uint8 (n, S, S, 3), the same larger, their `Fingerprints` and the rows of those.
+def _load(data, side, every, console):
+    """What can be read of the images: uint8 (n, S, S, 3), their `Fingerprints`, and the rows of those.
 
     Before these, of the first of `every` so many images, (4, S, S, 3): its changed versions.
     """
-    images, larger, versions, codes, kept = [], [], [], [], []
+    images, versions, codes, kept = [], [], [], []
     for i in range(len(data)):
         try:
             image = data.source.load(i, at_least=2 * side)
@@ -134,8 +134,6 @@ def _load(data, side, larger_side, every, console):
             continue
         images.append(network_input(image, side))
         codes.append(fingerprint(image))
-        if larger_side:
-            larger.append(network_input(image, larger_side))
         if every and len(kept) % every == 0:
             versions.append(np.stack([network_input(version, side) for version in changed(image)]))
         kept.append(i)
@@ -144,28 +142,25 @@ def _load(data, side, larger_side, every, console):
     data = data.subset(np.array(kept))
     if np.ptp(data.scores) == 0:
         raise UserError(f"{data.name}: all labels are {data.scores[0]:g}: there is nothing to learn from them")
-    return np.stack(images), np.stack(larger) if larger_side else None, versions, Fingerprints(codes), data
+    return np.stack(images), versions, Fingerprints(codes), data
 
 
-def _train(scorer, images, scores, groups, weights, epochs, learning_rate, seed, console):
+def _train(scorer, data, groups, weights, epochs, learning_rate, seed, console):
     names = list(weights.intercepts)
     bias = float(keras.ops.convert_to_numpy(scorer.head.bias))
-    network = WholeNetwork(scorer, [weights.intercepts[name] - bias for name in names], seed)
-    steps = epochs * -(-len(images) // BATCH)
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    network = WholeNetwork(scorer, [weights.intercepts[name] - bias for name in names])
+    steps = epochs * -(-len(data) // BATCH)
+    optimizer = adamw(network.trainable_variables, learning_rate, steps, weight_decay=0.05)
     losses = {"score": "mse", "change": "mse"}
-    network.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss=losses)
-    inputs = {"image": images, "category": np.array([names.index(g) for g in groups], "int32")}
-
-    def tell(epoch, logs):
+    network.compile(optimizer, loss=losses)
+    categories = np.array([names.index(g) for g in groups], "int32")
+    scores = data.scores[:, None].astype("float32")
+    # Batches are given by hand: within `fit`, an image that has gone would end in TensorFlow's traceback.
+    for epoch in range(epochs):
+        network.reset_metrics()
+        for indices, crops in crop_batches(data.source, scorer.encoder.image_size, BATCH, seed, epoch):
+            inputs = {"crops": crops, "category": categories[indices]}
+            targets = {"score": scores[indices], "change": np.zeros(len(indices), "float32")}
+            logs = network.train_on_batch(inputs, targets, return_dict=True)
         console.print(f"epoch {epoch + 1}/{epochs}  training RMSE {logs['score_loss'] ** 0.5:.4f}")
-
-    network.fit(
-        inputs,
-        {"score": scores[:, None].astype("float32"), "change": np.zeros(len(scores), "float32")},
-        batch_size=BATCH,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=tell)],
-    )
     network.fold()

@@ -2,8 +2,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from clicv2_keras.layers.random_views import two_crops
-
 
 class WholeNetwork(keras.Model):
     """Trains a `ComplexityScorer` with a `LinearHead` end to end, with an intercept a category beside the head's own.
@@ -11,26 +9,23 @@ class WholeNetwork(keras.Model):
     Args:
         scorer: the `ComplexityScorer`; it is changed in place.
         offsets: (C,) what each category's intercept differs from the head's bias by.
-        seed: int, for the crops.
 
     Call arguments:
-        inputs: dict of uint8 `image` (B, H, W, 3), of which `two_crops` are read, and int `category` (B,).
+        inputs: dict of uint8 `crops` (B, 2, S, S, 3), see `crop_batches`, and int `category` (B,).
 
     Returns:
         dict of float32: `score` (B, 2) of both crops, and `change` (B,), by what they differ.
     """
 
-    def __init__(self, scorer, offsets, seed=0):
+    def __init__(self, scorer, offsets):
         super().__init__(name="whole_network")
         self.scorer = scorer
-        self.views = two_crops(scorer.encoder.image_size, seed)
         self.offsets = self.add_weight(shape=(len(offsets),), name="offsets")
         self.offsets.assign(np.asarray(offsets, "float32"))
         self.built = True
 
     def call(self, inputs):
-        views = self.views(inputs["image"])
-        crops = ops.concatenate([views["view_a"], views["view_b"]], axis=0)
+        crops = ops.concatenate([inputs["crops"][:, 0], inputs["crops"][:, 1]], axis=0)
         encoder, head = self.scorer.encoder, self.scorer.head
         tokens = ops.cast(encoder(crops), "float32")
         offset = ops.tile(ops.take(self.offsets, inputs["category"])[:, None], (2, 1))

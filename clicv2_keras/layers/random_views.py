@@ -1,108 +1,104 @@
 import keras
 from keras import ops
 
+from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
-
-VIEWS = ("same_crop", "two_crops")
-LUMA = (0.299, 0.587, 0.114)
+from clicv2_keras.views import FACTORS, LIKE_THE_WHOLE, check_views, crop_box, factor_range, jitter_colors
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
 class RandomViews(SeededLayer):
     """Crop, flip and jitter a batch of images into the two views of the contrastive task.
 
-    For images that come as arrays; the tf.data pipeline (`clicv2_keras.data`) does the same on the host. No blur and
-    no noise: both change the very thing that is to be learnt.
+    For images that come as arrays; the tf.data pipeline (`clicv2_keras.data`) does the same on the host. What a view is
+    stands in `clicv2_keras.views`, for both.
 
     Args:
         image_size: side of the views in pixels.
         views: `"same_crop"`: both views are one crop and flip, as shifted patchify needs them; `"two_crops"`: each
             view has its own, as in MoCo v3.
-        min_area: smallest area of a crop, as a share of the image; 1 keeps the whole image.
-        flip: flip half of the crops horizontally.
-        jitter: strength of the colour jitter: brightness, contrast and saturation change by a factor in
-            [1 - jitter, 1 + jitter].
+        min_area: smallest area of a crop as a share of the image, in (0, 1]; 1 keeps the whole image.
+        flip: mirror half of the crops left to right.
+        jitter: strength of contrast, brightness and saturation jitter: factors in [1 - jitter, 1 + jitter].
         seed: int, for the draws.
 
     Call arguments:
         images: uint8 (B, H, W, 3).
+        draws: what decides the views, as `draw` returns it; None draws anew.
 
     Returns:
         dict of uint8 (B, image_size, image_size, 3): `image`, the crop without jitter, `view_a` and `view_b`.
+
+    Raises:
+        ValueError: where `views` is neither, `min_area` out of its range, or the images of another type or shape.
     """
 
     def __init__(self, image_size=224, views="same_crop", min_area=0.2, flip=True, jitter=0.2, seed=None, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(seed, **kwargs)
-        if views not in VIEWS:
-            raise ValueError(f"views must be one of {', '.join(VIEWS)}, got {views!r}.")
-        if not 0 < min_area <= 1:
-            raise ValueError(f"min_area must be above 0 and at most 1, got {min_area}.")
+        check_views(views, min_area)
         self.image_size = image_size
         self.views = views
         self.min_area = min_area
         self.flip = flip
         self.jitter = jitter
 
-    def build(self, input_shape=None):
+    def build(self, *shapes, **more_shapes):
         self.built = True
 
-    def call(self, images):
+    def call(self, images, draws=None):
+        check_shape(images)
+        check_uint8(images)
         images = ops.cast(images, "float32")
-        crop_a = self.crop(images)
-        crop_b = crop_a if self.views == "same_crop" else self.crop(images)
-        views = {"image": crop_a, "view_a": self.color(crop_a), "view_b": self.color(crop_b)}
-        return {name: ops.cast(ops.clip(ops.round(view), 0, 255), "uint8") for name, view in views.items()}
+        if draws is None:
+            draws = self.draw(ops.shape(images)[0])
+        crops = [self.crop(images, draws["box"][:, i], draws["flip"][:, i]) for i in range(draws["box"].shape[1])]
+        views = {"image": crops[0]}
+        for i, name in enumerate(("view_a", "view_b")):
+            views[name] = jitter_colors(crops[i % len(crops)], draws["factors"][:, i], ops)
+        return {name: ops.cast(view, "uint8") for name, view in views.items()}
 
-    def crop(self, images):
-        """A random resized crop and flip of each image, in one bilinear reading."""
-        batch, height, width = ops.shape(images)[:3]
-        area = self._draw(batch, self.min_area, 1.0)
-        # A crop of share `area` has a side of share sqrt(area · aspect), so the whole image allows aspect 1 only.
-        spread = ops.minimum(ops.log(1.0 / area), ops.log(4.0 / 3.0))
-        aspect = ops.exp(self._draw(batch, -1.0, 1.0) * spread)
-        rows = self._resize_matrix(height, ops.sqrt(area * aspect), flip=False)
-        columns = self._resize_matrix(width, ops.sqrt(area / aspect), flip=self.flip)
-        return ops.einsum("byh,bhwc,bxw->byxc", rows, images, columns)
+    def draw(self, batch):
+        """Draw what decides the views of `batch` images.
 
-    def _resize_matrix(self, length, share, flip):
-        """(B, image_size, length): the weights by which each output pixel reads a random window of `length` pixels."""
-        batch = ops.shape(share)[0]
-        window = share * length
-        start = self._draw(batch, 0.0, 1.0) * (length - window)
-        center = (ops.arange(self.image_size, dtype="float32") + 0.5) / self.image_size
-        if flip:
-            mirrored = ops.cast(self._draw(batch, 0.0, 1.0) < 0.5, "float32")[:, None]
-            center = mirrored * (1.0 - center) + (1.0 - mirrored) * center
-        position = start[:, None] + center * window[:, None] - 0.5
-        position = ops.clip(position, 0, length - 1)
+        Returns:
+            dict: `box` (B, V, 4), the part of the image that each of V crops reads, left, upper, right and lower as
+            shares of its sides; bool `flip` (B, V); `factors` (B, 2, 3), of brightness, contrast and saturation of each
+            view. V is 1 where both views are one crop, else 2.
+        """
+        crops = 1 if self.views == "same_crop" else 2
+        numbers = self._uniform(batch, (crops, 5))
+        return {
+            "box": crop_box(numbers[..., :4], self.min_area, ops),
+            "flip": ops.logical_and(numbers[..., 4] < 0.5, self.flip),
+            "factors": self._uniform(batch, (2, len(FACTORS)), *factor_range(self.jitter)),
+        }
+
+    def crop(self, images, box, flip):
+        """A part `box` (B, 4) of each image, float (B, H, W, 3), mirrored where `flip` (B,): whole numbers, float."""
+        height, width = ops.shape(images)[1:3]
+        columns = self._resize_matrix(width, box[:, 0], box[:, 2], flip)
+        rows = self._resize_matrix(height, box[:, 1], box[:, 3])
+        narrow = _round(ops.einsum("bhwc,bxw->bhxc", images, columns))
+        return _round(ops.einsum("byh,bhxc->byxc", rows, narrow))
+
+    def _resize_matrix(self, length, low, high, flip=None):
+        """(B, image_size, length): the weights by which each output pixel reads the part `low` to `high` of a side."""
+        start, window = low * length, (high - low) * length
+        center = ops.arange(self.image_size, dtype="float32") + 0.5
+        if flip is not None:
+            center = ops.where(flip[:, None], self.image_size - center, center)
+        position = start[:, None] + center * (window / self.image_size)[:, None] - 0.5
         # The triangle filter, widened when it shrinks, as Pillow's BILINEAR.
         reach = ops.maximum(window / self.image_size, 1.0)[:, None, None]
         distance = ops.abs(position[..., None] - ops.arange(length, dtype="float32"))
         weights = ops.maximum(1.0 - distance / reach, 0.0)
         return weights / ops.sum(weights, axis=-1, keepdims=True)
 
-    def color(self, images):
-        """Mild brightness, contrast and saturation jitter, drawn for each image."""
-        batch = ops.shape(images)[0]
-
-        def factor():
-            return self._draw(batch, 1.0 - self.jitter, 1.0 + self.jitter)[:, None, None, None]
-
-        def blend(images, base):
-            return base + factor() * (images - base)
-
-        def gray(images):
-            return ops.sum(images * ops.convert_to_tensor(LUMA, "float32"), axis=-1, keepdims=True)
-
-        images = images * factor()
-        images = blend(images, ops.mean(gray(images), axis=(1, 2, 3), keepdims=True))
-        return blend(images, gray(images))
-
-    def _draw(self, batch, low, high):
+    def _uniform(self, batch, shape, low=0.0, high=1.0):
         def draw(rows):
-            return keras.random.uniform((rows,), low, high, dtype="float32", seed=self.seed_generator)
+            return keras.random.uniform((rows, *shape), low, high, dtype="float32", seed=self.seed_generator)
 
         return own_rows(draw, batch)
 
@@ -119,4 +115,9 @@ class RandomViews(SeededLayer):
 
 def two_crops(image_size, seed=None):
     """`RandomViews` whose two views are crops, mirrored or not, that a person would find as complex as the whole."""
-    return RandomViews(image_size, views="two_crops", min_area=0.8, jitter=0.0, seed=seed)
+    return RandomViews(image_size, views="two_crops", min_area=LIKE_THE_WHOLE, jitter=0.0, seed=seed)
+
+
+def _round(pixels):
+    """Halves upwards, as Pillow."""
+    return ops.floor(pixels + 0.5)

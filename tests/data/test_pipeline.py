@@ -5,10 +5,12 @@ import sys
 import numpy as np
 import pytest
 
-from clicv2_keras.data.pipeline import load_images, training_dataset
+from clicv2_keras.data.augment import draw_factors
+from clicv2_keras.data.pipeline import batch_indices, load_images, training_dataset
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.errors import UserError
-from clicv2_keras.images import UnreadableImage
+from clicv2_keras.images import UnreadableImage, network_input
+from clicv2_keras.views import draw_crop, jitter_colors
 
 
 def batches(source, count, **arguments):
@@ -66,23 +68,34 @@ def test_an_epoch_is_every_image_once_and_the_next_in_another_order(source):
     assert order[:6] != order[6:]
 
 
-def test_jitter_multiplies_brightness_contrast_and_saturation():
+def test_keras_cv_changes_colours_as_defined(rng):
     import tensorflow as tf
 
     from clicv2_keras.data.augment import color_jitter
 
-    image = np.random.default_rng(0).integers(60, 190, (1, 8, 8, 3)).astype("float32")
-    jitter = color_jitter()
+    images = rng.integers(0, 256, (16, 24, 24, 3), "uint8")
+    factors = rng.uniform(0, 2, (16, 3)).astype("float32")
+    expected = jitter_colors(images.astype("float32"), factors)
+    for jit_compile in (False, True):
+        jittered = tf.function(color_jitter(), jit_compile=jit_compile)(images, factors)
+        assert jittered.dtype == "uint8"
+        assert np.abs(jittered - expected).max() <= 1
+        assert np.mean(jittered != expected) < 1e-3
 
-    def with_factors(*factors):
-        return jitter(tf.constant(image), tf.constant([factors], tf.float32)).numpy().astype("float32")
 
-    np.testing.assert_array_equal(with_factors(1, 1, 1), image)
-    np.testing.assert_allclose(with_factors(1.2, 1, 1), image + 25.5, atol=1)
-    mean = image.mean(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(with_factors(1, 0.5, 1), mean + 0.5 * (image - mean), atol=1)
-    grey = (image @ np.float32([0.2989, 0.587, 0.114]))[..., None]
-    np.testing.assert_allclose(with_factors(1, 1, 0.5), grey + 0.5 * (image - grey), atol=1)
+def test_a_view_is_the_crop_and_the_colours_that_its_draws_say(source):
+    """The whole route, from the file to the view."""
+    (batch,) = batches(source, 1, seed=5, views="two_crops", batch_size=6)
+    for place, index in enumerate(batch_indices(source, 5, 0, 6)):
+        rng = np.random.default_rng((5, 0, index, 1))
+        draws = [draw_crop(rng, 0.2, flip=True) for _ in range(2)]
+        factors = np.stack([draw_factors(rng, 0.2) for _ in range(2)])
+        image = source.load(index)
+        crops = np.stack([network_input(image, 24, *draw) for draw in draws])
+        np.testing.assert_array_equal(batch["image"][place], crops[0])
+        views = jitter_colors(crops.astype("float32"), factors)
+        for name, view in zip(("view_a", "view_b"), views, strict=True):
+            assert np.abs(batch[name][place] - view).max() <= 1
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.metrics import pcc
 from clicv2_keras.finetune import finetune
+from clicv2_keras.finetune.whole_network import WholeNetwork
 from clicv2_keras.fingerprints import fingerprint
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
@@ -64,6 +65,13 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
         assert len(part.fitted_to) == 36 and part.fitted_to.known(fingerprints(ic9600)[0]).all()
     moved = zip(whole.encoder.get_weights(), tiny_encoder.get_weights(), strict=True)
     assert any(np.abs(now - then).max() > 1e-3 for now, then in moved)
+
+
+def test_vectors_do_not_decay(tiny_encoder, ic9600, decays):
+    found = decays(WholeNetwork)
+    finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, steadiness=0.0, progress=False)
+    assert {moved for dimensions, moved in found if dimensions < 2} == {False}
+    assert {moved for dimensions, moved in found if dimensions >= 2} == {True}
 
 
 def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_encoder, ic9600):

@@ -3,11 +3,18 @@ import pytest
 from keras import ops
 from PIL import Image
 
+from clicv2_keras.data.augment import draw_factors
+from clicv2_keras.data.procedural import procedural_image
+from clicv2_keras.images import network_input
 from clicv2_keras.layers import RandomViews
+from clicv2_keras.views import WHOLE, draw_crop, jitter_colors
+
+# Of `same_crop`: one box and flip, and the colours of both views.
+COUNTS = (("box", 1), ("flip", 1), ("factors", 2))
 
 
-def views(layer, images):
-    return {k: ops.convert_to_numpy(v) for k, v in layer(images).items()}
+def views(layer, images, draws=None):
+    return {k: ops.convert_to_numpy(v) for k, v in layer(images, draws).items()}
 
 
 @pytest.fixture
@@ -20,8 +27,53 @@ def photograph():
 def test_whole_image_is_resized_like_pillow(photograph):
     layer = RandomViews(16, min_area=1.0, flip=False, jitter=0.0)
     resized = views(layer, photograph[None])["image"][0].astype(int)
-    pillow = np.asarray(Image.fromarray(photograph).resize((16, 16), Image.Resampling.BILINEAR)).astype(int)
-    assert np.abs(resized - pillow).max() <= 1
+    assert np.abs(resized - network_input(Image.fromarray(photograph), 16)).max() <= 1
+
+
+def pictures(kind, height, width):
+    side = max(height, width)
+    if kind == "noise":
+        return [np.random.default_rng(i).integers(0, 256, (height, width, 3), "uint8") for i in range(8)]
+    return [procedural_image(i, side)[0][:height, :width] for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "height", "width", "size", "rarely"),
+    [
+        ("picture", 48, 64, 24, 0),
+        ("picture", 20, 30, 64, 0),
+        ("noise", 40, 50, 32, 1e-3),
+        # Pillow may filter tall crops along the columns first.
+        ("picture", 60, 24, 32, 0.02),
+    ],
+)
+def test_the_same_draws_give_the_view_of_the_file_route(kind, height, width, size, rarely):
+    """Crop, flip and colour, shrinking and enlarging: to 1/255, but where a rounding is jittered further."""
+    images, rng = pictures(kind, height, width), np.random.default_rng(0)
+    crops = [[draw_crop(rng, 0.2, flip=True) for _ in range(2)] for _ in images]
+    crops[0] = [(WHOLE, False), (WHOLE, True)]
+    draws = {
+        "box": np.array([[box for box, _ in pair] for pair in crops]),
+        "flip": np.array([[flip for _, flip in pair] for pair in crops]),
+        "factors": np.array([[draw_factors(rng, 0.2) for _ in range(2)] for _ in images]),
+    }
+    files = [Image.fromarray(image) for image in images]
+    read = [[network_input(file, size, *d) for d in pair] for file, pair in zip(files, crops, strict=True)]
+    read = np.array(read).astype("float32")
+    expected = {f"view_{name}": jitter_colors(read[:, i], draws["factors"][:, i]) for i, name in enumerate("ab")}
+    out = views(RandomViews(size, views="two_crops"), np.stack(images), draws)
+    assert np.abs(out["image"] - read[:, 0]).max() <= 1
+    for name, view in expected.items():
+        difference = np.abs(out[name] - view)
+        assert difference.max() <= (2 if rarely else 1)
+        assert np.mean(difference > 1) <= rarely
+        assert rarely or np.mean(difference > 0) < 5e-3
+
+    same = views(RandomViews(size), np.stack(images), {name: draws[name][:, :count] for name, count in COUNTS})
+    np.testing.assert_array_equal(same["image"], out["image"])
+    np.testing.assert_array_equal(same["view_a"], out["view_a"])
+    differs = np.abs(same["view_b"] - jitter_colors(same["image"].astype("float32"), draws["factors"][:, 1]))
+    assert differs.max() <= 1
 
 
 def test_same_crop_gives_views_that_correspond(rng):
