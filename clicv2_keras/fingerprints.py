@@ -30,9 +30,9 @@ class Fingerprints:
     4. A crop, a mirror image or a change of brightness is another image to it.
 
     Measured on the 1,712 images of Savoias and Nagle by `benchmarks/fingerprints.py`: all are known again after PNG,
-    JPEG at quality 70, half the size by five filters, both together and a quarter of the size, at .86 of the bound at most;
-    none is taken for another but five paintings that Savoias holds twice, and the nearest of the others are 4.1 bounds
-    apart, of flat Suprematism 4.9. See `benchmarks/results/fingerprints.md`.
+    JPEG at quality 70, half the size by five filters, both together and a quarter of the size, at .86 of the bound at
+    most; none is taken for another but five paintings that Savoias holds twice, and the nearest of the others are 4.1
+    bounds apart, of flat Suprematism 4.9. See `benchmarks/results/fingerprints.md`.
 
     Args:
         codes: uint8 (n, 194), rows of `fingerprint`; none by default.

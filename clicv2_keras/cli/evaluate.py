@@ -17,7 +17,14 @@ from clicv2_keras.errors import UserError
 @click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")
 @click.option("--baselines/--no-baselines", default=True, help="Measure the untrained encoder and the pixels as well.")
 @click.option("--resamples", default=1000, show_default=True, type=click.IntRange(10), help="Of the bootstrap.")
-@click.option("--seed", default=0, show_default=True, help="Of folds, bootstrap and the untrained encoder.")
+@click.option("--seed", default=0, show_default=True, help="Of folds and bootstrap; the first of the untrained.")
+@click.option(
+    "--untrained-seeds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many random initialisations the untrained rows are the mean of.",
+)
 @click.option(
     "--output", metavar="FOLDER", help="Write table.csv, predictions.csv and report.html there; of imagenet top1.csv."
 )
@@ -36,7 +43,8 @@ def evaluate(context, output, per_class, **arguments):
     from clicv2_keras import evaluate as verb
 
     if arguments["dataset"] == "imagenet":
-        found = verb.top1(arguments["model"], arguments["root"], per_class, arguments["seed"])
+        seeds = arguments["seed"], arguments["untrained_seeds"]
+        found = verb.top1(arguments["model"], arguments["root"], per_class, *seeds)
         click.echo(f"top-1  model {found.model:.3f}  untrained {found.untrained:.3f}  chance {found.chance:.3f}")
         click.echo("\n".join(found.notes))
         if output:

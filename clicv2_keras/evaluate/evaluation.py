@@ -108,13 +108,14 @@ class Evaluation:
         names = ("group", "predictor", "part", "metric", "value", "low", "high", "images")
         rows = [[_text(row[name]) for name in names] for row in self.table()]
         _write(folder / "table.csv", names, rows)
+        columns = [column for p in self.predictions for column in _columns(p)]
         rows = [
-            [name, category, _text(score), *("" if p.left_out[i] else _text(p.values[i]) for p in self.predictions)]
+            [name, category, _text(score), *("" if left_out[i] else _text(v[i]) for _, v, left_out in columns)]
             for i, (name, category, score) in enumerate(
                 zip(self.data.source.names, self.data.categories, self.data.scores, strict=True)
             )
         ]
-        _write(folder / "predictions.csv", ["file", "category", "human", *map(_label, self.predictions)], rows)
+        _write(folder / "predictions.csv", ["file", "category", "human", *(name for name, *_ in columns)], rows)
         command = self.command and f"{self.command} --output {shlex.quote(str(folder))}"
         write_whole(folder / "report.html", report_html(replace(self, command=command)))
 
@@ -154,8 +155,12 @@ class Evaluation:
             console.print(line, markup=False)
 
 
-def _label(prediction):
-    return f"{prediction.group}: {prediction.name}"
+def _columns(prediction):
+    """Its predictions as columns: (name, values, images left out), one an initialisation."""
+    label = f"{prediction.group}: {prediction.name}"
+    if prediction.values.ndim == 1:
+        return [(label, prediction.values, prediction.left_out)]
+    return [(f"{label}, run {i}", v, prediction.left_out) for i, v in enumerate(prediction.values, start=1)]
 
 
 def _text(value):

@@ -16,7 +16,8 @@ RIDGE_MEAN = "ridge on the mean token"
 
 @dataclass
 class Prediction:
-    """What one predictor says of the test images: `values` (n,); `calibrated` where they are in the labels' units.
+    """What one predictor says of the test images: `values` (n,), or (S, n) of S random initialisations, whose figures
+    are averaged; `calibrated` where they are in the labels' units.
 
     `left_out` bool (n,) are the images to whose labels the model was fitted: their values are NaN. None is none.
     """
@@ -29,7 +30,7 @@ class Prediction:
 
     def __post_init__(self):
         if self.left_out is None:
-            self.left_out = np.zeros(len(self.values), bool)
+            self.left_out = np.zeros(np.shape(self.values)[-1], bool)
         self.values = np.where(self.left_out, np.nan, self.values)
 
 
@@ -68,7 +69,9 @@ def predictions(measures, split, known):
         for p in _of_encoder(measures.model, MODEL, split)
     ]
     if measures.untrained:
-        found += _of_encoder(measures.untrained, UNTRAINED, split)
+        runs = [_of_encoder(measured, UNTRAINED, split) for measured in measures.untrained]
+        found += [replace(same[0], values=np.stack([p.values for p in same])) for same in zip(*runs, strict=True)]
+    if measures.pixels:
         found += _of_pixels(measures.pixels, split)
     if len(set(split.categories)) > 1:
         found.append(Prediction("category mean", NO_MODEL, _category_mean(split), True))

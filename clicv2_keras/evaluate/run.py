@@ -26,6 +26,7 @@ def evaluate(
     baselines=True,
     resamples=1000,
     seed=0,
+    untrained_seeds=5,
     progress=True,
 ):
     """How far a model agrees with people on labelled images, beside honest baselines.
@@ -40,7 +41,8 @@ def evaluate(
         within_category: scores can be compared only within a category; None leaves it to the data set.
         baselines: also measure the untrained encoder, patch entropy and handcrafted measures.
         resamples: of the bootstrap.
-        seed: of the untrained encoder, the folds and the bootstrap.
+        seed: of the folds and the bootstrap, and the first of the untrained encoders'.
+        untrained_seeds: how many random initialisations of the encoder the untrained rows are the mean of.
         progress: show a bar.
 
     Returns:
@@ -49,7 +51,9 @@ def evaluate(
     Raises:
         UserError: one line on what is wrong with the model or the data.
     """
-    command = command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed)
+    command = command_line(
+        model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds
+    )
     recipe = recipe_of(model)
     name = str(model) if isinstance(model, str) or hasattr(model, "__fspath__") else type(model).__name__
     data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
@@ -57,7 +61,8 @@ def evaluate(
     model = find_model(model)
     with Progress(transient=True, disable=not progress) as bar:
         task = bar.add_task(f"measuring {len(data)} images", total=len(data))
-        measures = measure(data.source, model, baselines, baselines, seed, tick=lambda: bar.advance(task))
+        seeds = range(seed, seed + untrained_seeds) if baselines else ()
+        measures = measure(data.source, model, seeds, baselines, tick=lambda: bar.advance(task))
     notes = [*data.notes]
     if measures.unreadable:
         first = "; ".join(f"{name}: {reason}" for name, reason in measures.unreadable[:3])
@@ -74,13 +79,17 @@ def evaluate(
     judge = Judge(judged.scores, judged.categories, not data.ranked_within_category, resamples, seed)
     agreements = [judge.agreement(p) for p in found]
     notes += _known_notes(known, agreements)
-    heard = [(p.values[a.images], a) for p, a in zip(found, agreements, strict=True) if a.images.any()]
-    constant = [a.predictor for values, a in heard if np.ptp(values) == 0]
+    heard = [(p.values[..., a.images], a) for p, a in zip(found, agreements, strict=True) if a.images.any()]
+    constant = [a.predictor for values, a in heard if np.any(np.ptp(values, axis=-1) == 0)]
     within = [a.predictor for _, a in heard if np.isnan(a.headline["SRCC"].value)]
     if constant:
         notes.append(f"constant predictions, which correlate with nothing: {', '.join(constant)}")
     elif within:
         notes.append(f"constant within a category, so that nothing correlates there: {', '.join(within)}")
+    if len(seeds) > 1:
+        notes.append(
+            f"untrained: means of {len(seeds)} random initialisations; ± is their deviation, intervals are of the mean"
+        )
     if data.ranked_within_category:
         notes.append("scores are ranked within categories: figures of different categories are never pooled")
     return Evaluation(
@@ -90,7 +99,7 @@ def evaluate(
         predictions=found,
         agreements=agreements,
         judge=judge,
-        leakage=_leakage(model, data, measures, seed),
+        leakage=_leakage(model, data, measures, seed, seeds),
         notes=notes,
         scorer=scorer_of(model),
         recipe=recipe,
@@ -113,19 +122,23 @@ def _known_notes(known, agreements):
     return notes
 
 
-def _leakage(model, data, measures, seed):
+def _leakage(model, data, measures, seed, seeds):
     """Rows of what the features tell of the content: (what, model, untrained, chance)."""
     encoder = encoder_of(model)
     names, counts = np.unique(data.categories, return_counts=True)
     rows = []
     model_accuracy = category_accuracy(measures.model["token"], data.categories, seed)
     if model_accuracy is not None:
-        untrained = measures.untrained and category_accuracy(measures.untrained["token"], data.categories, seed)
+        untrained = [category_accuracy(measured["token"], data.categories, seed) for measured in measures.untrained]
         what = f"a linear probe names the category ({len(names)})"
-        rows.append((what, model_accuracy, untrained or None, counts.max() / counts.sum()))
+        rows.append((what, model_accuracy, _mean(untrained), counts.max() / counts.sum()))
     chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]
     images = load_images(data.source, chosen, encoder.image_size)
-    untrained = token_retrieval(untrained_encoder(encoder, seed), images, seed) if measures.untrained else None
+    untrained = [token_retrieval(untrained_encoder(encoder, each), images, seed) for each in seeds]
     what = f"a token finds its own image among {len(chosen)}"
-    rows.append((what, token_retrieval(encoder, images, seed), untrained, 1 / len(chosen)))
+    rows.append((what, token_retrieval(encoder, images, seed), _mean(untrained), 1 / len(chosen)))
     return rows
+
+
+def _mean(values):
+    return float(np.mean(values)) if values else None

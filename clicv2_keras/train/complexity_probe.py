@@ -115,7 +115,7 @@ class ComplexityProbe(keras.callbacks.Callback):
 
     def _agreement(self):
         """PCC and SRCC, as `evaluate` finds them."""
-        measures = measure(self.data.source, self.meter, untrained=False, pixels=False)
+        measures = measure(self.data.source, self.meter, pixels=False)
         self.unreadable = measures.unreadable
         data = self.data.subset(measures.index)
         folds, _ = make_folds(data, self.split)
