@@ -8,6 +8,7 @@ from clicv2_keras.models.diversity_head import DiversityHead
 from clicv2_keras.models.feature_maps import FeatureMaps
 from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
+from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.models.vit_encoder import ViTEncoder
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "LinearHead",
     "MaskedEntropyBranch",
     "ViTEncoder",
+    "open_feature_maps",
 ]

@@ -137,7 +137,7 @@ def test_what_it_refuses(network, feature_maps):
     with pytest.raises(ValueError, match="must give maps"):
         FeatureMaps(keras.Model(network.inputs, layers.GlobalAveragePooling2D()(network.outputs[0])))
     fixed = keras.Input((32, 32, 3))
-    with pytest.raises(ValueError, match="reads images of 32 x 32"):
+    with pytest.raises(ValueError, match="reads 32 x 32 pixels"):
         FeatureMaps(keras.Model(fixed, layers.Conv2D(2, 3)(fixed)), image_size=64)
     with pytest.raises(ValueError, match="mean must be a number or 3"):
         FeatureMaps(network, mean=(1.0, 2.0))
