@@ -60,7 +60,8 @@ def test_it_infers_whatever_training_says(feature_maps, network, images):
     expected = network.predict((images - np.float32(MEAN)) / SCALE, verbose=0)
     for training in (False, True):
         for ours, theirs in zip(as_arrays(feature_maps(images, training=training)), expected, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+            # Backends add in another order, to sums of hundreds.
+            np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
     for ours, theirs in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
