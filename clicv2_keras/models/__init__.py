@@ -10,6 +10,7 @@ from clicv2_keras.models.feature_maps import FeatureMaps
 from clicv2_keras.models.guide_branch import GuideBranch
 from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
+from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.models.vit_encoder import ViTEncoder
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "LinearHead",
     "MaskedEntropyBranch",
     "ViTEncoder",
+    "open_feature_maps",
 ]

@@ -1,4 +1,6 @@
 import functools
+import importlib
+import inspect
 
 import keras
 from keras import ops
@@ -20,10 +22,11 @@ class FeatureMaps(Composed, keras.Model):
 
     Args:
         network: a functional `keras.Model`: float (B, S, S, 3), normalised, to one map (B, h, w, C) or several,
-            shallow to deep. One of another precision than `dtype` is copied, one of the same is used as it is.
+            shallow to deep. One of another precision than `dtype` is copied, of one of the same the layers are used.
         mean, scale: the network's normalisation of pixels in [0, 255], (x - mean) / scale: a number, or one a channel.
         image_size: side in pixels that the network reads; images of another size are resized to it, bilinear, by the
-            triangle filter that is widened where it shrinks. None reads every image at its own size.
+            triangle filter that is widened where it shrinks. None reads every image at its own size, or at the one
+            that the network is built for.
 
     Attributes:
         strides: list of int, side of the network's input / side of the map.
@@ -36,7 +39,8 @@ class FeatureMaps(Composed, keras.Model):
         list of (B, h, w, C) in the compute dtype.
 
     Raises:
-        ValueError: where the network is not functional, reads no images or gives no maps, or reads another size.
+        ValueError: where the network is not functional, reads no images or gives no maps, or reads another size; when
+            loading, where its layers are keras_hub's and that is not installed.
     """
 
     PARTS = ("network",)
@@ -44,19 +48,17 @@ class FeatureMaps(Composed, keras.Model):
     def __init__(self, network, mean=0.0, scale=1.0, image_size=None, **kwargs):
         # Keras would cast pixels to bfloat16's 8 bits.
         super().__init__(autocast=False, **kwargs)
-        _check(network, image_size)
         self.mean = _numbers("mean", mean)
         self.scale = _numbers("scale", scale)
-        self.image_size = image_size
-        self.network = network if _runs_in(network, self.dtype_policy) else _copy(network, self.dtype_policy)
+        self.image_size = _side(network, image_size)
+        self.network = _in_policy(network, self.dtype_policy)
         self.channels = [output.shape[-1] for output in network.outputs]
         self.built = True
 
     @functools.cached_property
     def strides(self):
-        height, width = self.network.inputs[0].shape[1:3]
         # Unpadded convolutions lose some pixels at the rim, which a large image makes negligible.
-        side = self.image_size or height or width or 512
+        side = self.image_size or 512
         maps = keras.tree.flatten(self.network.compute_output_spec(keras.KerasTensor((1, side, side, 3))))
         return [round(side / x.shape[1]) for x in maps]
 
@@ -94,22 +96,36 @@ class FeatureMaps(Composed, keras.Model):
         if self.image_size:
             pixels = _resize(pixels, self.image_size)
         pixels = (pixels - ops.convert_to_tensor(self.mean, "float32")) / ops.convert_to_tensor(self.scale, "float32")
+        # One map alone comes as a tensor.
         return keras.tree.flatten(self.network(ops.cast(pixels, self.compute_dtype), training=False))
 
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        if any(_of_keras_hub(layer) for layer in config["network"]["config"]["layers"]):
+            try:
+                importlib.import_module("keras_hub")
+            except ImportError:
+                raise ValueError("This network has layers of keras_hub: pip install 'clicv2-keras[hub]'.") from None
+        return super().from_config(config, custom_objects)
+
     def get_config(self):
-        return {**super().get_config(), "mean": self.mean, "scale": self.scale, "image_size": self.image_size}
+        config = {**super().get_config(), "mean": self.mean, "scale": self.scale, "image_size": self.image_size}
+        _mend(config["network"]["config"], self.network)
+        return config
 
 
-def _check(network, image_size):
+def _side(network, image_size):
+    """The side in pixels of the images that the network is given; None for any."""
     shapes = [tuple(x.shape) for x in getattr(network, "inputs", None) or ()]
-    if not hasattr(network, "operations") or len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
         raise ValueError(f"network must be a functional model of images (B, H, W, 3), got {network!r} of {shapes}.")
     outputs = [tuple(x.shape) for x in network.outputs]
     if not outputs or any(len(shape) != 4 for shape in outputs):
         raise ValueError(f"network must give maps (B, h, w, C), got outputs of shape {outputs}.")
-    sides = set(shapes[0][1:3]) - {None, image_size}
-    if image_size and sides:
-        raise ValueError(f"image_size={image_size}, but the network reads images of {shapes[0][1]} x {shapes[0][2]}.")
+    sides = {image_size, *shapes[0][1:3]} - {None}
+    if len(sides) > 1:
+        raise ValueError(f"image_size={image_size}, but the network reads {shapes[0][1]} x {shapes[0][2]} pixels.")
+    return sides.pop() if sides else None
 
 
 def _numbers(name, value):
@@ -119,20 +135,39 @@ def _numbers(name, value):
     return values
 
 
-def _runs_in(network, policy):
-    return all(layer.dtype_policy.name == policy.name for layer in network._flatten_layers() if layer.weights)
+def _in_policy(network, policy):
+    if any(layer.dtype_policy.name != policy.name for layer in network._flatten_layers() if layer.weights):
+        return _copy(network, policy)
+    # Of Keras's own class, one tensor in, whatever it was.
+    return keras.Model(network.inputs[0], list(network.outputs), name=network.name)
 
 
 def _copy(network, policy, kept=None):
     """`network` in another precision, ending at the outputs of the numbers `kept`; new layers of the same weights."""
     outputs = [network.outputs[i] for i in (kept if kept is not None else range(len(network.outputs)))]
-    pruned = keras.Model(network.inputs, outputs, name=network.name)
+    pruned = keras.Model(network.inputs[0], outputs, name=network.name)
     config = pruned.get_config()
+    _mend(config, pruned)
     _set_policy(config, keras.saving.serialize_keras_object(policy))
     copied = type(pruned).from_config(config)
     for theirs, ours in zip(copied.layers, pruned.layers, strict=True):
         theirs.set_weights(ours.get_weights())
     return copied
+
+
+def _mend(config, network):
+    """Take from the config of `network` what layers of keras_hub write there and cannot be rebuilt by."""
+    layers = {layer.name: layer for layer in network.layers}
+    for entry in config["layers"]:
+        if _of_keras_hub(entry):
+            known = {"name", "trainable", "dtype", *inspect.signature(type(layers[entry["name"]]).__init__).parameters}
+            entry["config"] = {name: value for name, value in entry["config"].items() if name in known}
+            # Layers without a `build` of their own would count as built, without their weights: their call builds them.
+            entry.pop("build_config", None)
+
+
+def _of_keras_hub(entry):
+    return (entry.get("module") or "").startswith("keras_hub")
 
 
 def _set_policy(config, policy):

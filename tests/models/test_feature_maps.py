@@ -60,7 +60,8 @@ def test_it_infers_whatever_training_says(feature_maps, network, images):
     expected = network.predict((images - np.float32(MEAN)) / SCALE, verbose=0)
     for training in (False, True):
         for ours, theirs in zip(as_arrays(feature_maps(images, training=training)), expected, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+            # Backends add in another order, to sums of hundreds.
+            np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
     for ours, theirs in zip(network.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -137,7 +138,7 @@ def test_what_it_refuses(network, feature_maps):
     with pytest.raises(ValueError, match="must give maps"):
         FeatureMaps(keras.Model(network.inputs, layers.GlobalAveragePooling2D()(network.outputs[0])))
     fixed = keras.Input((32, 32, 3))
-    with pytest.raises(ValueError, match="reads images of 32 x 32"):
+    with pytest.raises(ValueError, match="reads 32 x 32 pixels"):
         FeatureMaps(keras.Model(fixed, layers.Conv2D(2, 3)(fixed)), image_size=64)
     with pytest.raises(ValueError, match="mean must be a number or 3"):
         FeatureMaps(network, mean=(1.0, 2.0))
