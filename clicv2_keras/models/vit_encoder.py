@@ -108,6 +108,14 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         other.fitted_to = self.fitted_to
         return other
 
+    def untrained(self, seed):
+        """An encoder of the same arguments at a random initialisation; its stem, which came pretrained, stays."""
+        keras.utils.set_random_seed(seed)
+        other = type(self).from_config({**self.get_config(), "name": "untrained_encoder"})
+        if self.stem is not None:
+            other.stem.set_weights(self.stem.get_weights())
+        return other
+
     def _parts(self):
         return [*([] if self.stem is None else [self.stem]), self.patch_projection, *self.blocks, self.norm]
 

@@ -85,6 +85,8 @@ def build_optimizer(recipe, model):
         weight_decay=settings.weight_decay,
         beta_2=settings.beta_2,
         micro_batches=recipe.train.accumulate,
+        slow=model.encoder.stem.trainable_variables if model.encoder.stem is not None else (),
+        share=recipe.encoder.stem_rate,
     )
 
 
