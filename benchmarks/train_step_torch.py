@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from clicv2_keras.kept_patches import kept_patches
+
 LUMA = (77, 150, 29)
 
 
@@ -126,7 +128,7 @@ class Reference:
         self.patch, self.device, self.half = shape["patch_size"], device, half
         self.grid = (recipe.data.image_size // self.patch,) * 2
         count = self.grid[0] * self.grid[1]
-        self.kept = min(max(int(count * (1 - entropy.mask_ratio)), 1), count - 1)
+        self.kept = kept_patches(count, entropy.mask_ratio)
         self.tokens, self.temperature, self.momentum = contrast.tokens, contrast.temperature, contrast.momentum
         self.max_shift, self.weight = contrast.max_shift or self.patch // 2, entropy.weight
         width = shape["width"]

@@ -13,6 +13,7 @@ _MODELS = (
     "ContrastiveBranch",
     "CosineMomentum",
     "DiversityHead",
+    "GuideBranch",
     "LinearHead",
     "MaskedEntropyBranch",
     "ViTEncoder",

@@ -37,6 +37,32 @@ def real_data():
     return DATA
 
 
+@pytest.fixture
+def decays(monkeypatch):
+    """A function of a model's class: its `fit` learns nothing, and tells which variables the weight decay moved.
+
+    What it returns fills with (dimensions, moved) of each trainable variable that is not 0 throughout.
+    """
+
+    def watch(model_class):
+        found = []
+
+        def fit(self, *args, **kwargs):
+            from keras import ops
+
+            variables = self.trainable_variables
+            before = [ops.convert_to_numpy(v).copy() for v in variables]
+            self.optimizer.apply([ops.zeros(v.shape) for v in variables], variables)
+            for variable, old in zip(variables, before, strict=True):
+                if old.any():
+                    found.append((old.ndim, bool((ops.convert_to_numpy(variable) != old).any())))
+
+        monkeypatch.setattr(model_class, "fit", fit)
+        return found
+
+    return watch
+
+
 CATEGORIES = ("abstract", "objects", "person")
 
 

@@ -88,7 +88,7 @@ def info_nce(queries, keys, temperature, negatives, first=0, query_entropy=None,
             weights[own] = 1
         logits = np.array([queries[b, i] @ keys[c] / temperature + np.log(weights[c]) for c in candidates])
         losses.append(np.log(np.exp(logits).sum()) - logits[candidates.index(own)])
-        hits.append(candidates[int(np.argmax(logits))] == own)
+        hits.append(candidates[int(np.argmax([queries[b, i] @ keys[c] for c in candidates]))] == own)
     return 2 * temperature * np.mean(losses), np.mean(hits)
 
 
@@ -97,3 +97,22 @@ def leverage(tokens, strength):
     centered = tokens - tokens.mean(axis=0)
     gram = centered @ centered.T
     return np.diag(gram @ np.linalg.inv(gram + strength * np.eye(len(gram))))
+
+
+def side_by_side(maps, rows, columns):
+    """Feature maps on a grid, (B, rows · columns, C): fine ones averaged, coarse ones interpolated."""
+    found = []
+    for each in maps:
+        batch, height, width, channels = each.shape
+        if height > rows:
+            cells = each.reshape(batch, rows, height // rows, columns, width // columns, channels)
+            each = cells.mean(axis=(2, 4))
+        for axis, count in ((1, rows), (2, columns)):
+            length = each.shape[axis]
+            place = ((np.arange(count) + 0.5) * length / count - 0.5).clip(0, length - 1)
+            low = np.floor(place).astype(int)
+            high = np.minimum(low + 1, length - 1)
+            share = (place - low).reshape([-1 if i == axis else 1 for i in range(4)])
+            each = each.take(low, axis) * (1 - share) + each.take(high, axis) * share
+        found.append(each)
+    return np.concatenate(found, axis=-1).reshape(len(each), rows * columns, -1)

@@ -28,10 +28,13 @@ def run(backend, *arguments):
     return result.stdout
 
 
-FOLDERS = [TESTS / name for name in ("layers", "losses", "models")]
+FOLDERS = [TESTS / name for name in ("layers", "losses", "models", "test_optimizer.py")]
 OTHERS = [backend for backend in BACKENDS if backend != os.environ.get("KERAS_BACKEND", "tensorflow")]
 # JAX compiles each of these anew, which takes it minutes: the slow run has them.
-LONG = "learning or ablation or scorer or preset or steps_per or accumulation or jit_and or mixed or wrong or collapse"
+LONG = (
+    "learning or ablation or scorer or preset or steps_per or accumulation or jit_and or mixed or wrong or collapse"
+    " or floats_score or respect_to_the_pixels and not linear"
+)
 
 
 def pytest_under(backend, *arguments, folders=FOLDERS):

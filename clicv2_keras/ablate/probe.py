@@ -44,4 +44,4 @@ def _known_complexity(trained):
 
         table = known_complexity(trained.folder.recipe, trained.model)
     _, pcc, srcc = table[0]
-    return {"ridge_mean_srcc": float(srcc), "ridge_mean_pcc": float(pcc)}
+    return {"ridge_mean_srcc": srcc, "ridge_mean_pcc": pcc}

@@ -1,4 +1,7 @@
 import click
+from click.core import ParameterSource
+
+from clicv2_keras.errors import UserError
 
 
 @click.command()
@@ -14,13 +17,24 @@ import click
 @click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")
 @click.option("--baselines/--no-baselines", default=True, help="Measure the untrained encoder and the pixels as well.")
 @click.option("--resamples", default=1000, show_default=True, type=click.IntRange(10), help="Of the bootstrap.")
-@click.option("--seed", default=0, show_default=True, help="Of folds, bootstrap and the untrained encoder.")
-@click.option("--output", metavar="FOLDER", help="Write table.csv, predictions.csv and report.html there.")
-def evaluate(output, per_class, **arguments):
+@click.option("--seed", default=0, show_default=True, help="Of folds and bootstrap; the first of the untrained.")
+@click.option(
+    "--untrained-seeds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many random initialisations the untrained rows are the mean of.",
+)
+@click.option(
+    "--output", metavar="FOLDER", help="Write table.csv, predictions.csv and report.html there; of imagenet top1.csv."
+)
+@click.pass_context
+def evaluate(context, output, per_class, **arguments):
     """Say how far MODEL agrees with people, beside baselines on the same images and splits.
 
     MODEL is a preset's name, a run folder or a .keras file.
     """
+    _check_options(context)
     from rich.console import Console
 
     from clicv2_keras.train.backend import choose_backend
@@ -29,12 +43,26 @@ def evaluate(output, per_class, **arguments):
     from clicv2_keras import evaluate as verb
 
     if arguments["dataset"] == "imagenet":
-        found = verb.top1(arguments["model"], arguments["root"], per_class, arguments["seed"])
+        seeds = arguments["seed"], arguments["untrained_seeds"]
+        found = verb.top1(arguments["model"], arguments["root"], per_class, *seeds)
         click.echo(f"top-1  model {found.model:.3f}  untrained {found.untrained:.3f}  chance {found.chance:.3f}")
         click.echo("\n".join(found.notes))
+        if output:
+            found.save(output)
+            click.echo(f"{output} holds top1.csv")
         return
     evaluation = verb(**arguments)
     evaluation.show(Console(highlight=False, width=None if Console().is_terminal else 140))
     if output:
         evaluation.save(output)
         click.echo(f"{output} holds table.csv, predictions.csv and report.html")
+
+
+def _check_options(context):
+    """Refuse what has no meaning for the data set, rather than to leave it out in silence."""
+    imagenet = context.params["dataset"] == "imagenet"
+    refused = ("test_split", "within_category", "baselines", "resamples") if imagenet else ("per_class",)
+    why = "top-1 is fitted on train and judged on val, beside the untrained encoder" if imagenet else "is for imagenet"
+    for option in context.command.params:
+        if option.name in refused and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise UserError(f"{option.opts[0]}: means nothing for --dataset {context.params['dataset']}: {why}")

@@ -3,8 +3,16 @@ import click
 
 @click.command()
 @click.argument("model", default="default")
-@click.option("--dataset", required=True, help="ic9600, savoias or csv (file, score and, if there, category, split).")
-@click.option("--root", required=True, help="The data set's folder; for csv the table itself.")
+@click.option(
+    "--dataset",
+    required=True,
+    multiple=True,
+    help="ic9600, savoias or csv (file, score and, if there, category, split); again for another one.",
+)
+@click.option("--root", required=True, multiple=True, help="The data set's folder; for csv the table; one a data set.")
+@click.option(
+    "--split", "splits", default=("train",), multiple=True, show_default=True, help="Part that is fitted to; again."
+)
 @click.option("--output", default="scorer.keras", show_default=True, help="The .keras file to write.")
 @click.option(
     "--steadiness",

@@ -36,3 +36,25 @@ def open_scored(dataset, root, ranked_within_category=None):
     if ranked_within_category is None:
         return images
     return replace(images, ranked_within_category=ranked_within_category)
+
+
+def open_scored_sets(datasets, roots, ranked_within_category=None):
+    """Open one data set or several; see `open_scored`.
+
+    Args:
+        datasets, roots: one of each, or lists of the same length; `ScoredImages` are taken as they are.
+
+    Returns:
+        A list of `ScoredImages`.
+
+    Raises:
+        UserError: where there are more of the one than of the other, or a set cannot be opened.
+    """
+    datasets = list(datasets) if isinstance(datasets, list | tuple) else [datasets]
+    roots = list(roots) if isinstance(roots, list | tuple) else [roots] * len(datasets)
+    if len(roots) != len(datasets):
+        raise UserError(f"{len(datasets)} data sets, but {len(roots)} roots; name a root for each, in the same order")
+    return [
+        open_scored(each, root, ranked_within_category) if isinstance(each, str) else each
+        for each, root in zip(datasets, roots, strict=True)
+    ]

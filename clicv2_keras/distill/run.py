@@ -15,7 +15,7 @@ from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.in_order import in_order, share_cores
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.models.find_model import encoder_of, find_model
-from clicv2_keras.warmup_cosine import warmup_cosine
+from clicv2_keras.optimizer import adamw
 from clicv2_keras.whole_file import save_whole
 
 BATCH = 16
@@ -75,7 +75,7 @@ def distill(
     scorer = ComplexityScorer(encoder, LinearHead(("token", "deviation")))
     student = Student(scorer, measures.shape[1], seed)
     steps = epochs * -(-len(pixels) // BATCH)
-    optimizer = keras.optimizers.AdamW(warmup_cosine(learning_rate, steps, steps // 20), weight_decay=0.05)
+    optimizer = adamw(student.trainable_variables, learning_rate, steps, warmup=steps // 20, weight_decay=0.05)
     student.compile(optimizer, loss=dict.fromkeys(WEIGHTS, "mse"), loss_weights=WEIGHTS)
     targets = {
         "score": scores[:, None],

@@ -1,4 +1,5 @@
 import csv
+import functools
 import io
 import shlex
 from dataclasses import dataclass, replace
@@ -7,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from clicv2_keras.data.scored_images import ScoredImages
-from clicv2_keras.evaluate.agreement import Agreement
+from clicv2_keras.evaluate.agreement import Agreement, Judge
 from clicv2_keras.evaluate.metrics import METRICS
-from clicv2_keras.evaluate.predictors import Prediction
+from clicv2_keras.evaluate.predictors import MODEL, Prediction
 from clicv2_keras.models import ComplexityScorer
 from clicv2_keras.whole_file import write_whole
 
@@ -24,7 +25,7 @@ class Evaluation:
         protocol: a sentence on what was fitted and judged.
         predictions: a `Prediction` a predictor, for the images of `data`.
         agreements: an `Agreement` a predictor, in the same order.
-        differences: rows (predictor, Figure): how much the model's best predictor that saw labels is above it in SRCC.
+        judge: the `Judge` that measured the agreements.
         leakage: rows (what, model, untrained, chance), numbers in [0, 1] or None.
         notes: lines for the user.
         scorer: gives the maps: the model, or the label-free scorer of its encoder.
@@ -37,7 +38,7 @@ class Evaluation:
     protocol: str
     predictions: list[Prediction]
     agreements: list[Agreement]
-    differences: list
+    judge: Judge
     leakage: list
     notes: list[str]
     scorer: ComplexityScorer
@@ -46,18 +47,44 @@ class Evaluation:
 
     @property
     def main(self):
-        """The `Agreement` of the model's best-founded predictor: its fitted score where it has one, else the ridge."""
-        return self.agreements[self.main_index(self.predictions)]
+        """The `Agreement` of the model's best-founded predictor: its fitted score where it has one, else the ridge.
 
-    @staticmethod
-    def main_index(predictions):
-        """The first predictor of the model that saw labels."""
-        return next(i for i, p in enumerate(predictions) if p.calibrated)
+        None where the model was fitted to all images, so that nothing that it says can be judged.
+        """
+        return None if self.main_index is None else self.agreements[self.main_index]
+
+    @property
+    def main_index(self):
+        """The place of `main`: of the model's first predictor that saw labels and has images to be judged on."""
+        both = enumerate(zip(self.predictions, self.agreements, strict=True))
+        return next((i for i, (p, a) in both if p.group == MODEL and p.calibrated and a.images.any()), None)
+
+    @functools.cached_property
+    def compared(self):
+        """The `Agreement`s of all predictors on the images of `main`: figures are compared on the same images or not.
+
+        What the model was fitted to some of these images for is without figures. Without a `main`: as they are.
+        """
+        if self.main is None:
+            return self.agreements
+        images = self.main.images
+        pairs = zip(self.predictions, self.agreements, strict=True)
+        return [a if np.array_equal(a.images, images) else self.judge.agreement(p, images) for p, a in pairs]
+
+    @property
+    def differences(self):
+        """How much `main` is above what does not come from the model, in SRCC on the same images and resamples: rows
+        (predictor, `Figure`)."""
+        if self.main is None:
+            return []
+        rows = [(a.predictor, self.main.above(a)) for a in self.compared if a.group != MODEL]
+        return [(name, figure) for name, figure in rows if np.isfinite(figure.value)]
 
     def table(self):
-        """Rows of dicts of every figure: group, predictor, part, metric, value, low, high."""
+        """Rows of dicts of every figure: group, predictor, part, metric, value, low, high, images (how many)."""
         return [
-            {"group": a.group, "predictor": a.predictor, "part": part, "metric": metric, **figure._asdict()}
+            {"group": a.group, "predictor": a.predictor, "part": part, "metric": metric}
+            | {**figure._asdict(), "images": a.counts[part]}
             for a in self.agreements
             for part, row in a.rows.items()
             for metric, figure in row.items()
@@ -69,23 +96,26 @@ class Evaluation:
         return low + np.asarray(scores) * (high - low)
 
     def save(self, folder):
-        """Write `table.csv`, `predictions.csv` and `report.html` to a folder."""
+        """Write `table.csv`, `predictions.csv` and `report.html` to a folder.
+
+        A prediction of an image that the model was fitted to is an empty cell.
+        """
         # On demand: matplotlib takes a second to import.
         from clicv2_keras.evaluate.report import report_html
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        names = ("group", "predictor", "part", "metric", "value", "low", "high")
+        names = ("group", "predictor", "part", "metric", "value", "low", "high", "images")
         rows = [[_text(row[name]) for name in names] for row in self.table()]
         _write(folder / "table.csv", names, rows)
-        columns = [p.values for p in self.predictions]
+        columns = [column for p in self.predictions for column in _columns(p)]
         rows = [
-            [name, category, _text(score), *(_text(values[i]) for values in columns)]
+            [name, category, _text(score), *("" if left_out[i] else _text(v[i]) for _, v, left_out in columns)]
             for i, (name, category, score) in enumerate(
                 zip(self.data.source.names, self.data.categories, self.data.scores, strict=True)
             )
         ]
-        _write(folder / "predictions.csv", ["file", "category", "human", *map(_label, self.predictions)], rows)
+        _write(folder / "predictions.csv", ["file", "category", "human", *(name for name, *_ in columns)], rows)
         command = self.command and f"{self.command} --output {shlex.quote(str(folder))}"
         write_whole(folder / "report.html", report_html(replace(self, command=command)))
 
@@ -93,7 +123,7 @@ class Evaluation:
         """Print the tables to a `rich.console.Console`."""
         from rich.table import Table
 
-        headline = "all images" if "overall" in self.main.rows else "mean of categories"
+        headline = "all images" if self.judge.pooled else "mean of categories"
         title = f"{self.data.name}: agreement with people, {headline}, 95 % bootstrap intervals"
         table = Table("predictor", *METRICS, title=title, title_justify="left")
         group = None
@@ -102,16 +132,18 @@ class Evaluation:
                 group = agreement.group
                 table.add_section()
                 table.add_row(f"[bold]{group}")
-            table.add_row(f"  {agreement.predictor}", *(_figure(agreement.headline.get(m)) for m in METRICS))
+            table.add_row(f"  {agreement.label}", *(_figure(agreement.headline.get(m)) for m in METRICS))
         console.print(table)
-        table = Table("part", *METRICS, title=f"{self.main.predictor}, by category", title_justify="left")
-        for part, row in self.main.rows.items():
-            table.add_row(part, *(_figure(row.get(m)) for m in METRICS))
-        console.print(table)
-        if self.differences:
-            title = f"SRCC of “{self.main.predictor}” above, same images and resamples"
+        if self.main:
+            table = Table("part", *METRICS, title=f"{self.main.label}, by category", title_justify="left")
+            for part, row in self.main.rows.items():
+                table.add_row(part, *(_figure(row.get(m)) for m in METRICS))
+            console.print(table)
+        differences = self.differences
+        if differences:
+            title = f"SRCC of “{self.main.label}” above, same images and resamples"
             table = Table("predictor", "difference", title=title, title_justify="left")
-            for name, figure in self.differences:
+            for name, figure in differences:
                 table.add_row(name, _figure(figure, sign="+"))
             console.print(table)
         table = Table("content in the features", "model", "untrained", "chance", title_justify="left")
@@ -123,8 +155,12 @@ class Evaluation:
             console.print(line, markup=False)
 
 
-def _label(prediction):
-    return f"{prediction.group}: {prediction.name}"
+def _columns(prediction):
+    """Its predictions as columns: (name, values, images left out), one an initialisation."""
+    label = f"{prediction.group}: {prediction.name}"
+    if prediction.values.ndim == 1:
+        return [(label, prediction.values, prediction.left_out)]
+    return [(f"{label}, run {i}", v, prediction.left_out) for i, v in enumerate(prediction.values, start=1)]
 
 
 def _text(value):

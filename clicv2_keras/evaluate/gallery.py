@@ -58,8 +58,9 @@ def make_gallery(evaluation):
     Where scores are ranked within categories, ranks within the category are compared, else the scores. "Best" takes the
     closest agreement in each sixth of the range that people's scores cover, for the very closest would be alike.
     """
-    data = evaluation.data
-    values = evaluation.predictions[evaluation.main_index(evaluation.predictions)].values
+    judged = evaluation.main.images
+    data = evaluation.data.subset(judged)
+    values = evaluation.predictions[evaluation.main_index].values[judged]
     if data.ranked_within_category:
         human, human_texts = _ranks(data.scores, data.categories)
         predicted, predicted_texts = _ranks(values, data.categories)

@@ -10,6 +10,7 @@ from keras import ops
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.handcrafted import LONGEST, handcrafted
 from clicv2_keras.evaluate.meter import Meter
+from clicv2_keras.fingerprints import fingerprint
 from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch, ViTEncoder
@@ -25,43 +26,44 @@ FITTED = "the model's own score"
 class Measures:
     """What was measured of each readable image, in order.
 
-    `index` (n,) are their numbers in the source, `unreadable` pairs of name and reason. `model`, `untrained` and
-    `pixels` map names to float (n,) numbers or (n, F) features: of the model, of the same encoder at random
-    initialisation, and of the pixels alone. Features go by the parts of `PatchReadOut`, averaged over the patches.
+    `index` (n,) are their numbers in the source, `unreadable` pairs of name and reason, `fingerprints` uint8 (n, 194)
+    what they look like. `model`, each of the list `untrained` and `pixels` map names to float (n,) numbers or (n, F)
+    features: of the model, of the same encoder at one of several random initialisations, and of the pixels alone.
+    Features go by the parts of `PatchReadOut`, averaged over the patches.
     """
 
     index: np.ndarray
     unreadable: list
+    fingerprints: np.ndarray
     model: dict
-    untrained: dict
+    untrained: list
     pixels: dict
 
 
-def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: None):
+def measure(source, model, untrained=(), pixels=True, tick=lambda: None):
     """Read every image of a source once, and measure it.
 
     Args:
         source: see `open_source`.
         model: a `ComplexityScorer`, `CLICv2` or `ViTEncoder`; or a `Meter`, to be compiled once for many calls.
-        untrained: also measure the encoder as it was before training.
+        untrained: seeds; also measure the encoder as it was before training, at these random initialisations.
         pixels: also measure the pixels: patch entropy and handcrafted measures.
-        seed: of the untrained encoder.
         tick: called after each image.
 
     Raises:
         UserError: where no image can be read.
     """
     encoder = encoder_of(model)
-    meters = {"model": model if isinstance(model, Meter) else Meter(encoder, _heads(model))}
-    if untrained:
-        meters["untrained"] = Meter(untrained_encoder(encoder, seed), {DIVERSITY: DiversityHead()})
-    parts = {name: [] for name in ("model", "untrained", "pixels")}
-    index, unreadable = [], []
+    meter = model if isinstance(model, Meter) else Meter(encoder, _heads(model))
+    blank = _Untrained(encoder, untrained)
+    of_model, of_pixels, of_untrained = [], [], [[] for _ in untrained]
+    index, unreadable, fingerprints = [], [], []
 
     def read(i):
         try:
             image = source.load(i, at_least=2 * max(encoder.image_size, LONGEST))
-            return network_input(image, encoder.image_size), handcrafted(image) if pixels else None
+            seen = network_input(image, encoder.image_size), fingerprint(image)
+            return *seen, handcrafted(image) if pixels else None
         except UnreadableImage as error:
             return str(error)
 
@@ -79,22 +81,38 @@ def measure(source, model, untrained=True, pixels=True, seed=0, tick=lambda: Non
                     readable.append(found)
             if not readable:
                 continue
-            images = np.stack([image for image, _ in readable])
-            for name, meter in meters.items():
-                parts[name].append(meter.predict_on_batch(images))
+            images = np.stack([image for image, *_ in readable])
+            fingerprints += [code for _, code, _ in readable]
+            of_model.append(meter.predict_on_batch(images))
+            for found, batches in zip(blank.predict_on_batch(images), of_untrained, strict=True):
+                batches.append(found)
             if pixels:
-                crafted = [measures for _, measures in readable]
-                parts["pixels"].append(_entropies(images, encoder.patch_size) | _table(crafted))
+                crafted = [measures for *_, measures in readable]
+                of_pixels.append(_entropies(images, encoder.patch_size) | _table(crafted))
     if not index:
         raise UserError(f"{source.name(0)} and all {len(source)} images with it are unreadable: {unreadable[0][1]}")
-    joined = {name: _join(batches) for name, batches in parts.items()}
-    return Measures(np.array(index), unreadable, **joined)
+    untrained = [_join(batches) for batches in of_untrained]
+    return Measures(np.array(index), unreadable, np.stack(fingerprints), _join(of_model), untrained, _join(of_pixels))
 
 
 def untrained_encoder(encoder, seed):
     """The encoder as it was before training, at a random initialisation."""
     keras.utils.set_random_seed(seed)
     return ViTEncoder.from_config({**encoder.get_config(), "name": "untrained_encoder"})
+
+
+class _Untrained:
+    """The encoder at several random initialisations: compiled once, each one's weights put in when it is asked."""
+
+    def __init__(self, encoder, seeds):
+        self.weights = [untrained_encoder(encoder, seed).get_weights() for seed in seeds]
+        self.meter = Meter(untrained_encoder(encoder, 0), {DIVERSITY: DiversityHead()}) if seeds else None
+
+    def predict_on_batch(self, images):
+        """What a `Meter` tells of the images, for each initialisation."""
+        for weights in self.weights:
+            self.meter.encoder.set_weights(weights)
+            yield self.meter.predict_on_batch(images)
 
 
 def _heads(model):

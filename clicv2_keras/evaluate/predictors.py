@@ -1,6 +1,6 @@
 """From what was measured to predictions: each as it is, or through a regression on the training part alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,12 +16,22 @@ RIDGE_MEAN = "ridge on the mean token"
 
 @dataclass
 class Prediction:
-    """What one predictor says of the test images: `values` (n,); `calibrated` where they are in the labels' units."""
+    """What one predictor says of the test images: `values` (n,), or (S, n) of S random initialisations, whose figures
+    are averaged; `calibrated` where they are in the labels' units.
+
+    `left_out` bool (n,) are the images to whose labels the model was fitted: their values are NaN. None is none.
+    """
 
     name: str
     group: str
     values: np.ndarray
     calibrated: bool
+    left_out: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.left_out is None:
+            self.left_out = np.zeros(np.shape(self.values)[-1], bool)
+        self.values = np.where(self.left_out, np.nan, self.values)
 
 
 @dataclass
@@ -52,11 +62,16 @@ class Split:
         return out[self.test]
 
 
-def predictions(measures, split):
-    """All `Prediction`s for the test images, the model's first."""
-    found = _of_encoder(measures.model, MODEL, split)
+def predictions(measures, split, known):
+    """All `Prediction`s for the test images, the model's first; without what the model knows of the `KnownImages`."""
+    found = [
+        replace(p, left_out=(known.score if p.name == measure.FITTED else known.features)[split.test])
+        for p in _of_encoder(measures.model, MODEL, split)
+    ]
     if measures.untrained:
-        found += _of_encoder(measures.untrained, UNTRAINED, split)
+        runs = [_of_encoder(measured, UNTRAINED, split) for measured in measures.untrained]
+        found += [replace(same[0], values=np.stack([p.values for p in same])) for same in zip(*runs, strict=True)]
+    if measures.pixels:
         found += _of_pixels(measures.pixels, split)
     if len(set(split.categories)) > 1:
         found.append(Prediction("category mean", NO_MODEL, _category_mean(split), True))

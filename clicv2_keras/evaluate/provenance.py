@@ -11,7 +11,7 @@ import keras
 from clicv2_keras.shipped import trained_presets
 
 
-def command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed):
+def command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds):
     """The command that does what `evaluate` does with these arguments; None where model or data are no names."""
     if not _is_name(model) or not isinstance(dataset, str):
         return None
@@ -22,7 +22,8 @@ def command_line(model, dataset, root, test_split, within_category, baselines, r
         words.append("--within-category" if within_category else "--pooled")
     if not baselines:
         words.append("--no-baselines")
-    return shlex.join([*words, "--resamples", str(resamples), "--seed", str(seed)])
+    words += ["--resamples", str(resamples), "--seed", str(seed), "--untrained-seeds", str(untrained_seeds)]
+    return shlex.join(words)
 
 
 def recipe_of(model):

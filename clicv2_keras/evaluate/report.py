@@ -29,34 +29,41 @@ def report_html(evaluation):
     """The report on an `Evaluation`: the text of a page of its own."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"number": _number, "interval": _interval}
-    agreements = evaluation.agreements
-    shown = [evaluation.main, *(a for a in agreements if a.group == MODEL and a.predictor in LABEL_FREE)]
+    agreements, main = evaluation.agreements, evaluation.main
+    shown = [a for a in agreements if a is main or (a.group == MODEL and a.predictor in LABEL_FREE and a.images.any())]
+    shown.sort(key=lambda a: a is not main)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         style=Markup(STYLE.read_text(encoding="utf-8")),
         evaluation=evaluation,
         data=evaluation.data,
-        main=evaluation.main,
+        main=main,
         date=datetime.date.today().isoformat(),
         metrics={metric: "↓" if metric in LOWER_IS_BETTER else "↑" for metric in METRICS},
         groups={group: [a for a in agreements if a.group == group] for group in (MODEL, UNTRAINED, NO_MODEL)},
-        best=_best(agreements),
-        pooled="overall" in evaluation.main.rows,
+        best=_best([a for a in agreements if not a.left_out]),
+        pooled=evaluation.judge.pooled,
         categories={name: count for name, count in _counts(evaluation.data).items() if name},
         by_category=list({a.predictor: a for a in shown}.values()),
-        verdict=Verdict.of(evaluation.main, [a for a in agreements if a.group != MODEL]),
+        verdict=main and Verdict.of(main, [a for a in evaluation.compared if a.group != MODEL]),
         label_free=_label_free(evaluation),
         differences=_differences(evaluation),
-        forest=_Forest(agreements),
-        panels=_panels(evaluation),
-        legend=legend(evaluation.data.categories) if "overall" in evaluation.main.rows else {},
-        gallery=make_gallery(evaluation),
+        constant=[a for a in agreements if a.images.any() and np.isnan(a.headline["SRCC"].value)],
+        forest=_Forest(evaluation.compared),
+        panels=_panels(evaluation) if main else [],
+        legend=legend(evaluation.data.categories) if main and evaluation.judge.pooled else {},
+        gallery=make_gallery(evaluation) if main else None,
         mapped=_MAPPED.get(type(evaluation.scorer.head), measure.DIVERSITY),
         versions=versions(),
     )
 
 
 def _label_free(evaluation):
-    """The `Verdict` on the model's label-free score, against what saw no label either and does not come from it."""
+    """The `Verdict` on the model's label-free score, against what saw no label either and does not come from it.
+
+    None where human labels trained the encoder.
+    """
+    if evaluation.scorer.encoder.fitted_to:
+        return None
     unlabelled = [a for a, p in zip(evaluation.agreements, evaluation.predictions, strict=True) if not p.calibrated]
     mine = next(a for a in unlabelled if a.group == MODEL and a.predictor in LABEL_FREE)
     return Verdict.of(mine, [a for a in unlabelled if a.group != MODEL])
@@ -81,7 +88,7 @@ def _best(agreements):
 
 
 class _Forest:
-    """The headline SRCC of all predictors, best first, and where each value lies on the common axis."""
+    """The headline SRCC of all predictors on the same images, best first, and where each lies on the common axis."""
 
     def __init__(self, agreements):
         rows = [(a, a.headline["SRCC"]) for a in agreements]
@@ -99,9 +106,9 @@ class _Forest:
 
 def _panels(evaluation):
     """Scatter plots of the main predictor: (name, SVG, Figure), one a category where scores are ranked within them."""
-    data = evaluation.data
-    main = evaluation.main_index(evaluation.predictions)
-    predicted = evaluation.in_label_units(evaluation.predictions[main].values)
+    judged = evaluation.main.images
+    data = evaluation.data.subset(judged)
+    predicted = evaluation.in_label_units(evaluation.predictions[evaluation.main_index].values[judged])
     human = evaluation.in_label_units(data.scores)
     if not data.ranked_within_category:
         svg = scatter_svg(human, predicted, data.categories, data.score_range, inches=4.5)

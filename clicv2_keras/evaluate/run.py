@@ -6,13 +6,13 @@ from rich.progress import Progress
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
-from clicv2_keras.evaluate.agreement import measure_agreement
-from clicv2_keras.evaluate.bootstrap import Bootstrap
+from clicv2_keras.evaluate.agreement import Judge
 from clicv2_keras.evaluate.evaluation import Evaluation
 from clicv2_keras.evaluate.folds import make_folds
+from clicv2_keras.evaluate.known_images import SILENT, KnownImages
 from clicv2_keras.evaluate.leakage import RETRIEVED, category_accuracy, token_retrieval
-from clicv2_keras.evaluate.measure import measure, untrained_encoder
-from clicv2_keras.evaluate.predictors import MODEL, Split, predictions
+from clicv2_keras.evaluate.measure import FITTED, measure, untrained_encoder
+from clicv2_keras.evaluate.predictors import MODEL, RIDGE, Split, predictions
 from clicv2_keras.evaluate.provenance import command_line, recipe_of
 from clicv2_keras.models.find_model import encoder_of, find_model, scorer_of
 
@@ -26,9 +26,12 @@ def evaluate(
     baselines=True,
     resamples=1000,
     seed=0,
+    untrained_seeds=5,
     progress=True,
 ):
     """How far a model agrees with people on labelled images, beside honest baselines.
+
+    What a model says of images to whose labels it was fitted is left out: a model carries their fingerprints.
 
     Args:
         model: see `find_model`.
@@ -38,7 +41,8 @@ def evaluate(
         within_category: scores can be compared only within a category; None leaves it to the data set.
         baselines: also measure the untrained encoder, patch entropy and handcrafted measures.
         resamples: of the bootstrap.
-        seed: of the untrained encoder, the folds and the bootstrap.
+        seed: of the folds and the bootstrap, and the first of the untrained encoders'.
+        untrained_seeds: how many random initialisations of the encoder the untrained rows are the mean of.
         progress: show a bar.
 
     Returns:
@@ -47,7 +51,9 @@ def evaluate(
     Raises:
         UserError: one line on what is wrong with the model or the data.
     """
-    command = command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed)
+    command = command_line(
+        model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds
+    )
     recipe = recipe_of(model)
     name = str(model) if isinstance(model, str) or hasattr(model, "__fspath__") else type(model).__name__
     data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
@@ -55,7 +61,8 @@ def evaluate(
     model = find_model(model)
     with Progress(transient=True, disable=not progress) as bar:
         task = bar.add_task(f"measuring {len(data)} images", total=len(data))
-        measures = measure(data.source, model, baselines, baselines, seed, tick=lambda: bar.advance(task))
+        seeds = range(seed, seed + untrained_seeds) if baselines else ()
+        measures = measure(data.source, model, seeds, baselines, tick=lambda: bar.advance(task))
     notes = [*data.notes]
     if measures.unreadable:
         first = "; ".join(f"{name}: {reason}" for name, reason in measures.unreadable[:3])
@@ -67,16 +74,22 @@ def evaluate(
     if np.ptp(judged.scores) == 0:
         raise UserError(f"{data.name}: all labels that are judged on are {judged.scores[0]:g}: nothing to agree with")
 
-    found = predictions(measures, split)
-    bootstrap = Bootstrap(judged.categories, resamples, seed)
-    pooled = not data.ranked_within_category
-    agreements = [measure_agreement(p, judged.scores, judged.categories, bootstrap, pooled) for p in found]
-    constant = [p.name for p in found if np.ptp(p.values) == 0]
-    within = [a.predictor for a in agreements if a.headline["SRCC"].value != a.headline["SRCC"].value]
+    known = KnownImages.of(model, measures.fingerprints)
+    found = predictions(measures, split, known)
+    judge = Judge(judged.scores, judged.categories, not data.ranked_within_category, resamples, seed)
+    agreements = [judge.agreement(p) for p in found]
+    notes += _known_notes(known, agreements)
+    heard = [(p.values[..., a.images], a) for p, a in zip(found, agreements, strict=True) if a.images.any()]
+    constant = [a.predictor for values, a in heard if np.any(np.ptp(values, axis=-1) == 0)]
+    within = [a.predictor for _, a in heard if np.isnan(a.headline["SRCC"].value)]
     if constant:
         notes.append(f"constant predictions, which correlate with nothing: {', '.join(constant)}")
     elif within:
         notes.append(f"constant within a category, so that nothing correlates there: {', '.join(within)}")
+    if len(seeds) > 1:
+        notes.append(
+            f"untrained: means of {len(seeds)} random initialisations; ± is their deviation, intervals are of the mean"
+        )
     if data.ranked_within_category:
         notes.append("scores are ranked within categories: figures of different categories are never pooled")
     return Evaluation(
@@ -85,8 +98,8 @@ def evaluate(
         protocol=protocol,
         predictions=found,
         agreements=agreements,
-        differences=_differences(found, agreements),
-        leakage=_leakage(model, data, measures, seed),
+        judge=judge,
+        leakage=_leakage(model, data, measures, seed, seeds),
         notes=notes,
         scorer=scorer_of(model),
         recipe=recipe,
@@ -94,26 +107,38 @@ def evaluate(
     )
 
 
-def _differences(found, agreements):
-    """How far the model's main predictor is above what does not come from it: rows (predictor, `Figure`)."""
-    main = agreements[Evaluation.main_index(found)]
-    rows = [(other.predictor, main.above(other)) for other in agreements if other.group != MODEL]
-    return [(name, figure) for name, figure in rows if np.isfinite(figure.value)]
+def _known_notes(known, agreements):
+    """Lines on what the model was fitted to."""
+    notes = [SILENT] if known.silent else []
+    mine = {a.predictor: a for a in agreements if a.group == MODEL and a.left_out}
+    for predictor, what in ((FITTED, "its own score"), (RIDGE, "whatever reads its encoder")):
+        if predictor in mine:
+            left_out, images = mine[predictor].left_out, mine[predictor].images
+            few = "none is left" if left_out == len(images) else "too few are left"
+            rest = f"it is judged on the other {images.sum()}, and compared on these alone" if images.any() else few
+            notes.append(f"{left_out} of the {len(images)} images fitted the model: left out of {what}; {rest}")
+    if known.features.any():
+        notes.append("human labels trained the encoder: nothing that this model says is free of labels")
+    return notes
 
 
-def _leakage(model, data, measures, seed):
+def _leakage(model, data, measures, seed, seeds):
     """Rows of what the features tell of the content: (what, model, untrained, chance)."""
     encoder = encoder_of(model)
     names, counts = np.unique(data.categories, return_counts=True)
     rows = []
     model_accuracy = category_accuracy(measures.model["token"], data.categories, seed)
     if model_accuracy is not None:
-        untrained = measures.untrained and category_accuracy(measures.untrained["token"], data.categories, seed)
+        untrained = [category_accuracy(measured["token"], data.categories, seed) for measured in measures.untrained]
         what = f"a linear probe names the category ({len(names)})"
-        rows.append((what, model_accuracy, untrained or None, counts.max() / counts.sum()))
+        rows.append((what, model_accuracy, _mean(untrained), counts.max() / counts.sum()))
     chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]
     images = load_images(data.source, chosen, encoder.image_size)
-    untrained = token_retrieval(untrained_encoder(encoder, seed), images, seed) if measures.untrained else None
+    untrained = [token_retrieval(untrained_encoder(encoder, each), images, seed) for each in seeds]
     what = f"a token finds its own image among {len(chosen)}"
-    rows.append((what, token_retrieval(encoder, images, seed), untrained, 1 / len(chosen)))
+    rows.append((what, token_retrieval(encoder, images, seed), _mean(untrained), 1 / len(chosen)))
     return rows
+
+
+def _mean(values):
+    return float(np.mean(values)) if values else None

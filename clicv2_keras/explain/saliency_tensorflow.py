@@ -72,26 +72,26 @@ def _score(output):
 
 def _flat_model(scorer):
     """The functional model that tf-keras-vis asks for, float pixels (1, S, S, 3) to the score (1,)."""
-    encoder = scorer.encoder
     # Pixels as float: integers have no gradient.
+    encoder = scorer.encoder.copy(value_range=(0, 255))
     images = keras.Input((encoder.image_size, encoder.image_size, 3), batch_size=1, dtype="float32")
     # float32 from here on, whatever the encoder computes in: tf-keras-vis hands the tokens to NumPy.
     grid = keras.layers.Reshape((*encoder.grid, encoder.width), dtype="float32")(encoder(images))
     grid = keras.layers.Identity(name=TOKENS, dtype="float32")(grid)
-    return keras.Model([images], [_Score(scorer)(images, grid)])
+    return keras.Model([images], [_Score(scorer.head, encoder)(images, grid)])
 
 
 class _Score(keras.layers.Layer):
-    """The scorer's head as a layer: images and the grid of their tokens to scores."""
+    """A scorer's head as a layer: images and the grid of their tokens to scores."""
 
-    def __init__(self, scorer):
+    def __init__(self, head, encoder):
         super().__init__(dtype="float32")
-        self.scorer = scorer
+        self.head = head
+        self.encoder = encoder
 
     def build(self, *shapes):
         self.built = True
 
     def call(self, images, grid):
-        encoder = self.scorer.encoder
-        tokens = ops.reshape(grid, (1, encoder.grid[0] * encoder.grid[1], encoder.width))
-        return ops.mean(self.scorer.head.patch_scores(images, tokens, encoder), axis=1)
+        tokens = ops.reshape(grid, (1, self.encoder.grid[0] * self.encoder.grid[1], self.encoder.width))
+        return ops.mean(self.head.patch_scores(images, tokens, self.encoder), axis=1)

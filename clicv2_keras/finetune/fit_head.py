@@ -10,17 +10,18 @@ from clicv2_keras.evaluate.category_ridge import CategoryRidge
 
 
 class HeadWeights(NamedTuple):
-    """`kernel` (F,) and an intercept a category, by name."""
+    """`kernel` (F,), an intercept a category, by name, and `bias`: the one for images of no category."""
 
     kernel: np.ndarray
     intercepts: dict
+    bias: float
 
 
 # What the undisputed pictures count together, as a share of all images.
 UNDISPUTED = 1 / 10
 
 
-def fit_head(features, scores, categories, changes=None, steadiness=0.0, undisputed=None):
+def fit_head(features, scores, categories, changes=None, steadiness=0.0, undisputed=None, common=()):
     """Fit mean_i σ(w·f_i + b_c) to scores by least squares.
 
     A ridge on the patches' mean features chooses the penalty, by leave-one-out, and gives the start; the penalty then
@@ -32,7 +33,8 @@ def fit_head(features, scores, categories, changes=None, steadiness=0.0, undispu
         categories: (n,); all equal for one intercept.
         changes: float (m, F), by what changes that should not matter moved the mean features of images.
         steadiness: what their mean square counts in the score, against the fit's mean square error.
-        undisputed: features (k, N, F) and scores (k,) of pictures of no category: the mean intercept is theirs.
+        undisputed: features (k, N, F) and scores (k,) of pictures of no category: the bias is theirs.
+        common: categories whose scale is that of all images: the mean of their intercepts is the bias. None: of all.
 
     Returns:
         `HeadWeights`.
@@ -47,6 +49,8 @@ def fit_head(features, scores, categories, changes=None, steadiness=0.0, undispu
     centers = np.stack([pooled[group == g].mean(axis=0) for g in range(len(names))])
     start = np.concatenate([ridge.coef, logit(means) - centers / scale @ ridge.coef])
     count = features.shape[2]
+    shares = np.isin(names, list(common)) if len(common) else np.ones(len(names), bool)
+    shares = shares / shares.sum()
 
     # Everything that is quadratic in the weights, in the units of scores.
     penalty = ridge.alpha * np.eye(count)
@@ -71,11 +75,12 @@ def fit_head(features, scores, categories, changes=None, steadiness=0.0, undispu
         if undisputed is not None:
             extra, known = undisputed
             share = UNDISPUTED * len(scores) / len(known)
-            extra_value, slope, lift = misfit(kernel, extra, np.full(len(known), intercepts.mean()), known)
+            extra_value, slope, lift = misfit(kernel, extra, np.full(len(known), shares @ intercepts), known)
             value += share * extra_value
             gradient = gradient + share * slope
-            pull = pull + share * lift.sum() / len(names)
+            pull = pull + share * lift.sum() * shares
         return value, np.concatenate([gradient, pull]).astype("float64")
 
     best = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
-    return HeadWeights(best[:count] / scale, dict(zip(names, best[count:], strict=True)))
+    intercepts = best[count:]
+    return HeadWeights(best[:count] / scale, dict(zip(names, intercepts, strict=True)), float(shares @ intercepts))

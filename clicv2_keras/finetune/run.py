@@ -7,16 +7,19 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from clicv2_keras.data.scored_sets import open_scored
+from clicv2_keras.data.joint_sets import join_sets
+from clicv2_keras.data.scored_sets import open_scored_sets
 from clicv2_keras.errors import UserError
 from clicv2_keras.finetune.crops import crop_batches
 from clicv2_keras.finetune.fit_head import fit_head
 from clicv2_keras.finetune.steady import changed, undisputed
 from clicv2_keras.finetune.whole_network import WholeNetwork
+from clicv2_keras.fingerprints import Fingerprints, fingerprint
 from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.models.find_model import encoder_of, find_model
+from clicv2_keras.optimizer import adamw
 from clicv2_keras.whole_file import save_whole
 
 BATCH = 32
@@ -30,6 +33,7 @@ def finetune(
     root=None,
     output="scorer.keras",
     parts=None,
+    splits=("train",),
     steadiness=25.0,
     whole=False,
     epochs=10,
@@ -40,13 +44,16 @@ def finetune(
 ):
     """Turn labelled images into a `ComplexityScorer`.
 
-    Its head gives each patch a number in [0, 1] and averages them. Only images of the part `train` are used where the
-    data set names one. Where scores are ranked within categories, each category has an intercept while fitting; the
-    scorer keeps their mean, so that the level of its scores across kinds of image is not calibrated.
+    Its head gives each patch a number in [0, 1] and averages them. Where a data set names parts, only images of those
+    in `splits` are used. Images whose scores may be compared share an intercept while fitting: those of a data set, or
+    of a category where scores are ranked within categories. The scorer keeps the intercept of the data sets whose scale
+    is common to all their images, their mean where there are several. Without such a set it keeps the mean of all
+    intercepts: the level of its scores across kinds of image is then not calibrated.
 
     Args:
         model: see `find_model`; its encoder is used, whatever head it has.
-        dataset, root, within_category: see `evaluate`.
+        dataset, root, within_category: see `evaluate`; each of the first two may be a list, of as many data sets.
+        splits: the parts of a data set that are fitted to.
         output: the `.keras` file to write; None writes none.
         parts: the features the head reads; see `PatchReadOut`. None is those of the model's own `LinearHead`, or all.
         steadiness: how little mirroring, slight crops and resizing shall move a score: what their mean square counts
@@ -58,7 +65,8 @@ def finetune(
         progress: show what happens.
 
     Returns:
-        The `ComplexityScorer`.
+        The `ComplexityScorer`. It carries the fingerprints of the images that it was fitted to, so that `evaluate` does
+        not judge it on them.
 
     Raises:
         UserError: one line on what is wrong with the model, the data or the output.
@@ -66,9 +74,8 @@ def finetune(
     console = Console(quiet=not progress, highlight=False, soft_wrap=True)
     if output is not None and Path(output).suffix != ".keras":
         raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
-    data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
-    if "train" in data.splits:
-        data = data.subset(data.splits == "train")
+    sets = open_scored_sets(dataset, root, within_category)
+    data, groups, common = join_sets([_part(each, splits) for each in sets])
     model = find_model(model)
     encoder = encoder_of(model)
     if parts is None:
@@ -78,8 +85,8 @@ def finetune(
 
     side = encoder.image_size
     every = -(-len(data) // MOST_CHANGED) if steadiness else 0
-    images, versions, data = _load(data, side, every, console)
-    groups = data.categories if data.ranked_within_category else np.full(len(data), "")
+    images, versions, seen, data, kept = _load(data, side, every, console)
+    groups = groups[kept]
     scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
 
     def mean(features):
@@ -100,25 +107,39 @@ def finetune(
         pictures, known = undisputed(images, seed)
         steady = {"changes": changes.reshape(-1, features.shape[2]), "steadiness": steadiness}
         steady["undisputed"] = read(pictures), known
-    weights = fit_head(features, data.scores, groups, **steady)
-    bias = np.mean(list(weights.intercepts.values()))
+    weights = fit_head(features, data.scores, groups, common=common, **steady)
     scorer.head.kernel.assign(weights.kernel)
-    scorer.head.bias.assign(bias)
+    scorer.head.bias.assign(weights.bias)
+    # So that no evaluation takes these images for unseen ones.
+    scorer.head.fitted_to = seen
+    if whole and encoder.fitted_to is not None:
+        encoder.fitted_to |= seen
     console.print(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images", markup=False)
     if whole:
-        _train(scorer, data, groups, weights, epochs, learning_rate, seed, console)
+        _train(scorer, data, groups, common, weights, epochs, learning_rate, seed, console)
     if output is not None:
         save_whole(scorer, output)
         console.print(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …", markup=False)
     return scorer
 
 
-def _load(data, side, every, console):
-    """What can be read of the images, uint8 (n, S, S, 3), and the rows of those.
+def _part(data, splits):
+    """The parts of `ScoredImages` that are fitted to; all where it names none."""
+    if not any(data.splits):
+        return data
+    there = np.isin(data.splits, list(splits))
+    if not there.any():
+        parts = ", ".join(sorted(set(data.splits)))
+        raise UserError(f"{data.name}: has no image in {' or '.join(splits)}; its parts are {parts}")
+    return data.subset(there)
 
-    Between them, of the first of `every` so many images, (4, S, S, 3): its changed versions.
+
+def _load(data, side, every, console):
+    """What can be read of the images: uint8 (n, S, S, 3), their `Fingerprints`, their labels and their numbers.
+
+    Before these, of the first of `every` so many images, (4, S, S, 3): its changed versions.
     """
-    images, versions, kept = [], [], []
+    images, versions, codes, kept = [], [], [], []
     for i in range(len(data)):
         try:
             image = data.source.load(i, at_least=2 * side)
@@ -126,6 +147,7 @@ def _load(data, side, every, console):
             console.print(f"unreadable, left out: {data.source.name(i)}: {error}", markup=False)
             continue
         images.append(network_input(image, side))
+        codes.append(fingerprint(image))
         if every and len(kept) % every == 0:
             versions.append(np.stack([network_input(version, side) for version in changed(image)]))
         kept.append(i)
@@ -134,17 +156,17 @@ def _load(data, side, every, console):
     data = data.subset(np.array(kept))
     if np.ptp(data.scores) == 0:
         raise UserError(f"{data.name}: all labels are {data.scores[0]:g}: there is nothing to learn from them")
-    return np.stack(images), versions, data
+    return np.stack(images), versions, Fingerprints(codes), data, np.array(kept)
 
 
-def _train(scorer, data, groups, weights, epochs, learning_rate, seed, console):
+def _train(scorer, data, groups, common, weights, epochs, learning_rate, seed, console):
     names = list(weights.intercepts)
-    bias = float(keras.ops.convert_to_numpy(scorer.head.bias))
-    network = WholeNetwork(scorer, [weights.intercepts[name] - bias for name in names])
+    level = [names.index(name) for name in common] or None
+    network = WholeNetwork(scorer, [weights.intercepts[name] - weights.bias for name in names], level)
     steps = epochs * -(-len(data) // BATCH)
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    optimizer = adamw(network.trainable_variables, learning_rate, steps, weight_decay=0.05)
     losses = {"score": "mse", "change": "mse"}
-    network.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss=losses)
+    network.compile(optimizer, loss=losses)
     categories = np.array([names.index(g) for g in groups], "int32")
     scores = data.scores[:, None].astype("float32")
     # Batches are given by hand: within `fit`, an image that has gone would end in TensorFlow's traceback.

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageOps
 
+from clicv2_keras.seeds import seed_for
+
 TILES = 8
 COUNT = 24
 
@@ -28,7 +30,7 @@ def undisputed(images, seed=0):
     Returns:
         uint8 (48, S, S, 3), half of them of each kind, and their scores, float (48,).
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_for(seed, "undisputed"))
     side = images.shape[1]
     colors = rng.integers(0, 256, (COUNT, 1, 1, 3), "uint8")
     blanks = np.broadcast_to(colors, (COUNT, side, side, 3))

@@ -9,6 +9,7 @@ class WholeNetwork(keras.Model):
     Args:
         scorer: the `ComplexityScorer`; it is changed in place.
         offsets: (C,) what each category's intercept differs from the head's bias by.
+        common: numbers of the categories whose mean offset is 0 in what ships; None for all.
 
     Call arguments:
         inputs: dict of uint8 `crops` (B, 2, S, S, 3), see `crop_batches`, and int `category` (B,).
@@ -17,9 +18,10 @@ class WholeNetwork(keras.Model):
         dict of float32: `score` (B, 2) of both crops, and `change` (B,), by what they differ.
     """
 
-    def __init__(self, scorer, offsets):
+    def __init__(self, scorer, offsets, common=None):
         super().__init__(name="whole_network")
         self.scorer = scorer
+        self.common = list(range(len(offsets)) if common is None else common)
         self.offsets = self.add_weight(shape=(len(offsets),), name="offsets")
         self.offsets.assign(np.asarray(offsets, "float32"))
         self.built = True
@@ -33,6 +35,7 @@ class WholeNetwork(keras.Model):
         return {"score": ops.stack([first, second], axis=1), "change": first - second}
 
     def fold(self):
-        """Move the mean of the offsets into the head's bias: what ships knows no category."""
-        self.scorer.head.bias.assign(self.scorer.head.bias + ops.mean(self.offsets))
-        self.offsets.assign(self.offsets - ops.mean(self.offsets))
+        """Move the mean offset of the common categories into the head's bias: what ships knows no category."""
+        level = ops.mean(ops.take(self.offsets, self.common))
+        self.scorer.head.bias.assign(self.scorer.head.bias + level)
+        self.offsets.assign(self.offsets - level)

@@ -3,6 +3,8 @@
 from clicv2_keras.layers.batch_standardization import BatchStandardization
 from clicv2_keras.layers.entropy_decoder import EntropyDecoder
 from clicv2_keras.layers.entropy_masking import EntropyMasking
+from clicv2_keras.layers.feature_stem import FeatureStem
+from clicv2_keras.layers.guide_targets import GuideTargets
 from clicv2_keras.layers.leverage import leverage
 from clicv2_keras.layers.patch_entropy import PatchEntropy
 from clicv2_keras.layers.patch_read_out import PatchReadOut
@@ -17,6 +19,8 @@ __all__ = [
     "BatchStandardization",
     "EntropyDecoder",
     "EntropyMasking",
+    "FeatureStem",
+    "GuideTargets",
     "PatchEntropy",
     "PatchReadOut",
     "ProjectionHead",

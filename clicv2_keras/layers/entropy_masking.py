@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from clicv2_keras.kept_patches import kept_patches
 from clicv2_keras.layers.patch_entropy import PatchEntropy
 from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
@@ -14,7 +15,7 @@ class EntropyMasking(SeededLayer):
 
     Args:
         patch_size: side of a patch in pixels.
-        mask_ratio: share of the patches that is hidden, above 0 and below 1; at least one patch is kept and one hidden.
+        mask_ratio: share of the patches that is hidden, above 0 and below 1; see `kept_patches`.
         bins: see `PatchEntropy`.
         seed: int, for the draws.
 
@@ -44,7 +45,7 @@ class EntropyMasking(SeededLayer):
         patches = entropy.shape[1]
         if noise is None:
             noise = own_rows(lambda rows: self._draw((rows, patches)), ops.shape(entropy)[0])
-        kept = min(max(int(patches * (1 - self.mask_ratio)), 1), patches - 1)
+        kept = kept_patches(patches, self.mask_ratio)
         order = ops.cast(ops.argsort(noise, axis=1), "int32")
         masked = ops.sort(order[:, kept:], axis=1)
         return {

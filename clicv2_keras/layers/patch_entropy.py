@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.patchify import patchify
+from clicv2_keras.layers.pixels import check_uint8
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -22,6 +23,9 @@ class PatchEntropy(keras.layers.Layer):
 
     Returns:
         float32 (B, N) in [0, 1], patches row by row, without gradient.
+
+    Raises:
+        ValueError: where the images are not uint8: only whole grey levels can be counted.
     """
 
     def __init__(self, patch_size, bins=256, **kwargs):
@@ -36,13 +40,18 @@ class PatchEntropy(keras.layers.Layer):
         self.built = True
 
     def call(self, images):
-        rgb = ops.cast(patchify(images, self.patch_size), "int32")
+        return self.of_patches(patchify(images, self.patch_size))
+
+    def of_patches(self, patches):
+        """The same of patches (B, N, P², 3) that are cut already, `ShiftedPatchify`'s among them."""
+        check_uint8(patches)
+        rgb = ops.cast(patches, "int32")
         luma = (77 * rgb[..., 0] + 150 * rgb[..., 1] + 29 * rgb[..., 2]) // 256
-        batch, patches, pixels = ops.shape(luma)
-        patch = ops.reshape(ops.arange(batch * patches, dtype="int32"), (batch, patches, 1))
+        batch, count, pixels = ops.shape(luma)
+        patch = ops.reshape(ops.arange(batch * count, dtype="int32"), (batch, count, 1))
         cell = ops.reshape(patch * self.bins + luma * self.bins // 256, (-1,))
-        counts = ops.segment_sum(ops.ones_like(cell, dtype="float32"), cell, num_segments=batch * patches * self.bins)
-        share = ops.reshape(counts, (batch, patches, self.bins)) / pixels
+        counts = ops.segment_sum(ops.ones_like(cell, dtype="float32"), cell, num_segments=batch * count * self.bins)
+        share = ops.reshape(counts, (batch, count, self.bins)) / pixels
         bits = -ops.sum(share * ops.log2(ops.maximum(share, 1e-6)), axis=-1)
         return ops.stop_gradient(bits / math.log2(self.bins))
 

@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.views import FACTORS, LIKE_THE_WHOLE, check_views, crop_box, factor_range, jitter_colors
@@ -30,7 +31,7 @@ class RandomViews(SeededLayer):
         dict of uint8 (B, image_size, image_size, 3): `image`, the crop without jitter, `view_a` and `view_b`.
 
     Raises:
-        ValueError: where `views` is neither, or `min_area` out of its range.
+        ValueError: where `views` is neither, `min_area` out of its range, or the images of another type or shape.
     """
 
     def __init__(self, image_size=224, views="same_crop", min_area=0.2, flip=True, jitter=0.2, seed=None, **kwargs):
@@ -47,6 +48,8 @@ class RandomViews(SeededLayer):
         self.built = True
 
     def call(self, images, draws=None):
+        check_shape(images)
+        check_uint8(images)
         images = ops.cast(images, "float32")
         if draws is None:
             draws = self.draw(ops.shape(images)[0])

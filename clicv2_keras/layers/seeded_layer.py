@@ -1,10 +1,13 @@
 import keras
 
+from clicv2_keras.seeds import seed_for
+
 
 class SeededLayer(keras.layers.Layer):
-    """Base of the layers that draw: keeps the state of its draws in saved weights, so that training resumes exactly.
+    """Base of the layers that draw: each kind has a stream of its own, though all are given the same seed.
 
-    Keras saves no `SeedGenerator`: a model loaded mid-training would draw from the start again.
+    It keeps the state of its draws in saved weights, so that training resumes exactly: Keras saves no `SeedGenerator`,
+    and a model loaded mid-training would draw from the start again.
 
     Args:
         seed: int, or None for a random one.
@@ -13,7 +16,7 @@ class SeededLayer(keras.layers.Layer):
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed_for(seed, type(self).__name__))
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

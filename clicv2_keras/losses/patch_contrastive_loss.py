@@ -24,7 +24,8 @@ class PatchContrastiveLoss(keras.layers.Layer):
         query_entropy, key_entropy: float (B, n) and (B', n), for `"entropy_weighted"` only.
 
     Returns:
-        The mean loss, and the share of queries that rank their own key first: two float32 scalars.
+        The mean loss, and the share of queries to which no candidate is more similar than their own key, whatever
+        its weight: two float32 scalars.
     """
 
     def __init__(self, temperature=0.2, negatives="same_position", **kwargs):
@@ -51,12 +52,11 @@ class PatchContrastiveLoss(keras.layers.Layer):
             logits = ops.matmul(ops.reshape(queries, (-1, width)), ops.transpose(ops.reshape(keys, (-1, width))))
             logits = logits / self.temperature
             own = ops.reshape(own[:, None] * tokens + ops.arange(tokens, dtype="int32"), (-1,))
-            if self.negatives == "entropy_weighted":
-                logits = logits + self._log_weights(
-                    ops.reshape(query_entropy, (-1,)), ops.reshape(key_entropy, (-1,)), own
-                )
-        losses = keras.losses.sparse_categorical_crossentropy(own, logits, from_logits=True)
+        # Before the weights: they hold down the negatives, and would find keys that the tokens do not.
         hits = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == own, "float32")
+        if self.negatives == "entropy_weighted":
+            logits = logits + self._log_weights(ops.reshape(query_entropy, (-1,)), ops.reshape(key_entropy, (-1,)), own)
+        losses = keras.losses.sparse_categorical_crossentropy(own, logits, from_logits=True)
         return 2 * self.temperature * ops.mean(losses), ops.mean(hits)
 
     def _log_weights(self, query_entropy, key_entropy, own):

@@ -5,8 +5,12 @@ from clicv2_keras.models.complexity_scorer import ComplexityScorer
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
 from clicv2_keras.models.cosine_momentum import CosineMomentum
 from clicv2_keras.models.diversity_head import DiversityHead
+from clicv2_keras.models.embedder import Embedder
+from clicv2_keras.models.feature_maps import FeatureMaps
+from clicv2_keras.models.guide_branch import GuideBranch
 from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
+from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.models.vit_encoder import ViTEncoder
 
 __all__ = [
@@ -15,7 +19,11 @@ __all__ = [
     "ContrastiveBranch",
     "CosineMomentum",
     "DiversityHead",
+    "Embedder",
+    "FeatureMaps",
+    "GuideBranch",
     "LinearHead",
     "MaskedEntropyBranch",
     "ViTEncoder",
+    "open_feature_maps",
 ]

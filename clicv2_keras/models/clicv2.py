@@ -4,16 +4,21 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
+from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import all_rows, share_of_mean
 from clicv2_keras.models.composed import Composed
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
+from clicv2_keras.models.embedder import Embedder
+from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
 from clicv2_keras.models.train_step import TeacherTrainer
 from clicv2_keras.models.vit_encoder import ViTEncoder
 
+VIEWS = ("image", "view_a", "view_b")
+
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class CLICv2(TeacherTrainer, Composed, keras.Model):
+class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
     """Learn image complexity without labels (arXiv 2503.06641): patch-wise contrast and masked entropy modelling.
 
     ```python
@@ -24,36 +29,41 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
     ```
 
     The loss is made inside the model: compile with an optimizer alone. `fit` reports `loss`, `contrastive_loss`,
-    `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch) and two signs of
-    health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a collapse) and
+    `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch), with a guide
+    `guide_loss` and the shares of its targets' variance that are explained, `guide_grid` and `guide_pooled`, and two
+    signs of health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a collapse) and
     `effective_rank` (participation ratio of their covariance, between 1 and min(B, D)).
 
     Args:
         encoder: a `ViTEncoder`.
         contrast: a `ContrastiveBranch`, or None to leave it out.
         entropy: a `MaskedEntropyBranch`, or None.
+        guide: a `GuideBranch`, a teacher that the paper does not know, or None.
         views: a `RandomViews` that crops, flips and jitters images given as arrays; None for images that are to be
             used as they are. Data that comes as views already is never augmented again.
 
     Call arguments:
-        inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, `view_a` and `view_b`.
+        inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, and with a contrastive branch
+            `view_a` and `view_b`; with `guide_grid` (B, N, G) and `guide_pooled` (B, P) no teacher is asked. No floats,
+            whatever the encoder's `value_range`: entropies are those of whole grey levels.
 
     Returns:
         dict of scalars: the loss, its parts and the signs of health. For embeddings use `predict`.
 
     Raises:
-        ValueError: where both branches are None.
+        ValueError: where all branches are None, or the images have another size or type.
     """
 
-    PARTS = ("encoder", "contrast", "entropy", "views")
+    PARTS = ("encoder", "contrast", "entropy", "guide", "views")
 
-    def __init__(self, encoder, contrast=None, entropy=None, views=None, **kwargs):
+    def __init__(self, encoder, contrast=None, entropy=None, views=None, guide=None, **kwargs):
         super().__init__(**kwargs)
-        if contrast is None and entropy is None:
-            raise ValueError("Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch or both.")
+        if contrast is None and entropy is None and guide is None:
+            raise ValueError("Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch or a GuideBranch.")
         self.encoder = encoder
         self.contrast = contrast
         self.entropy = entropy
+        self.guide = guide
         self.views = views
         names = ["embedding_std", "effective_rank"]
         if contrast is not None:
@@ -62,6 +72,10 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         if entropy is not None:
             entropy.build_for(encoder)
             names += ["entropy_loss"]
+        if guide is not None:
+            if not guide.built:
+                guide.build_for(encoder)
+            names += ["guide_loss", "guide_grid", "guide_pooled"]
         self.part_metrics = [keras.metrics.Mean(name=name) for name in names]
         self.built = True
 
@@ -77,12 +91,11 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         """
         encoder = ViTEncoder.from_preset(name, **overrides)
         tokens = min(16, encoder.grid[0] * encoder.grid[1])
-        seeds = [None] * 3 if seed is None else [10 * seed, 10 * seed + 2, 10 * seed + 3]
         return cls(
             encoder,
-            ContrastiveBranch(tokens=tokens, seed=seeds[0]) if contrast == "default" else contrast,
-            MaskedEntropyBranch(seed=seeds[1]) if entropy == "default" else entropy,
-            RandomViews(encoder.image_size, seed=seeds[2]) if views == "default" else views,
+            ContrastiveBranch(tokens=tokens, seed=seed) if contrast == "default" else contrast,
+            MaskedEntropyBranch(seed=seed) if entropy == "default" else entropy,
+            RandomViews(encoder.image_size, seed=seed) if views == "default" else views,
         )
 
     def build(self, input_shape=None):
@@ -94,6 +107,10 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
         if self.entropy is not None:
             parts |= self.entropy(views["image"], encoder=self.encoder, training=training)
             loss = loss + self.entropy.weight * parts["entropy_loss"]
+        if self.guide is not None:
+            known = (views["guide_grid"], views["guide_pooled"]) if "guide_grid" in views else None
+            parts |= self.guide(views["image"], encoder=self.encoder, known=known)
+            loss = loss + self.guide.weight * parts["guide_loss"]
         if self.contrast is not None:
             parts |= self.contrast(views["view_a"], views["view_b"], encoder=self.encoder)
             loss = loss + parts["contrastive_loss"]
@@ -101,10 +118,15 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
 
     def _views(self, inputs):
         if isinstance(inputs, dict):
-            return inputs
-        if self.views is not None:
-            return self.views(inputs)
-        return {"image": inputs, "view_a": inputs, "view_b": inputs}
+            views = inputs
+        elif self.views is not None:
+            views = self.views(inputs)
+        else:
+            views = dict.fromkeys(VIEWS, inputs)
+        for view in (view for name, view in views.items() if name in VIEWS):
+            check_shape(view, self.encoder.image_size)
+            check_uint8(view)
+        return views
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss that `call` made. `add_loss` would keep it in one list for all of TensorFlow's replicas."""
@@ -133,20 +155,19 @@ class CLICv2(TeacherTrainer, Composed, keras.Model):
             return None
         average = type(self.encoder).from_config(self.encoder.get_config())
         average.set_weights(self.contrast.teacher_encoder.get_weights())
+        average.fitted_to = self.encoder.fitted_to
         return average
 
     @functools.cached_property
     def embedder(self):
         """Images to embeddings, on the encoder's own weights."""
         # A cached property sets no tracked attribute, so that Keras does not save the encoder a second time.
-        inputs = keras.Input((self.encoder.image_size, self.encoder.image_size, 3), dtype="uint8")
-        tokens = ops.cast(self.encoder(inputs), "float32")
-        return keras.Model(inputs, keras.layers.GlobalAveragePooling1D(dtype="float32")(tokens))
+        return Embedder(self.encoder)
 
     def predict(self, x, **kwargs):
-        """Embeddings, float32 (n, D): the mean token of each uint8 image, never shifted or augmented.
+        """Embeddings, float32 (n, D): the mean token of each image, never shifted or augmented.
 
-        Takes what `keras.Model.predict` takes; images must have the encoder's size.
+        Takes what `keras.Model.predict` takes; images must have the encoder's size and be of a type that it takes.
         """
         return self.embedder.predict(x, **kwargs)
 

@@ -1,13 +1,15 @@
 import keras
 from keras import ops
 
+from clicv2_keras.layers.pixels import check_shape
 from clicv2_keras.models.composed import Composed
 from clicv2_keras.models.diversity_head import DiversityHead
+from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import load_preset
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ComplexityScorer(Composed, keras.Model):
+class ComplexityScorer(KeptWeights, Composed, keras.Model):
     """From an image to its complexity: a number, a map whose mean is that number, and an embedding.
 
     ```python
@@ -22,16 +24,20 @@ class ComplexityScorer(Composed, keras.Model):
             and the `MaskedEntropyBranch` of a trained `CLICv2` gives the entropy that it expects.
 
     Call arguments:
-        images: uint8 (B, S, S, 3) of the encoder's size, in [0, 255].
+        images: uint8 (B, S, S, 3) of the encoder's size, in [0, 255]; or floats, where the encoder's `value_range` says
+            what they mean. The score then has a gradient with respect to them: it can be a loss.
 
     Returns:
         dict of float32: `score` (B,) in [0, 1], the mean of `map` (B, rows, columns) in [0, 1]; `embedding` (B, D).
+
+    Raises:
+        ValueError: where the images have another size or type.
     """
 
     PARTS = ("encoder", "head")
 
     def __init__(self, encoder, head, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)
         self.encoder = encoder
         self.head = head
         if not head.built:
@@ -44,14 +50,16 @@ class ComplexityScorer(Composed, keras.Model):
         return cls(encoder, DiversityHead())
 
     @classmethod
-    def from_preset(cls, name="default"):
-        """A trained scorer that comes with the package."""
-        return load_preset(cls, name)
+    def from_preset(cls, name="default", value_range=None):
+        """A trained scorer that comes with the package; `value_range` lets it take floats, see `ViTEncoder`."""
+        scorer = load_preset(cls, name)
+        return scorer if value_range is None else cls(scorer.encoder.copy(value_range=value_range), scorer.head)
 
     def build(self, input_shape=None):
         self.built = True
 
     def call(self, images):
+        check_shape(images, self.encoder.image_size)
         tokens = ops.cast(self.encoder(images), "float32")
         patch_scores = self.head.patch_scores(images, tokens, self.encoder)
         return {

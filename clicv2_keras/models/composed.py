@@ -13,7 +13,8 @@ class Composed:
     @classmethod
     def from_config(cls, config, custom_objects=None):
         parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            # A part that came after the file was written is not in it.
+            name: keras.saving.deserialize_keras_object(config.get(name), custom_objects=custom_objects)
             for name in cls.PARTS
         }
         return cls(**{**config, **parts})

@@ -28,6 +28,8 @@ class ContrastiveBranch(SeededLayer):
         momentum: of the teacher: a number in [0, 1] or a schedule such as `CosineMomentum`.
         global_weight: of the same loss on the images' mean tokens, beside that on patches: it brings back content,
             and with it accuracy, at a cost in complexity. Our answer to the loss of accuracy that the paper reports.
+        bins: of the entropy that weighs negatives; see `PatchEntropy`. It is that of the patches as the tokens read
+            them: jittered and shifted.
         seed: int, for shifts and positions.
     """
 
@@ -44,6 +46,7 @@ class ContrastiveBranch(SeededLayer):
         max_shift=None,
         momentum=0.99,
         global_weight=0.0,
+        bins=256,
         seed=None,
         **kwargs,
     ):
@@ -63,6 +66,7 @@ class ContrastiveBranch(SeededLayer):
         self.max_shift = max_shift
         self.momentum = momentum
         self.global_weight = global_weight
+        self.bins = bins
         self.loss = PatchContrastiveLoss(temperature, negatives)
 
     def build_for(self, encoder):
@@ -73,10 +77,8 @@ class ContrastiveBranch(SeededLayer):
         hidden = self.projector_hidden or (1024 if encoder.width <= 192 else 4096)
         heads = {"hidden": hidden, "output": self.projection_dim, "statistics": self.statistics}
         heads["dtype"] = self.dtype_policy
-        # Not this layer's own seed: two streams of one seed are one stream.
-        shift_seed = None if self.seed is None else self.seed + 1
-        self.shift = ShiftedPatchify(encoder.patch_size, self.shift_mode, self.max_shift, seed=shift_seed)
-        self.entropy = PatchEntropy(encoder.patch_size)
+        self.shift = ShiftedPatchify(encoder.patch_size, self.shift_mode, self.max_shift, seed=self.seed)
+        self.entropy = PatchEntropy(encoder.patch_size, self.bins)
         self.projector = ProjectionHead(depth=3, **heads)
         self.projector.build((None, None, encoder.width))
         self.predictor = ProjectionHead(depth=2, **heads)
@@ -106,19 +108,18 @@ class ContrastiveBranch(SeededLayer):
         # Tokens that nobody reads are not computed to their end.
         read = None if pooled else positions
         student, teacher = encoder.encode(patches, read=read), self.teacher_encoder.encode(patches, read=read)
-        weighted = self.negatives == "entropy_weighted"
-        entropies = [self.entropy(view) for view in (view_a, view_b)] if weighted else []
+        entropy = self.entropy.of_patches(patches) if self.negatives == "entropy_weighted" else None
 
         def drawn(values):
-            return ops.take(values, positions, axis=1)
+            return None if values is None else ops.take(values, positions, axis=1)
 
         if self.level == "image":
-            loss, hits = self._contrast(_pool(student), _pool(teacher), map(_pool, entropies))
+            loss, hits = self._contrast(_pool(student), _pool(teacher), _pool(entropy))
         else:
             tokens = (drawn(student), drawn(teacher)) if pooled else (student, teacher)
-            loss, hits = self._contrast(*tokens, map(drawn, entropies))
+            loss, hits = self._contrast(*tokens, drawn(entropy))
             if self.global_weight:
-                whole, _ = self._contrast(_pool(student), _pool(teacher), map(_pool, entropies))
+                whole, _ = self._contrast(_pool(student), _pool(teacher), _pool(entropy))
                 loss = loss + self.global_weight * whole
         return {"contrastive_loss": loss, "retrieval": hits, "embedding": ops.mean(student, axis=1)}
 
@@ -131,16 +132,16 @@ class ContrastiveBranch(SeededLayer):
         for teacher, student in zip(teachers, students, strict=True):
             teacher.assign(momentum * teacher + (1.0 - momentum) * student)
 
-    def _contrast(self, student, teacher, entropies):
+    def _contrast(self, student, teacher, entropy):
         """Both directions of the loss on tokens (2 B, n, D): their sum, and the mean share of hits.
 
-        `entropies` are those of the two views, (B, n), or none.
+        `entropy` is that of the tokens' patches, (2 B, n), or None.
         """
         queries = self.predictor(self.projector(student))
         keys = ops.stop_gradient(self.teacher_projector(teacher))
         query_a, query_b = ops.split(queries, 2, axis=0)
         key_a, key_b = ops.split(keys, 2, axis=0)
-        entropy_a, entropy_b = tuple(entropies) or (None, None)
+        entropy_a, entropy_b = (None, None) if entropy is None else ops.split(entropy, 2, axis=0)
         loss_a, hits_a = self._one_direction(query_a, key_b, entropy_a, entropy_b)
         loss_b, hits_b = self._one_direction(query_b, key_a, entropy_b, entropy_a)
         return loss_a + loss_b, (hits_a + hits_b) / 2
@@ -173,8 +174,9 @@ class ContrastiveBranch(SeededLayer):
             "max_shift": self.max_shift,
             "momentum": momentum,
             "global_weight": self.global_weight,
+            "bins": self.bins,
         }
 
 
 def _pool(values):
-    return ops.mean(values, axis=1, keepdims=True)
+    return None if values is None else ops.mean(values, axis=1, keepdims=True)

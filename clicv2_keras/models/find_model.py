@@ -6,8 +6,10 @@ import keras
 
 from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.errors import UserError
+from clicv2_keras.fingerprints import Fingerprints
 from clicv2_keras.models.clicv2 import CLICv2
 from clicv2_keras.models.complexity_scorer import ComplexityScorer
+from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.presets import load_preset, preset_config
 from clicv2_keras.models.vit_encoder import ViTEncoder
 from clicv2_keras.shipped import trained_presets
@@ -46,7 +48,7 @@ def find_model(model="default"):
         preset_config(str(model), trained_presets() | ENCODERS)
     except ValueError as error:
         raise UserError(f"MODEL {model}: no file, no run folder, no preset. {error}") from None
-    return load_preset(KINDS, str(model))
+    return _unlabelled(load_preset(KINDS, str(model)))
 
 
 def encoder_of(model):
@@ -87,4 +89,12 @@ def _load_file(path):
     if not isinstance(model, KINDS):
         names = ", ".join(kind.__name__ for kind in KINDS)
         raise UserError(f"MODEL {path}: holds a {type(model).__name__}, not one of {names}")
+    return _unlabelled(model)
+
+
+def _unlabelled(model):
+    """Files of 0.1 do not say what labels fitted, but none other than a `LinearHead` and the encoder below it was."""
+    encoder = encoder_of(model)
+    if encoder.fitted_to is None and not isinstance(getattr(model, "head", None), LinearHead):
+        encoder.fitted_to = Fingerprints()
     return model

@@ -2,10 +2,11 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import PatchReadOut
+from clicv2_keras.models.fitted_to import FittedTo
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class LinearHead(keras.layers.Layer):
+class LinearHead(FittedTo, keras.layers.Layer):
     """A bounded number for each patch, σ(w·f_i + b), whose mean over the patches is the score that people's labels fit.
 
     Averaging after the bound, not before, is what makes the map's mean the score, exactly. `clicv2_keras.finetune` fits

@@ -2,14 +2,17 @@ import keras
 from keras import ops
 
 from clicv2_keras.encoder_sizes import ENCODERS
-from clicv2_keras.layers.patchify import grid_shape, patchify
+from clicv2_keras.layers.patchify import grid_shape, patchify, unpatchify
+from clicv2_keras.layers.pixels import as_pixels, check_shape
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.transformer_block import TransformerBlock
+from clicv2_keras.models.fitted_to import FittedTo
+from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import preset_config
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ViTEncoder(keras.Model):
+class ViTEncoder(KeptWeights, FittedTo, keras.Model):
     """Vision transformer (arXiv 2010.11929) as MoCo v3 trains it: fixed sine-cosine positions, no class token.
 
     Args:
@@ -24,18 +27,25 @@ class ViTEncoder(keras.Model):
         detail_gain: what a pixel differs from its patch's mean colour by is multiplied by this before the projection;
             1 is the plain ViT. Most of an image's power lies in those means, so that a random projection, above all a
             frozen one, passes on colour and drowns the detail that complexity is made of.
+        stem: a `FeatureStem`: what a pretrained convolutional network sees at each patch goes into the projection, in
+            place of the patch's pixels (the hybrid of arXiv 2010.11929). The projection is then trained, whatever
+            `freeze_patch_projection` says, and `detail_gain` has no part. None for the plain ViT.
+        value_range: what floats are for black and for white, such as (0, 1) or (-1, 1); None takes no floats. It is
+            never guessed from the values, of which none is clipped. uint8 is [0, 255] whatever this says.
 
     Attributes:
         recompute: compute the blocks' activations again in the backward pass: less memory, more time. False at first.
 
     Call arguments:
-        images: uint8 (B, H, W, 3) in [0, 255].
+        images: uint8 (B, H, W, 3) in [0, 255], or with a `value_range` floats, through which gradients flow. Other
+            integers are an error. (A functional model casts its inputs: say `keras.Input(…, dtype="uint8")` there.)
 
     Returns:
         Tokens, float (B, N, width), after the final norm; N = (H / patch_size) (W / patch_size), row by row.
 
     Raises:
-        ValueError: where `patch_size` does not divide the image, or `num_heads` the width.
+        ValueError: where `patch_size` does not divide the image, or `num_heads` the width; or the images have another
+            shape or type.
     """
 
     def __init__(
@@ -48,11 +58,18 @@ class ViTEncoder(keras.Model):
         mlp_ratio=4,
         freeze_patch_projection=True,
         detail_gain=4.0,
+        stem=None,
+        value_range=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Keras would cast floats to bfloat16's 8 bits before they are pixels.
+        super().__init__(autocast=False, **kwargs)
+        if isinstance(stem, dict):
+            stem = keras.saving.deserialize_keras_object(stem)
         if image_size % patch_size:
             raise ValueError(f"patch_size={patch_size} does not divide image_size={image_size}.")
+        if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
+            raise ValueError(f"value_range must be two numbers, the lower first, got {value_range!r}.")
         self.image_size = image_size
         self.patch_size = patch_size
         self.width = width
@@ -61,12 +78,15 @@ class ViTEncoder(keras.Model):
         self.mlp_ratio = mlp_ratio
         self.freeze_patch_projection = freeze_patch_projection
         self.detail_gain = detail_gain
+        self.stem = stem
+        self.value_range = None if value_range is None else tuple(value_range)
         self.grid = (image_size // patch_size,) * 2
         # Not in the config: it belongs to a run, and an exported encoder should not carry it.
         self.recompute = False
 
         policy = {"dtype": self.dtype_policy}
-        self.patch_projection = keras.layers.Dense(width, trainable=not freeze_patch_projection, **policy)
+        frozen = freeze_patch_projection and stem is None
+        self.patch_projection = keras.layers.Dense(width, trainable=not frozen, **policy)
         self.blocks = [TransformerBlock(num_heads, mlp_ratio, **policy) for _ in range(depth)]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, **policy)
         self.build()
@@ -80,42 +100,61 @@ class ViTEncoder(keras.Model):
         return cls(**{**preset_config(name, ENCODERS), **overrides})
 
     def copy(self, **changes):
-        """An encoder of the same weights with other arguments that change no shape, such as `image_size`."""
+        """An encoder of the same weights with other arguments that change none of their shapes, as `value_range`."""
         other = type(self).from_config({**self.get_config(), **changes})
         # One by one: what is trainable orders the weights of the whole.
-        for theirs, ours in zip(
-            (other.patch_projection, *other.blocks, other.norm),
-            (self.patch_projection, *self.blocks, self.norm),
-            strict=True,
-        ):
+        for theirs, ours in zip(other._parts(), self._parts(), strict=True):
             theirs.set_weights(ours.get_weights())
+        other.fitted_to = self.fitted_to
         return other
 
+    def _parts(self):
+        return [*([] if self.stem is None else [self.stem]), self.patch_projection, *self.blocks, self.norm]
+
     def build(self, input_shape=None):
-        self.patch_projection.build((None, None, 3 * self.patch_size**2))
+        inputs = 3 * self.patch_size**2 if self.stem is None else self.stem.width
+        self.patch_projection.build((None, None, inputs))
         for layer in (*self.blocks, self.norm):
             layer.build((None, None, self.width))
         self.built = True
 
     def call(self, images):
-        return self.encode(patchify(images, self.patch_size), grid_shape(images, self.patch_size))
+        check_shape(images)
+        grid = grid_shape(images, self.patch_size)
+        if self.stem is not None:
+            return self._attend(self.stem(as_pixels(images, self.value_range), grid=grid), grid)
+        return self.encode(patchify(images, self.patch_size), grid)
 
     def encode(self, patches, grid=None, keep=None, read=None):
-        """Tokens (B, N, K or n, width) of patches (B, N, P², 3) in [0, 255].
+        """Tokens (B, N, K or n, width) of patches (B, N, P², 3), of the types that images may have.
 
         Args:
             patches: as `patchify` or `ShiftedPatchify` cut them.
             grid: rows and columns of patches; those of `image_size` by default.
-            keep: optional int (B, K): encode these patches alone.
+            keep: optional int (B, K): encode these patches alone. A stem, whose view of a patch reaches into its
+                neighbours, is shown grey in place of the others.
             read: optional int (n,): give these tokens alone, which spares the last block what nobody reads.
         """
-        positions = ops.convert_to_tensor(sincos_positions(grid or self.grid, self.width, self.grid))
-        positions = ops.cast(positions, self.compute_dtype)[None]
+        grid = grid or self.grid
+        if self.stem is not None:
+            patches = as_pixels(patches, self.value_range)
+            if keep is not None:
+                patches = _grey_but(patches, keep)
+            inputs = self.stem(unpatchify(patches, self.patch_size, grid), grid=grid)
+            inputs = inputs if keep is None else ops.take_along_axis(inputs, keep[..., None], axis=1)
+            return self._attend(inputs, grid, keep, read)
         patches = ops.reshape(patches, (-1, patches.shape[1], 3 * self.patch_size**2))
         if keep is not None:
             patches = ops.take_along_axis(patches, keep[..., None], axis=1)
+        return self._attend(self._pixels(patches), grid, keep, read)
+
+    def _attend(self, inputs, grid, keep=None, read=None):
+        """Tokens of what the projection takes of each patch, (B, N or K, F)."""
+        positions = ops.convert_to_tensor(sincos_positions(grid, self.width, self.grid))
+        positions = ops.cast(positions, self.compute_dtype)[None]
+        if keep is not None:
             positions = ops.take(positions[0], keep, axis=0)
-        tokens = self.patch_projection(self._pixels(patches)) + positions
+        tokens = self.patch_projection(inputs) + positions
         for block in self.blocks:
             rows = read if block is self.blocks[-1] else None
 
@@ -127,11 +166,13 @@ class ViTEncoder(keras.Model):
         return self.norm(tokens)
 
     def _pixels(self, patches):
-        """Patches (B, N, 3 P²) in [0, 255] as the projection takes them: about 0, the detail amplified."""
+        """Patches (B, N, 3 P²) as the projection takes them: about 0, the detail amplified."""
         count, size = patches.shape[1:]
-        pixels = ops.reshape(ops.cast(patches, self.compute_dtype) / 127.5 - 1.0, (-1, count, size // 3, 3))
+        # In float32: bfloat16 has 8 bits, and the gain would multiply what they round.
+        pixels = ops.reshape(as_pixels(patches, self.value_range) / 127.5 - 1.0, (-1, count, size // 3, 3))
         mean = ops.mean(pixels, axis=2, keepdims=True)
-        return ops.reshape(mean + self.detail_gain * (pixels - mean), (-1, count, size))
+        pixels = mean + self.detail_gain * (pixels - mean)
+        return ops.cast(ops.reshape(pixels, (-1, count, size)), self.compute_dtype)
 
     def get_config(self):
         return {
@@ -144,4 +185,12 @@ class ViTEncoder(keras.Model):
             "mlp_ratio": self.mlp_ratio,
             "freeze_patch_projection": self.freeze_patch_projection,
             "detail_gain": self.detail_gain,
+            "stem": None if self.stem is None else keras.saving.serialize_keras_object(self.stem),
+            "value_range": self.value_range,
         }
+
+
+def _grey_but(patches, keep):
+    """Patches (B, N, P², 3), in [0, 255], all but those of `keep` (B, K) in middle grey."""
+    visible = ops.max(ops.one_hot(keep, patches.shape[1], dtype="int32"), axis=1)
+    return ops.where(visible[..., None, None] > 0, patches, ops.cast(127, patches.dtype))

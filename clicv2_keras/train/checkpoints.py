@@ -1,6 +1,7 @@
 """What a run can go on from, each checkpoint one file."""
 
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -52,6 +53,12 @@ class Checkpoints:
         for old in self.steps()[: -self.keep]:
             self.path(old).unlink()
 
+    def take(self, path):
+        """Copy another run's checkpoint."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.folder / path.name) as unfinished:
+            shutil.copyfile(path, unfinished)
+
     def set_broken_aside(self):
         """Rename what is newer than the newest whole checkpoint to `broken_…`, and return one line about each."""
         lines = []
@@ -79,9 +86,36 @@ class Checkpoints:
                     variable.assign(np.lib.format.read_array(file, allow_pickle=False))
 
 
+def find_checkpoint(place, steps):
+    """The checkpoint that `--from` names, a `Path`.
+
+    Args:
+        place: a run folder, or FOLDER@STEP; without a step the newest.
+        steps: where the new run ends; the checkpoint must come before.
+
+    Raises:
+        UserError: where there is none such.
+    """
+    folder, _, step = str(place).rpartition("@") if re.search(r"@\d+$", str(place)) else (str(place), "", "")
+    checkpoints = Checkpoints(Path(folder).expanduser() / "checkpoints", keep=0)
+    there = checkpoints.steps()
+    if not there:
+        raise UserError(f"{place}: there is no run with a checkpoint; name a run folder, or FOLDER@STEP")
+    step = int(step) if step else there[-1]
+    if step not in there:
+        raise UserError(f"{place}: has no checkpoint of step {step}; there are {', '.join(map(str, there))}")
+    if step >= steps:
+        raise UserError(f"{place}: is at step {step} already; a run from there needs more than that of train.steps")
+    return checkpoints.path(step)
+
+
 def _variables(model):
     """(name in the file, variable) of all that training changes."""
+    guide = getattr(model, "guide", None)
+    # A teacher never changes, and may be many times as large as all the rest.
+    taught = {id(v) for v in guide.teacher.variables} if guide is not None and guide.teacher is not None else set()
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    variables = [variable for variable in variables if id(variable) not in taught]
     # Keras counts layers through the process: `dense_7` may be `dense_31` in the next one.
     plain = [re.sub(r"_\d+(?=[_/]|$)", "", variable.path).replace("/", ".") for variable in variables]
     return [(f"{i:05d}.{name}.npy", variable) for i, (name, variable) in enumerate(zip(plain, variables, strict=True))]

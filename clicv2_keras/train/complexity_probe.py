@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from clicv2_keras.data.scored_sets import open_scored
-from clicv2_keras.evaluate.agreement import measure_agreement
-from clicv2_keras.evaluate.bootstrap import Bootstrap
+from clicv2_keras.evaluate.agreement import Judge
 from clicv2_keras.evaluate.category_ridge import CategoryRidge
 from clicv2_keras.evaluate.folds import make_folds
+from clicv2_keras.evaluate.known_images import KnownImages
 from clicv2_keras.evaluate.measure import measure
 from clicv2_keras.evaluate.meter import Meter
 from clicv2_keras.evaluate.predictors import MODEL, RIDGE, Prediction, Split
@@ -18,6 +18,8 @@ from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.train.choose_by import choose_by
 from clicv2_keras.whole_file import save_whole, write_whole
+
+_NUMBERS = {"step": int, "PCC": float, "SRCC": float}
 
 
 class ComplexityProbe(keras.callbacks.Callback):
@@ -44,14 +46,14 @@ class ComplexityProbe(keras.callbacks.Callback):
         split: the part to judge on; see `choose_by`.
         within_category: scores can be compared only within a category; None leaves it to the data set.
 
-    `rows` are those of `probe.csv`, `best` the one of the highest SRCC; `unreadable` are pairs of name and reason of
-    the images that the last question went without.
+    `rows` are those of `probe.csv`, numbers by column, and `best` is the one of the highest SRCC; `unreadable` are
+    pairs of name and reason of the images that the last question went without.
 
     Raises:
         UserError: one line on what is wrong with the data.
     """
 
-    COLUMNS = ("step", "PCC", "SRCC")
+    COLUMNS = tuple(_NUMBERS)
 
     def __init__(self, dataset, root=None, folder="probe", every=1, split=None, within_category=None):
         super().__init__()
@@ -65,9 +67,9 @@ class ComplexityProbe(keras.callbacks.Callback):
 
     @property
     def best(self):
-        """The row of the highest SRCC, the first of equals: strings by column; None before there is one."""
-        rows = [row for row in self.rows if not math.isnan(float(row["SRCC"]))]
-        return max(rows, key=lambda row: float(row["SRCC"]), default=None)
+        """The row of the highest SRCC, the first of equals: numbers by column; None before there is one."""
+        rows = [row for row in self.rows if not math.isnan(row["SRCC"])]
+        return max(rows, key=lambda row: row["SRCC"], default=None)
 
     def on_train_begin(self, logs=None):
         self.begin(int(self.model.optimizer.iterations))
@@ -84,7 +86,8 @@ class ComplexityProbe(keras.callbacks.Callback):
         self.rows = []
         if path.exists():
             with open(path, newline="", encoding="utf-8") as file:
-                self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+                rows = [{name: _NUMBERS[name](row[name]) for name in self.COLUMNS} for row in csv.DictReader(file)]
+            self.rows = [row for row in rows if row["step"] <= step]
 
     def ask(self, model, step):
         """Judge the encoder of a model: adds a row, and saves the encoder if it is the best so far.
@@ -98,7 +101,8 @@ class ComplexityProbe(keras.callbacks.Callback):
             self.meter = Meter(encoder)
         pcc, srcc = self._agreement()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.rows.append(dict(zip(self.COLUMNS, (str(step), f"{pcc:.6g}", f"{srcc:.6g}"), strict=True)))
+        # Written to the last digit: a run that goes on must choose as if it had never stopped.
+        self.rows.append({"step": step, "PCC": pcc, "SRCC": srcc})
         # The encoder first: a kill between the two does no more than have it saved again.
         if self.best is self.rows[-1]:
             save_whole(encoder, self.folder / "encoder_best.keras")
@@ -111,16 +115,16 @@ class ComplexityProbe(keras.callbacks.Callback):
 
     def _agreement(self):
         """PCC and SRCC, as `evaluate` finds them."""
-        measures = measure(self.data.source, self.meter, untrained=False, pixels=False)
+        measures = measure(self.data.source, self.meter, pixels=False)
         self.unreadable = measures.unreadable
         data = self.data.subset(measures.index)
         folds, _ = make_folds(data, self.split)
         split = Split(folds, data.scores, data.categories, data.ranked_within_category)
         features = np.concatenate([measures.model[part] for part in PARTS], axis=1)
-        found = Prediction(RIDGE, MODEL, split.predict(CategoryRidge, features), calibrated=False)
+        known = KnownImages.of(self.meter.encoder, measures.fingerprints).features[split.test]
+        found = Prediction(RIDGE, MODEL, split.predict(CategoryRidge, features), calibrated=False, left_out=known)
         judged = data.subset(split.test)
         # No interval is reported: as few resamples as the bootstrap takes.
-        bootstrap = Bootstrap(judged.categories, resamples=2)
-        pooled = not data.ranked_within_category
-        headline = measure_agreement(found, judged.scores, judged.categories, bootstrap, pooled).headline
+        judge = Judge(judged.scores, judged.categories, not data.ranked_within_category, resamples=2)
+        headline = judge.agreement(found).headline
         return headline["PCC"].value, headline["SRCC"].value

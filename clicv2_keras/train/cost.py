@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from clicv2_keras.kept_patches import kept_patches
+
 
 class Cost(NamedTuple):
     """Parameters, FLOPs (2 a multiply-add, of matrix products alone) and bytes.
@@ -30,7 +32,7 @@ def count_cost(recipe):
     shape, contrast, entropy = recipe.encoder.shape(), recipe.contrast, recipe.entropy
     patch, width, depth = shape["patch_size"], shape["width"], shape["depth"]
     patches = (recipe.data.image_size // patch) ** 2
-    kept = min(max(int(patches * (1 - entropy.mask_ratio)), 1), patches - 1)
+    kept = kept_patches(patches, entropy.mask_ratio)
     projection = 3 * patch**2 * width + width
     encoder = projection + depth * _block(width) + 2 * width
 

@@ -3,6 +3,7 @@ from keras import ops
 
 from clicv2_keras.layers import EntropyMasking, ShiftedPatchify, patchify
 from clicv2_keras.score.cividis import CIVIDIS
+from clicv2_keras.seeds import seed_for
 from clicv2_keras.train.build import build_dataset
 
 IMAGES = 4
@@ -34,12 +35,13 @@ class Pictures:
         views = {name: ops.convert_to_tensor(pixels.numpy()) for name, pixels in batch.items()}
         image = ops.convert_to_numpy(views["image"])
         self.columns = [image]
+        seed = seed_for(recipe.seed, "Pictures")
         if model.contrast is not None:
-            shift = ShiftedPatchify.from_config({**model.contrast.shift.get_config(), "seed": recipe.seed})
+            shift = ShiftedPatchify.from_config({**model.contrast.shift.get_config(), "seed": seed})
             for name in ("view_a", "view_b"):
                 self.columns.append(self._joined(shift(views[name], training=True)))
         if model.entropy is not None:
-            masking = EntropyMasking.from_config({**model.entropy.masking.get_config(), "seed": recipe.seed})
+            masking = EntropyMasking.from_config({**model.entropy.masking.get_config(), "seed": seed})
             self.masks = masking(views["image"])
             self.patches = patchify(views["image"], self.size)
             self.masked = ops.convert_to_numpy(self.masks["masked"])

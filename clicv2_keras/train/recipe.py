@@ -38,6 +38,11 @@ class Data(Section):
     min_area: Share = Field(0.2, description="smallest area of a random crop, as a share of the image")
     flip: bool = Field(True, description="mirror half of the crops left to right")
     jitter: float = Field(0.2, ge=0, le=1, description="strength of the colour jitter of each view, 0 to 1; 0 is off")
+    held_out: int = Field(
+        0,
+        ge=0,
+        description="images that are never trained on, chosen by their names' hash; a guide is judged on them",
+    )
 
 
 class Encoder(Section):
@@ -53,6 +58,15 @@ class Encoder(Section):
     freeze_patch_projection: bool = Field(True, description="keep the random patch projection (stabilises MoCo v3)")
     detail_gain: float = Field(
         4.0, gt=0, description="amplifies the detail of a patch against its mean colour; 1 is the plain ViT"
+    )
+    stem: str = Field(
+        "linear",
+        description="what of a patch is projected: linear, its pixels; or what the first stages of a pretrained "
+        "convolutional network see there: keras_hub:PRESET, a preset's folder or a .keras file",
+    )
+    stem_stride: Positive = Field(16, description="the stem's deepest stage, pixels of the image a cell of its map")
+    stem_rate: float = Field(
+        0.0, ge=0, description="learning rate of the stem's own weights, as a share of that of the others; 0 is frozen"
     )
 
     def shape(self):
@@ -92,7 +106,9 @@ class Entropy(Section):
     """Masked entropy modelling: recover the entropy of hidden patches from the visible ones."""
 
     weight: float = Field(1.0, ge=0, description="of this loss beside the contrastive one; 0 switches it off")
-    bins: int = Field(256, ge=2, le=256, description="bins of the luma histogram")
+    bins: int = Field(
+        256, ge=2, le=256, description="bins of the luma histogram, for contrast.negatives=entropy_weighted too"
+    )
     target: Literal["patch", "image", "both"] = Field(
         "patch", description="each hidden patch, the image's mean, or both"
     )
@@ -101,14 +117,36 @@ class Entropy(Section):
     decoder_width: Positive = Field(192, description="features a token in the decoder; a multiple of 4")
 
 
+class Guide(Section):
+    """A branch that the paper does not know: learn what a pretrained network, the teacher, sees in the whole image."""
+
+    teacher: str | None = Field(
+        None, description="keras_hub:PRESET, a preset's folder or a .keras file; null is no guide"
+    )
+    weight: float = Field(1.0, gt=0, description="of this loss beside the others")
+    grid_weight: float = Field(1.0, ge=0, description="within it, of the features a patch")
+    pooled_weight: float = Field(1.0, ge=0, description="within it, of the features of the whole image")
+    grid_dim: Positive = Field(160, description="principal components of the features a patch")
+    pooled_dim: Positive = Field(384, description="principal components of the features of the whole image")
+    sample: Positive = Field(4000, description="images that the components are found on when the run begins")
+
+
 class Optimizer(Section):
-    """AdamW; the learning rate rises linearly, then falls to 0 by cosine."""
+    """AdamW; the learning rate rises linearly, then follows its schedule."""
 
     learning_rate: float | None = Field(
         None, gt=0, description="highest learning rate; null is MoCo v3's rule, 1.5e-4 · batch_size / 256"
     )
     weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay; biases and norms are spared")
     warmup_steps: int | None = Field(None, ge=0, description="steps of the linear rise; null is a tenth of train.steps")
+    schedule: Literal["cosine", "constant_then_decay"] = Field(
+        "cosine",
+        description="down to 0 from the rise's end on; or level, and down by 1 - √ in the last steps: a run that may "
+        "go on as long as it pays, and from any checkpoint of which --from branches a decay",
+    )
+    decay_steps: int | None = Field(
+        None, ge=0, description="of constant_then_decay, the last steps; 0 stays level, null is a fifth of train.steps"
+    )
     beta_2: float = Field(0.95, gt=0, lt=1, description="memory of the squared gradients")
 
 
@@ -188,6 +226,7 @@ class Recipe(Section):
     encoder: Encoder = Encoder()
     contrast: Contrast = Contrast()
     entropy: Entropy = Entropy()
+    guide: Guide = Guide()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     distribution: Distribution = Distribution()

@@ -16,8 +16,13 @@ def mistakes(recipe):
     if shape["width"] % 4 or shape["width"] % shape["num_heads"]:
         yield "encoder.width", f"{shape['width']} is not a multiple of 4 and of num_heads {shape['num_heads']}"
 
-    if contrast.level == "none" and not entropy.weight:
-        yield "contrast.level", "none, with entropy.weight 0, leaves nothing to learn; switch one of them on"
+    if contrast.level == "none" and not entropy.weight and recipe.guide.teacher is None:
+        yield (
+            "contrast.level",
+            "none, with entropy.weight 0 and no guide, leaves nothing to learn; switch one of them on",
+        )
+    if encoder.stem == "linear" and encoder.stem_rate:
+        yield "encoder.stem_rate", "a linear stem has no rate of its own; take 0, or name a network by encoder.stem"
     batch, accumulate, distribution = recipe.train.batch_size, recipe.train.accumulate, recipe.distribution
     if batch % accumulate:
         yield "train.accumulate", f"{accumulate} does not divide train.batch_size {batch}"
@@ -61,3 +66,8 @@ def mistakes(recipe):
     steps, warmup = recipe.train.steps, recipe.optimizer.warmup_steps
     if steps and warmup is not None and warmup >= steps:
         yield "optimizer.warmup_steps", f"{warmup} leaves none of the {steps} steps of train.steps; take fewer, or null"
+    decay = recipe.optimizer.decay_steps
+    if recipe.optimizer.schedule == "cosine" and decay is not None:
+        yield "optimizer.decay_steps", "a cosine has no level part; take null, or schedule constant_then_decay"
+    if decay is not None and decay > steps:
+        yield "optimizer.decay_steps", f"{decay} is more than the {steps} steps of train.steps; take fewer, or null"

@@ -4,7 +4,7 @@ from clicv2_keras.train.event_writer import EventWriter
 from clicv2_keras.train.pictures import Pictures
 
 
-def row_listeners(model, folder, display, source, skipped, probe=None, wandb=None):
+def row_listeners(model, folder, display, source, skipped, probe=None, wandb=None, held_out=None):
     """Pairs (steps between, function of a row) in their order: the first may still add to the row.
 
     Args:
@@ -15,6 +15,7 @@ def row_listeners(model, folder, display, source, skipped, probe=None, wandb=Non
         skipped: the `SkippedImages`.
         probe: a `ComplexityProbe`, or None.
         wandb: a `WandbLog`, or None.
+        held_out: a `HeldOutGuide`, or None.
     """
     recipe = folder.recipe
     events = EventWriter(folder.path / "tensorboard")
@@ -38,4 +39,6 @@ def row_listeners(model, folder, display, source, skipped, probe=None, wandb=Non
             folder.log(f"probe at step {row['step']}: {figures}; {best}{without}")
 
         found.insert(0, (recipe.probe.every, ask))
+    if held_out:
+        found.insert(0, (recipe.probe.every, lambda row: row.update(held_out.ask(model))))
     return found

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from clicv2_keras.errors import UserError
 from clicv2_keras.train.backend import choose_backend
 from clicv2_keras.train.broken_off import in_one_line
+from clicv2_keras.train.checkpoints import find_checkpoint
 from clicv2_keras.train.display import Display
 from clicv2_keras.train.plan import micro_batches
 from clicv2_keras.train.recipe import Recipe
@@ -33,7 +34,7 @@ class TrainedRun(NamedTuple):
     table: list | None
 
 
-def train(recipe, overrides=(), resume=False, progress=True):
+def train(recipe, overrides=(), resume=False, progress=True, begin=None):
     """Train a model as a recipe says, and leave a run folder.
 
     Args:
@@ -41,6 +42,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
         overrides: strings `section.key=value` in place of the file's values.
         resume: go on from the folder's last checkpoint; start where there is none.
         progress: show the progress.
+        begin: another run's folder, or FOLDER@STEP: start from its checkpoint of that step, by default its newest, and
+            go on to `train.steps` in a folder of this run's own: to let the learning rate decay, say. The other run is
+            left as it was. The model must be the same.
 
     Returns:
         `TrainedRun(model, folder, table)`.
@@ -54,23 +58,28 @@ def train(recipe, overrides=(), resume=False, progress=True):
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     source, asked = recipe_source(recipe), probe_source(recipe)
+    begin = find_checkpoint(begin, recipe.train.steps) if begin else None
     check_wandb(recipe)
     choose_backend(recipe.backend)
     from clicv2_keras.data.data_wait import DataWait
-    from clicv2_keras.train.build import build_dataset, build_model
+    from clicv2_keras.train.build import build_dataset, build_model, measure_images
     from clicv2_keras.train.devices import Devices
+    from clicv2_keras.train.held_out_guide import held_out_guide
     from clicv2_keras.train.journal import Journal
     from clicv2_keras.train.row_listeners import row_listeners
 
     devices = Devices(recipe)
     folder = RunFolder(recipe, devices.process)
-    start, broken = open_together(folder, resume, devices)
+    start, broken = open_together(folder, resume, devices, begin)
     with devices.building():
         model = build_model(recipe)
         if start:
             folder.checkpoints.load(model, start)
     steps, accumulate = recipe.train.steps, recipe.train.accumulate
     skipped = SkippedImages(folder, source)
+    if not start:
+        measure_images(model, recipe, source, skipped)
+    held_out = held_out_guide(model, recipe) if not devices.process else None
     probe = _probe(asked, folder, start) if asked else None
 
     with in_one_line(folder, skipped):
@@ -88,7 +97,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
                 display.say(line)
             wait = DataWait()
             listeners = (
-                row_listeners(model, folder, display, source, skipped, probe, wandb) if not devices.process else []
+                row_listeners(model, folder, display, source, skipped, probe, wandb, held_out)
+                if not devices.process
+                else []
             )
             journal = Journal(folder, display, stop, start, source, wait, listeners, devices)
             for first, length, epochs in spans(start, steps, recipe.run.log_every):
@@ -113,7 +124,7 @@ def train(recipe, overrides=(), resume=False, progress=True):
         if folder.rows:
             folder.plot()
     if probe and probe.best:
-        line = f"best of the probe: SRCC {probe.best['SRCC']} at step {probe.best['step']}, encoder_best.keras"
+        line = f"best of the probe: SRCC {probe.best['SRCC']:.6g} at step {probe.best['step']}, encoder_best.keras"
         folder.log(line)
         display.say(line)
     table = None
@@ -122,8 +133,9 @@ def train(recipe, overrides=(), resume=False, progress=True):
 
         table = known_complexity(recipe, model)
         columns = ("features", "PCC", "SRCC")
-        display.table("Known complexity of unseen procedural images, through one ridge", columns, table)
-        for row in table:
+        shown = [(name, *(f"{figure:.3f}" for figure in figures)) for name, *figures in table]
+        display.table("Known complexity of unseen procedural images, through one ridge", columns, shown)
+        for row in shown:
             folder.log("  ".join(row))
     folder.log("done")
     display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
@@ -141,7 +153,7 @@ def _probe(asked, folder, start):
     return probe
 
 
-def open_together(folder, resume, devices):
+def open_together(folder, resume, devices, begin=None):
     """Process 0 opens the run folder, and tells the others where to go on from.
 
     Raises:
@@ -150,7 +162,7 @@ def open_together(folder, resume, devices):
     start, broken = -1, []
     try:
         if devices.process == 0:
-            start, broken = folder.open(resume)
+            start, broken = folder.open(resume, begin)
     finally:
         start = devices.largest(start)
     if start < 0:

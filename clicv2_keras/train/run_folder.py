@@ -23,6 +23,11 @@ COLUMNS = (
     "embedding_std",
     "effective_rank",
     "retrieval",
+    "guide_loss",
+    "guide_grid",
+    "guide_pooled",
+    "held_out_grid",
+    "held_out_pooled",
     "learning_rate",
     "images_per_second",
     "data_wait",
@@ -51,8 +56,12 @@ class RunFolder:
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
 
-    def open(self, resume):
+    def open(self, resume, begin=None):
         """Make the folder, or open it again.
+
+        Args:
+            resume: open it again where it is there.
+            begin: the checkpoint of another run, of the same model, that a new run begins from; a `Path`.
 
         Returns:
             The step to go on from, and one line about each checkpoint that was passed over because it is broken.
@@ -68,6 +77,8 @@ class RunFolder:
                 raise UserError(f"{self.path}: holds a run; add --resume to continue it, or --set run.dir=ANOTHER")
             self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
         self.path.mkdir(parents=True, exist_ok=True)
+        if begin and not started.exists():
+            self.checkpoints.take(begin)
         self.write("recipe.yaml", recipe_yaml(self.recipe))
         broken = self.checkpoints.set_broken_aside()
         step = max(self.checkpoints.steps(), default=0)
@@ -110,9 +121,15 @@ class RunFolder:
 
         steps = [int(row["step"]) for row in self.rows]
         figure = Figure(figsize=(9, 3.5), layout="constrained")
-        panels = (("contrastive_loss", "entropy_loss"), ("embedding_std", "retrieval"), ("effective_rank",))
+        panels = (
+            ("contrastive_loss", "entropy_loss", "guide_loss"),
+            ("embedding_std", "retrieval", "guide_grid", "guide_pooled"),
+            ("effective_rank",),
+        )
         for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
             for name in names:
+                if not any(row[name] for row in self.rows):
+                    continue
                 values = [float(row[name]) if row[name] else float("nan") for row in self.rows]
                 axes.plot(steps, values, label=name.replace("_", " "))
             axes.set_xlabel("step")
@@ -138,7 +155,8 @@ class RunFolder:
         if not path.exists():
             return []
         with open(path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            # A column that came after the run began has no values yet.
+            return [dict.fromkeys(COLUMNS, "") | row for row in csv.DictReader(file)]
 
     def _write_rows(self):
         text = io.StringIO()

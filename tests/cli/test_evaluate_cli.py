@@ -42,6 +42,13 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
         (["evaluate", "--dataset", "ic9600", "--root", "{root}/nowhere"], "there is no such file or folder"),
         (["evaluate", "--dataset", "imagenet", "--root", "{root}"], "one a class"),
         (["evaluate", "--dataset", "csv", "--root", "{root}/train.txt"], "column"),
+        (["evaluate", "--dataset", "imagenet", "--root", "{root}", "--resamples", "20"], "--resamples: means nothing"),
+        (
+            ["evaluate", "--dataset", "imagenet", "--root", "{root}", "--test-split", "val"],
+            "--test-split: means nothing",
+        ),
+        (["evaluate", "--dataset", "imagenet", "--root", "{root}", "--pooled"], "--within-category: means nothing"),
+        (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--per-class", "5"], "--per-class: means nothing"),
         (["finetune", "--dataset", "ic9600", "--root", "{root}", "--output", "head.h5"], "saved as a .keras file"),
     ],
 )

@@ -6,6 +6,7 @@ from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.procedural_source import ProceduralSource
 from clicv2_keras.distill import distill
 from clicv2_keras.distill.pixel_measures import counted_complexity, pixel_measures
+from clicv2_keras.distill.student import Student
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.metrics import srcc
 
@@ -24,6 +25,13 @@ def test_unseen_images_are_told_as_they_are_counted(tiny_encoder, tmp_path):
     # The model that was given stays as it was.
     for now, then in zip(tiny_encoder.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def test_vectors_do_not_decay(tiny_encoder, decays):
+    found = decays(Student)
+    distill(tiny_encoder, num_images=12, output=None, progress=False)
+    assert {moved for dimensions, moved in found if dimensions < 2} == {False}
+    assert {moved for dimensions, moved in found if dimensions >= 2} == {True}
 
 
 def test_a_broken_image_is_named_and_left_out(tiny_encoder, ic9600, tmp_path, capsys):

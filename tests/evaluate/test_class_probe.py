@@ -1,6 +1,10 @@
+import csv
+
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from clicv2_keras.cli.main import main
 from clicv2_keras.data.procedural import procedural_image
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.class_probe import top1
@@ -26,6 +30,17 @@ def test_a_linear_probe_on_the_layout_of_imagenet(tiny_encoder, imagenet):
     assert "24 images of train" in found.notes[0] and "23 of val" in found.notes[0]
     assert "0.png" in found.notes[1]
     assert "6 images of train, judged on 6 of val" in top1(tiny_encoder, imagenet, 3, progress=False).notes[0]
+
+
+def test_the_command_writes_what_it_prints(tiny_encoder, imagenet, tmp_path):
+    tiny_encoder.save(tmp_path / "encoder.keras")
+    command = ["evaluate", str(tmp_path / "encoder.keras"), "--dataset", "imagenet", "--root", str(imagenet)]
+    result = CliRunner().invoke(main, [*command, "--per-class", "6", "--output", str(tmp_path / "new" / "out")])
+    assert result.exit_code == 0, result.output
+    with open(tmp_path / "new" / "out" / "top1.csv", newline="") as file:
+        rows = {row["features"]: float(row["top1"]) for row in csv.DictReader(file)}
+    assert list(rows) == ["model", "untrained", "chance"] and rows["chance"] == 0.5
+    assert f"model {rows['model']:.3f}  untrained {rows['untrained']:.3f}" in result.stdout
 
 
 def test_mistakes_in_one_line(tiny_encoder, imagenet):

@@ -32,15 +32,29 @@ def test_ic9600_as_published(evaluation, known):
     assert list(evaluation.main.rows) == ["overall", "mean of categories", "abstract", "objects", "person"]
     assert {p.group for p in evaluation.predictions} == {MODEL, UNTRAINED, NO_MODEL}
     for prediction, agreement in zip(evaluation.predictions, evaluation.agreements, strict=True):
-        assert prediction.values.shape == (24,)
+        runs = (5, 24) if prediction.group == UNTRAINED else (24,)
+        assert prediction.values.shape == runs
         found = agreement.rows["overall"]["SRCC"]
-        assert found.value == pytest.approx(float(srcc(prediction.values, known)), nan_ok=True)
+        assert found.value == pytest.approx(np.mean(srcc(prediction.values, known)), nan_ok=True)
         assert not found.low > found.value and not found.high < found.value
         assert set(agreement.headline) == {"PCC", "SRCC", "KRCC"} | (
             {"RMSE", "RMAE"} if prediction.calibrated else set()
         )
     by_category = [evaluation.main.rows[name]["PCC"].value for name in ("abstract", "objects", "person")]
     assert evaluation.main.rows["mean of categories"]["PCC"].value == pytest.approx(np.mean(by_category))
+
+
+def test_the_untrained_rows_are_means_of_five_initialisations(evaluation, known):
+    untrained = [a for a in evaluation.agreements if a.group == UNTRAINED]
+    assert len(untrained) == 3 and all(a.initialisations == 5 for a in untrained)
+    for agreement in untrained:
+        runs = srcc(find(evaluation, agreement.predictor, UNTRAINED).values, known)
+        assert len(set(runs)) == 5 and agreement.spread == pytest.approx(np.std(runs, ddof=1))
+        assert f"(5 seeds, SRCC ± {agreement.spread:.3f})" in agreement.label
+        # The interval is that of the mean, resampled as the others are, so that differences pair.
+        assert len(agreement.samples) == 50 and agreement.headline["SRCC"].low <= np.median(agreement.samples)
+    (what, model, mean, chance) = evaluation.leakage[-1]
+    assert "token" in what and 0 <= mean <= 1
 
 
 def test_known_complexity_is_found_in_the_pixels(evaluation, known):
@@ -155,7 +169,7 @@ def test_leakage_sees_content_where_there_is_some(tiny_encoder, rng):
 def test_tables_are_written_whole(evaluation, tmp_path):
     evaluation.save(tmp_path / "out")
     rows = (tmp_path / "out" / "table.csv").read_text().splitlines()
-    assert rows[0] == "group,predictor,part,metric,value,low,high" and len(rows) == 1 + len(evaluation.table())
+    assert rows[0] == "group,predictor,part,metric,value,low,high,images" and len(rows) == 1 + len(evaluation.table())
     with open(tmp_path / "out" / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == evaluation.data.source.names and rows[0]["category"] == "abstract"

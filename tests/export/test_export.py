@@ -15,6 +15,7 @@ from clicv2_keras.data.procedural import procedural_image
 from clicv2_keras.errors import UserError
 from clicv2_keras.export import export, parity
 from clicv2_keras.export.parity import Parity
+from clicv2_keras.fingerprints import Fingerprints
 from clicv2_keras.images import network_input
 from clicv2_keras.models import ComplexityScorer, LinearHead, ViTEncoder
 from clicv2_keras.tflite_file import unpack
@@ -108,6 +109,22 @@ def test_saved_model_runs_without_this_package(scorer, folder, tmp_path):
     np.testing.assert_allclose(found["bytes_score"][0], found["score"][0], atol=1e-6)
     decoded = network_input(Image.open(io.BytesIO(files[1].tobytes())), 32)
     np.testing.assert_allclose(found["bytes_score"][1], scorer.predict(decoded[None], verbose=0)["score"][0], atol=2e-3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="converts by TensorFlow in this process")
+def test_fingerprints_are_in_no_graph(scorer, tmp_path):
+    from clicv2_keras.export.saved_model_tensorflow import write_tflite_source
+
+    codes = np.random.default_rng(0).integers(0, 256, (1000, 194))
+    sizes = []
+    try:
+        for name, fitted_to in (("without", Fingerprints()), ("with", Fingerprints(codes))):
+            scorer.head.fitted_to = scorer.encoder.fitted_to = fitted_to
+            write_tflite_source(scorer, tmp_path / name)
+            sizes.append(sum(path.stat().st_size for path in (tmp_path / name).rglob("*") if path.is_file()))
+    finally:
+        scorer.head.fitted_to = scorer.encoder.fitted_to = Fingerprints()
+    assert abs(sizes[1] - sizes[0]) < 2000 < codes.size
 
 
 @pytest.mark.parametrize("quantize", ["none", "dynamic"])

@@ -9,6 +9,8 @@ from clicv2_keras.data.scored_sets import open_scored
 from clicv2_keras.errors import UserError
 from clicv2_keras.evaluate.metrics import pcc
 from clicv2_keras.finetune import finetune
+from clicv2_keras.finetune.whole_network import WholeNetwork
+from clicv2_keras.fingerprints import fingerprint
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, LinearHead
 
@@ -19,6 +21,13 @@ def parts(root):
         (load_images(subset.source, range(len(subset)), 32), subset.scores)
         for subset in (data.subset(data.splits == part) for part in ("train", "test"))
     ]
+
+
+def fingerprints(root):
+    """Of the images of both parts."""
+    data = open_scored("ic9600", root)
+    codes = np.stack([fingerprint(data.source.load(i)) for i in range(len(data))])
+    return codes[data.splits == "train"], codes[data.splits == "test"]
 
 
 def copy_of(encoder):
@@ -38,6 +47,9 @@ def test_the_head_learns_and_the_encoder_stays(tiny_encoder, ic9600, tmp_path):
     np.testing.assert_allclose(out["map"].mean(axis=(1, 2)), out["score"], atol=1e-5)
     for now, then in zip(scorer.encoder.get_weights(), before, strict=True):
         np.testing.assert_array_equal(now, then)
+    seen, unseen = fingerprints(ic9600)
+    assert scorer.head.fitted_to.known(seen).all() and not scorer.head.fitted_to.known(unseen).any()
+    assert len(scorer.encoder.fitted_to) == 0
     assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "scorer.keras"]
 
 
@@ -49,8 +61,17 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
     )
     errors = [np.mean((s.predict(train, verbose=0)["score"] - labels) ** 2) for s in (head, whole)]
     assert errors[1] < 0.8 * errors[0]
+    for part in (whole.encoder, whole.head):  # the labels trained both
+        assert len(part.fitted_to) == 36 and part.fitted_to.known(fingerprints(ic9600)[0]).all()
     moved = zip(whole.encoder.get_weights(), tiny_encoder.get_weights(), strict=True)
     assert any(np.abs(now - then).max() > 1e-3 for now, then in moved)
+
+
+def test_vectors_do_not_decay(tiny_encoder, ic9600, decays):
+    found = decays(WholeNetwork)
+    finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, steadiness=0.0, progress=False)
+    assert {moved for dimensions, moved in found if dimensions < 2} == {False}
+    assert {moved for dimensions, moved in found if dimensions >= 2} == {True}
 
 
 def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_encoder, ic9600):
@@ -88,3 +109,20 @@ def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
     (tmp_path / "few.csv").write_text(table)
     with pytest.raises(UserError, match="2 readable labelled images are too few"):
         finetune(tiny_encoder, "csv", tmp_path / "few.csv", None, progress=False)
+
+
+def test_several_sets_share_a_head_and_the_common_scale_sets_its_level(tiny_encoder, ic9600, tmp_path):
+    """Of one set's labels a third is taken off, and they are called ranked within categories."""
+    data = open_scored("ic9600", ic9600)
+    ranked = replace(data, name="ranked", scores=0.3 * data.scores, ranked_within_category=True)
+    joint = finetune(tiny_encoder, [ranked, data], output=None, steadiness=0.0, progress=False)
+    (train, labels), (test, unseen) = parts(ic9600)
+    score = joint.predict(train, verbose=0)["score"]
+    assert abs(score.mean() - labels.mean()) < 0.05
+    assert pcc(joint.predict(test, verbose=0)["score"], unseen) > 0.4
+    alone = finetune(tiny_encoder, [ranked], output=None, steadiness=0.0, progress=False)
+    assert abs(alone.predict(train, verbose=0)["score"].mean() - 0.3 * labels.mean()) < 0.05
+    with pytest.raises(UserError, match="2 data sets, but 1 roots"):
+        finetune(tiny_encoder, ["ic9600", "ic9600"], [ic9600], output=None, progress=False)
+    with pytest.raises(UserError, match="ic9600: has no image in val; its parts are test, train"):
+        finetune(tiny_encoder, data, splits=("val",), output=None, progress=False)

@@ -40,6 +40,12 @@ def test_at_least_one_patch_on_either_side(images, ratio, kept):
     assert masks(EntropyMasking(8, mask_ratio=ratio), images)["keep"].shape == (4, kept)
 
 
+@pytest.mark.parametrize(("patch", "kept"), [(8, 20), (4, 80)])
+def test_a_mask_keeps_what_its_ratio_leaves(rng, patch, kept):
+    images = rng.integers(0, 256, (2, 80, 80, 3)).astype("uint8")
+    assert masks(EntropyMasking(patch, mask_ratio=0.8), images)["keep"].shape == (2, kept)
+
+
 def test_wrong_ratio():
     with pytest.raises(ValueError, match="mask_ratio must lie between 0 and 1"):
         EntropyMasking(8, mask_ratio=1.0)

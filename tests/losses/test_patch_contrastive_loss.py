@@ -68,8 +68,12 @@ def test_a_code_of_position_alone_helps_against_all_and_not_against_the_same_pos
 def test_patches_of_equal_entropy_do_not_repel(rng):
     queries, keys = rng.normal(size=(2, 4, 2, 8)).astype("float32")
     entropy = np.full((4, 2), 0.5, "float32")
-    loss, _ = PatchContrastiveLoss(1.0, "entropy_weighted")(queries, keys, query_entropy=entropy, key_entropy=entropy)
+    loss, hits = PatchContrastiveLoss(1.0, "entropy_weighted")(
+        queries, keys, query_entropy=entropy, key_entropy=entropy
+    )
     assert float(loss) < 1e-3
+    # That none repels is no merit of the tokens, which find their own no more often.
+    assert float(hits) == float(PatchContrastiveLoss(1.0, "all")(queries, keys)[1]) < 1
 
 
 @pytest.mark.parametrize(

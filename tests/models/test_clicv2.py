@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import reference
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
@@ -241,6 +242,37 @@ def test_wrong_arguments(make_model, arguments, message):
         make_model(arguments)
 
 
+@pytest.mark.parametrize(("contrast", "bins"), [({}, 256), ({"bins": 4, "tokens": 16}, 4), ({"level": "image"}, 256)])
+def test_negatives_are_weighed_by_the_entropy_of_the_patches_that_the_tokens_read(
+    make_model, batch, rng, contrast, bins
+):
+    branch = make_model({"negatives": "entropy_weighted", **contrast}, None).contrast
+    views = {"view_a": batch["view_a"], "view_b": batch["view_b"] // 2}
+    offsets = {name: rng.integers(-4, 5, (8, 16, 2)) for name in views}
+    drawn = iter(offsets.values())
+    branch.shift.draw = lambda rows, grid: next(drawn)
+    positions = rng.permutation(16)[: branch.tokens].astype("int32")
+    branch._draw_positions = lambda count: positions
+    seen = []
+
+    def spy(queries, keys, first=0, query_entropy=None, key_entropy=None):
+        seen.append([ops.convert_to_numpy(x) for x in (query_entropy, key_entropy)])
+        return ops.sum(queries), ops.sum(keys)
+
+    branch.loss.call = spy
+    branch(**views, encoder=make_model(None).encoder)
+
+    def expected(name):
+        shifted = reference.shifted_patchify(views[name], 8, offsets[name])
+        # Each patch as an image of its own: the reference then cuts nothing.
+        whole = reference.patch_entropy(shifted.reshape(-1, 8, 8, 3), 8, bins).reshape(8, 16)
+        return whole.mean(axis=1, keepdims=True) if branch.level == "image" else whole[:, positions]
+
+    a, b = expected("view_a"), expected("view_b")
+    for found, wanted in zip(seen, ((a, b), (b, a)), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
 def test_global_term_is_the_image_wise_loss_beside_the_patch_wise_one(make_model, batch):
     def contrastive_loss(**contrast):
         return float(make_model(contrast=contrast, entropy=None)(batch, training=True)["contrastive_loss"])
@@ -249,3 +281,19 @@ def test_global_term_is_the_image_wise_loss_beside_the_patch_wise_one(make_model
     assert image != pytest.approx(patches, rel=1e-3)
     for weight in (0.5, 2.0):
         assert contrastive_loss(global_weight=weight) == pytest.approx(patches + weight * image, rel=1e-5)
+
+
+def test_one_seed_gives_each_part_draws_of_its_own(make_model):
+    """Not positions as the masks, nor shifts as the views, though the seed is one."""
+    firsts = []
+    for seed in (3, 3, 4):
+        model = make_model({"seed": seed}, {"seed": seed}, views=RandomViews(32, seed=seed))
+        parts = (model.contrast, model.contrast.shift, model.entropy.masking, model.views)
+        states = [ops.convert_to_numpy(part.seed_generator.state) for part in parts]
+        assert len({int(state[0]) for state in states}) == 4
+        draws = [ops.convert_to_numpy(keras.random.uniform((256,), seed=part.seed_generator)) for part in parts]
+        agreement = np.corrcoef(draws) - np.eye(4)
+        assert np.abs(agreement).max() < 0.25  # 4 deviations of the correlation of 256 independent draws
+        firsts.append(np.stack(draws))
+    np.testing.assert_array_equal(firsts[0], firsts[1])
+    assert (firsts[0] != firsts[2]).mean() > 0.9

@@ -116,6 +116,9 @@ def test_a_preset_keeps_its_scores_in_half_the_size(make_scorer, images, tmp_pat
         difference = loaded.predict(images, verbose=0)["score"] - scorer.predict(images, verbose=0)["score"]
         assert np.abs(difference).max() < 2e-3
     assert {w.dtype for w in loaded.encoder.weights} == {"float32"}
+    of_floats = ComplexityScorer.from_preset("tiny", value_range=(0, 1))
+    score = keras.ops.convert_to_numpy(of_floats(images / 255)["score"])
+    np.testing.assert_allclose(score, loaded.predict(images, verbose=0)["score"], atol=1e-5)
     with pytest.raises(ValueError, match="is a ComplexityScorer, not a ViTEncoder"):
         load_preset(type(scorer.encoder), "tiny")
     with pytest.raises(ValueError, match="Did you mean 'default'"):

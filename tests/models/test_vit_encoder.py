@@ -41,6 +41,18 @@ def test_agrees_with_numpy_whole_and_masked(images, rng, gain):
     np.testing.assert_allclose(numpy(encoder.encode(patches, read=read)), expected, atol=1e-4)
 
 
+def test_bright_detail_survives_half_precision(rng):
+    # Grey levels of 246 to 254: between two of bfloat16's numbers near 1 lies half a grey level.
+    patches = rng.integers(246, 255, (2, 16, 64, 3)).astype("uint8")
+    encoder = ViTEncoder(**TINY, detail_gain=16.0, dtype="mixed_bfloat16")
+    pixels = patches / 127.5 - 1
+    mean = pixels.mean(axis=2, keepdims=True)
+    expected = (mean + 16 * (pixels - mean)).reshape(2, 16, -1)
+    found = encoder._pixels(ops.reshape(patches, (2, 16, -1)))
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    np.testing.assert_allclose(numpy(ops.cast(found, "float32")), expected, rtol=2**-8, atol=1e-4)
+
+
 def test_other_sizes_are_read_as_other_grids(images):
     encoder = ViTEncoder(**TINY)
     assert encoder(images[:, :16, :24]).shape == (4, 6, 16)

@@ -36,10 +36,10 @@ def test_a_run_with_a_probe_and_pictures_ends_as_one_without_and_keeps_the_best(
     # Rows end at 2, 4 and 5: the first after 3 steps, and the last.
     asked, rows = read(probed / "probe.csv"), read(probed / "metrics.csv")
     assert [row["step"] for row in asked] == ["4", "5"]
-    assert [row["probe_srcc"] for row in rows] == ["", *(row["SRCC"] for row in asked)]
+    assert [row["probe_srcc"] for row in rows] == ["", *(f"{float(row['SRCC']):.6g}" for row in asked)]
     best = max(asked, key=lambda row: float(row["SRCC"]))
     log = (probed / "log.txt").read_text()
-    assert f"best of the probe: SRCC {best['SRCC']} at step {best['step']}, encoder_best.keras" in log
+    assert f"best of the probe: SRCC {float(best['SRCC']):.6g} at step {best['step']}, encoder_best.keras" in log
     assert "probe at step 4: PCC " in log
 
     # What `evaluate` says of the encoder that was kept.
@@ -57,9 +57,13 @@ def test_with_a_fit_of_ones_own_it_asks_every_k_epochs_and_tells_the_history(tmp
     model.compile(keras.optimizers.AdamW(1e-2), run_eagerly=True)
     history = model.fit(images, batch_size=2, epochs=3, verbose=0, callbacks=[probe])
     rows = read(tmp_path / "probe" / "probe.csv")
-    assert [row["step"] for row in rows] == ["4", "6"] and rows == probe.rows
-    assert [f"{value:.6g}" for value in history.history["probe_srcc"]] == [row["SRCC"] for row in rows]
-    assert probe.best in rows
+    assert [row["step"] for row in rows] == ["4", "6"]
+    # Whole figures, in the file too: what is read back is what was measured.
+    assert history.history["probe_srcc"] == [row["SRCC"] for row in probe.rows] == [float(row["SRCC"]) for row in rows]
+    assert probe.best in probe.rows
+    again = ComplexityProbe("csv", scored, folder=tmp_path / "probe")
+    again.begin(6)
+    assert again.rows == probe.rows and again.best == probe.best
 
 
 class Told(ComplexityProbe):
@@ -89,17 +93,17 @@ def test_the_best_is_kept_and_survives_a_kill(tmp_path, tiny_encoder, scored):
         tiny_encoder.norm.beta.assign(np.full(16, step))
         probe.ask(tiny_encoder, step)
         found.append((probe.best["step"], bias()))
-    assert found == [("1", 1), ("2", 2), ("2", 2), ("2", 2)]
+    assert found == [(1, 1), (2, 2), (2, 2), (2, 2)]
 
     # Goes on from step 3: the row of step 4 is told anew, the best is known.
     again = Told([0.55, 0.7], "csv", scored, folder=tmp_path)
     again.begin(3)
-    assert [row["step"] for row in again.rows] == ["0", "1", "2", "3"]
+    assert [row["step"] for row in again.rows] == [0, 1, 2, 3]
     for step in (4, 5):
         tiny_encoder.norm.beta.assign(np.full(16, 10 * step))
         again.ask(tiny_encoder, step)
         found.append((again.best["step"], bias()))
-    assert found[4:] == [("2", 2), ("5", 50)]
+    assert found[4:] == [(2, 2), (5, 50)]
     tiny_encoder.norm.beta.assign(np.zeros(16))
 
 

@@ -79,7 +79,7 @@ def test_the_quickstart_ends_with_a_table_and_a_full_run_folder(tmp_path, capsys
     assert load_recipe(folder / "recipe.yaml") == load_recipe("quickstart", overrides)
     names = [name for name, pcc, srcc in run.table]
     assert names == ["trained encoder", "the same at random initialisation", "mean patch entropy"]
-    assert all(-1 <= float(value) <= 1 for row in run.table for value in row[1:])
+    assert all(isinstance(value, float) and -1 <= value <= 1 for row in run.table for value in row[1:])
     shown = capsys.readouterr().out
     assert "step 2/3" in shown and "PCC" in shown and "Next" in shown
     for label in ("contrast", "entropy", "spread", "rank", "images/s"):
