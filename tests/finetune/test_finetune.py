@@ -57,7 +57,7 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
     (train, labels), _ = parts(ic9600)
     head = finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, progress=False)
     whole = finetune(
-        copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, epochs=40, learning_rate=3e-3, progress=False
+        copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, epochs=30, learning_rate=1e-2, progress=False
     )
     errors = [np.mean((s.predict(train, verbose=0)["score"] - labels) ** 2) for s in (head, whole)]
     assert errors[1] < 0.8 * errors[0]
