@@ -80,7 +80,9 @@ class PartlySlowAdamW(keras.optimizers.AdamW):
         self.share = share
 
     def update_step(self, gradient, variable, learning_rate):
-        share = self.share if variable.path in self.slow else 1.0
+        # TensorFlow's variables come without the path of Keras's.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        share = self.share if path in self.slow else 1.0
         super().update_step(gradient, variable, learning_rate * share)
 
     def get_config(self):

@@ -50,6 +50,8 @@ def decays(monkeypatch):
         def learn_nothing(self, *args, **kwargs):
             from keras import ops
 
+            if found:  # the rate falls to 0, and the decay with it
+                return {"score_loss": 0.0}
             variables = self.trainable_variables
             before = [ops.convert_to_numpy(v).copy() for v in variables]
             self.optimizer.apply([ops.zeros(v.shape) for v in variables], variables)
