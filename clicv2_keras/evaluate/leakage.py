@@ -31,10 +31,10 @@ def category_accuracy(features, categories, seed=0):
 
 
 def token_retrieval(encoder, images, seed=0):
-    """How often a token finds its own image among others, by cosine: 0 to 1; by chance 1 / B.
+    """How often a token finds the other shifted view of its own image, by cosine: 0 to 1; by chance 1 / B.
 
     As in training: a token of a shifted view asks, the tokens at its position in another shifted view of every image
-    answer.
+    answer. Both views are of the same whole image and share its layout, which may be all that is found.
 
     Args:
         images: uint8 (B, S, S, 3), without jitter.

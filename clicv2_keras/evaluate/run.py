@@ -135,7 +135,7 @@ def _leakage(model, data, measures, seed, seeds):
     chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]
     images = load_images(data.source, chosen, encoder.image_size)
     untrained = [token_retrieval(encoder.untrained(each), images, seed) for each in seeds]
-    what = f"a token finds its own image among {len(chosen)}"
+    what = f"a token finds its image's other shifted view among {len(chosen)}"
     rows.append((what, token_retrieval(encoder, images, seed), _mean(untrained), 1 / len(chosen)))
     return rows
 

@@ -35,15 +35,13 @@ def test_parameters_are_those_of_the_model(overrides):
 
 
 @pytest.mark.parametrize("more", [[], ["encoder.stem_rate=0.1", "contrast.level=patch", "entropy.weight=1"]])
-def test_parameters_of_a_guided_hybrid_are_those_of_the_model(tmp_path, more):
-    features = tiny_feature_maps()
-    features.save(tmp_path / "network.keras")
-    overrides = [*TINY, f"encoder.stem={tmp_path}/network.keras", f"guide.teacher={tmp_path}/network.keras"]
+def test_parameters_of_a_guided_hybrid_are_those_of_the_model(network, more):
+    overrides = [*TINY, f"encoder.stem={network}", f"guide.teacher={network}"]
     recipe = load_recipe("quickstart", [*overrides, "contrast.level=none", "entropy.weight=0", *more])
     model, cost = build_model(recipe), count_cost(recipe, *recipe_networks(recipe))
     assert cost.trainable == parameters(model.trainable_variables)
     assert cost.encoder == parameters(model.encoder.weights)
-    assert cost.guide == parameters(features.weights) == parameters(model.guide.teacher.weights)
+    assert cost.guide == parameters(tiny_feature_maps().weights) == parameters(model.guide.teacher.weights)
     # 3 × 3 kernels from 3 to 4, 6, 8 and 10 channels at strides 2 to 16 of 96 pixels.
     shapes = zip((3, 4, 6, 8), (4, 6, 8, 10), (48, 24, 12, 6), strict=True)
     flops = sum(2 * 9 * before * after * side**2 for before, after, side in shapes)
