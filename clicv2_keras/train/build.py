@@ -25,6 +25,7 @@ def build_encoder(recipe):
         freeze_patch_projection=settings.freeze_patch_projection,
         detail_gain=settings.detail_gain,
         stem=stem,
+        stem_skip=settings.stem_skip,
         **settings.shape(),
     )
 

@@ -49,6 +49,7 @@ def count_cost(recipe, stem=None, guide=None):
     inputs = 3 * patch**2 if stem is None else sum(stem.channels)
     projection = inputs * width + width
     encoder = projection + depth * _block(width) + 2 * width
+    output = width + (inputs if stem is not None and recipe.encoder.stem_skip else 0)
     # The stem's own statistics are two numbers a channel.
     stem_size = 0 if stem is None else stem.parameters + 2 * inputs
     stem_forward = 0.0 if stem is None else stem.flops
@@ -73,7 +74,7 @@ def count_cost(recipe, stem=None, guide=None):
     flops = floats = 0.0
     if contrast.level != "none":
         hidden, out = contrast.projector_hidden or (1024 if width <= 192 else 4096), contrast.projection_dim
-        projector, predictor = _head(3, width, hidden, out), _head(2, out, hidden, out)
+        projector, predictor = _head(3, output, hidden, out), _head(2, out, hidden, out)
         heads, teacher = projector + predictor, encoder + stem_size + projector
         tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
         read = contrast.tokens if contrast.level == "patch" and not contrast.global_weight else patches
@@ -86,16 +87,16 @@ def count_cost(recipe, stem=None, guide=None):
         floats += encoder_floats(kept)
         if entropy.target != "image":
             wide, deep = entropy.decoder_width, entropy.decoder_depth
-            decoder += width * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
-            flops += 3 * (2 * kept * width * wide + deep * _block_flops(patches, wide, patches))
+            decoder += output * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
+            flops += 3 * (2 * kept * output * wide + deep * _block_flops(patches, wide, patches))
             floats += floats_kept(patches, wide, deep, max(wide // 32, 1))
         if entropy.target != "patch":
-            decoder += width + 1
+            decoder += output + 1
     if guide is not None:
         settings = recipe.guide
         grid, pooled = target_widths(guide.strides, guide.channels, settings.grid_dim, settings.pooled_dim)
-        heads += (width + 1) * grid + (2 * width + 1) * pooled
-        flops += 3 * (encoder_flops(patches) + 2 * patches * width * grid + 4 * width * pooled)
+        heads += (output + 1) * grid + (2 * output + 1) * pooled
+        flops += 3 * (encoder_flops(patches) + 2 * patches * output * grid + 4 * output * pooled)
         flops += stem_pass + guide.flops
         floats += encoder_floats(patches)
     if stem is None:
