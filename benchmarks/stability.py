@@ -1,6 +1,6 @@
-"""How stable a scorer is: `python benchmarks/stability.py [MODEL] [--images FOLDER] [--count 200]`.
+"""How stable a scorer is: `python benchmarks/stability.py [MODEL] [--images FOLDER] [--count 300]`.
 
-Prints how far a mirror image, a crop of 5 %, resizing by 0.75 and by 1.5 and JPEG q70 move the score of photographs
+The images are those that `data.held_out: 300` keeps out of a training on that folder. Prints how far a mirror image, a crop of 5 %, resizing by 0.75 and by 1.5 and JPEG q70 move the score of photographs
 (95th percentile; the bound is .03); what blank images and a busy collage score; and how many steps of an increasing
 blur raise the score by more than .01 (the bound is 1 %).
 """
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.held_out import split_held_out
 from clicv2_keras.images import network_input
 from clicv2_keras.models.find_model import find_model, scorer_of
 
@@ -19,13 +20,13 @@ BLURS = (0, 0.5, 1, 2, 3, 4, 6, 8, 12, 16)
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model", nargs="?", default="default")
-parser.add_argument("--images", default="../shared/data/corpus/imagenet1000")
-parser.add_argument("--count", type=int, default=200)
+parser.add_argument("--images", default="../shared/data/corpus")
+parser.add_argument("--count", type=int, default=300)
 arguments = parser.parse_args()
 
 scorer = scorer_of(find_model(arguments.model))
-source = FileSource.from_folder(arguments.images)
-pictures = [source.load(i) for i in np.linspace(0, len(source) - 1, arguments.count).astype(int)]
+_, source = split_held_out(FileSource.from_folder(arguments.images), arguments.count)
+pictures = [source.load(i) for i in range(len(source))]
 
 
 def scores(images):

@@ -13,6 +13,12 @@ import click
 @click.option(
     "--split", "splits", default=("train",), multiple=True, show_default=True, help="Part that is fitted to; again."
 )
+@click.option(
+    "--parts",
+    multiple=True,
+    type=click.Choice(["token", "deviation", "diversity"]),
+    help="What the head reads of each patch; again. By default what MODEL's own linear head reads, or all.",
+)
 @click.option("--output", default="scorer.keras", show_default=True, help="The .keras file to write.")
 @click.option(
     "--steadiness",

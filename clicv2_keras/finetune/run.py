@@ -78,7 +78,7 @@ def finetune(
     data, groups, common = join_sets([_part(each, splits) for each in sets])
     model = find_model(model)
     encoder = encoder_of(model)
-    if parts is None:
+    if not parts:
         head = getattr(model, "head", None)
         parts = head.read_out.parts if isinstance(head, LinearHead) else PARTS
     keras.utils.set_random_seed(seed)
