@@ -1,8 +1,9 @@
 """How stable a scorer is: `python benchmarks/stability.py [MODEL] [--images FOLDER] [--count 300]`.
 
-The images are those that `data.held_out: 300` keeps out of a training on that folder. Prints how far a mirror image, a crop of 5 %, resizing by 0.75 and by 1.5 and JPEG q70 move the score of photographs
-(95th percentile; the bound is .03); what blank images and a busy collage score; and how many steps of an increasing
-blur raise the score by more than .01 (the bound is 1 %).
+The images are those that `data.held_out: 300` keeps out of a training on that folder. Prints how far a mirror image, a
+crop of 5 %, resizing by 0.75 and by 1.5 and JPEG q70 move their scores (95th percentile; the bound is .03); what blank
+images and a busy collage score; and how many steps of an increasing blur raise the score by more than .01 (the bound is
+1 %).
 """
 
 import argparse
