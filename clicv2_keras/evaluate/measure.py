@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -13,7 +12,7 @@ from clicv2_keras.evaluate.meter import Meter
 from clicv2_keras.fingerprints import fingerprint
 from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers import PatchEntropy
-from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch, ViTEncoder
+from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch
 from clicv2_keras.models.find_model import encoder_of
 
 BATCH = 64
@@ -95,18 +94,12 @@ def measure(source, model, untrained=(), pixels=True, tick=lambda: None):
     return Measures(np.array(index), unreadable, np.stack(fingerprints), _join(of_model), untrained, _join(of_pixels))
 
 
-def untrained_encoder(encoder, seed):
-    """The encoder as it was before training, at a random initialisation."""
-    keras.utils.set_random_seed(seed)
-    return ViTEncoder.from_config({**encoder.get_config(), "name": "untrained_encoder"})
-
-
 class _Untrained:
     """The encoder at several random initialisations: compiled once, each one's weights put in when it is asked."""
 
     def __init__(self, encoder, seeds):
-        self.weights = [untrained_encoder(encoder, seed).get_weights() for seed in seeds]
-        self.meter = Meter(untrained_encoder(encoder, 0), {DIVERSITY: DiversityHead()}) if seeds else None
+        self.weights = [encoder.untrained(seed).get_weights() for seed in seeds]
+        self.meter = Meter(encoder.untrained(0), {DIVERSITY: DiversityHead()}) if seeds else None
 
     def predict_on_batch(self, images):
         """What a `Meter` tells of the images, for each initialisation."""

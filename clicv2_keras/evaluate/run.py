@@ -11,7 +11,7 @@ from clicv2_keras.evaluate.evaluation import Evaluation
 from clicv2_keras.evaluate.folds import make_folds
 from clicv2_keras.evaluate.known_images import SILENT, KnownImages
 from clicv2_keras.evaluate.leakage import RETRIEVED, category_accuracy, token_retrieval
-from clicv2_keras.evaluate.measure import FITTED, measure, untrained_encoder
+from clicv2_keras.evaluate.measure import FITTED, measure
 from clicv2_keras.evaluate.predictors import MODEL, RIDGE, Split, predictions
 from clicv2_keras.evaluate.provenance import command_line, recipe_of
 from clicv2_keras.models.find_model import encoder_of, find_model, scorer_of
@@ -134,7 +134,7 @@ def _leakage(model, data, measures, seed, seeds):
         rows.append((what, model_accuracy, _mean(untrained), counts.max() / counts.sum()))
     chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]
     images = load_images(data.source, chosen, encoder.image_size)
-    untrained = [token_retrieval(untrained_encoder(encoder, each), images, seed) for each in seeds]
+    untrained = [token_retrieval(encoder.untrained(each), images, seed) for each in seeds]
     what = f"a token finds its image's other shifted view among {len(chosen)}"
     rows.append((what, token_retrieval(encoder, images, seed), _mean(untrained), 1 / len(chosen)))
     return rows

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from clicv2_keras.guide_shapes import stage_ends, target_widths
 from clicv2_keras.layers.feature_stem import on_grid
 
 # Cells of each image's grid that the projection is fitted to: neighbours say much the same.
@@ -34,10 +35,9 @@ class GuideTargets(keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         super().__init__(trainable=False, **kwargs)
         self.strides, self.channels, self.grid = tuple(strides), tuple(channels), tuple(grid)
-        kinds = [*zip(self.strides, self.channels, strict=True), None]
-        self.stage_ends = [i for i in range(len(kinds) - 1) if kinds[i] != kinds[i + 1]]
+        self.stage_ends = stage_ends(self.strides, self.channels)
         self.grid_channels = sum(self.channels[i] for i in self.stage_ends)
-        self.grid_dim, self.pooled_dim = min(grid_dim, self.grid_channels), min(pooled_dim, sum(self.channels))
+        self.grid_dim, self.pooled_dim = target_widths(self.strides, self.channels, grid_dim, pooled_dim)
         self.grid_projection = self._projection("grid", self.grid_channels, self.grid_dim)
         self.pooled_projection = self._projection("pooled", sum(self.channels), self.pooled_dim)
         self.built = True

@@ -70,9 +70,9 @@ class GuideBranch(keras.layers.Layer):
             raise ValueError(f"The guide's targets are of {self.targets.grid} patches, the encoder's {encoder.grid}.")
         self.read_out = PatchReadOut(("token", "deviation"))
         self.grid_head = keras.layers.Dense(self.targets.grid_dim, dtype=self.dtype_policy)
-        self.grid_head.build((None, None, encoder.width))
+        self.grid_head.build((None, None, encoder.output_dim))
         self.pooled_head = keras.layers.Dense(self.targets.pooled_dim, dtype=self.dtype_policy)
-        self.pooled_head.build((None, self.read_out.count(encoder.width)))
+        self.pooled_head.build((None, self.read_out.count(encoder.output_dim)))
         self.built = True
 
     def fit(self, images, batch_size=32):

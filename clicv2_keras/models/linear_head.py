@@ -25,7 +25,9 @@ class LinearHead(FittedTo, keras.layers.Layer):
 
     def build_for(self, encoder):
         """Make the weights that fit `encoder`; at first every patch scores 0.5."""
-        self.kernel = self.add_weight(shape=(self.read_out.count(encoder.width),), initializer="zeros", name="kernel")
+        self.kernel = self.add_weight(
+            shape=(self.read_out.count(encoder.output_dim),), initializer="zeros", name="kernel"
+        )
         self.bias = self.add_weight(shape=(), initializer="zeros", name="bias")
         self.built = True
 

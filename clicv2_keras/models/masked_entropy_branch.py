@@ -50,12 +50,12 @@ class MaskedEntropyBranch(keras.layers.Layer):
         self.masking = EntropyMasking(encoder.patch_size, self.mask_ratio, self.bins, self.seed)
         if self.target != "image":
             self.decoder = EntropyDecoder(encoder.grid, self.decoder_depth, self.decoder_width, dtype=self.dtype_policy)
-            self.decoder.build((None, None, encoder.width))
+            self.decoder.build((None, None, encoder.output_dim))
             self.patch_loss = MaskedEntropyLoss()
             self.patch_loss.build()
         if self.target != "patch":
             self.image_head = keras.layers.Dense(1, dtype="float32")
-            self.image_head.build((None, encoder.width))
+            self.image_head.build((None, encoder.output_dim))
             self.image_loss = MaskedEntropyLoss()
             self.image_loss.build()
         self.built = True

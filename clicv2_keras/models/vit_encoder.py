@@ -30,6 +30,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         stem: a `FeatureStem`: what a pretrained convolutional network sees at each patch goes into the projection, in
             place of the patch's pixels (the hybrid of arXiv 2010.11929). The projection is then trained, whatever
             `freeze_patch_projection` says, and `detail_gain` has no part. None for the plain ViT.
+        stem_skip: give the stem's features beside each token, so that the blocks need not carry what is in them.
         value_range: what floats are for black and for white, such as (0, 1) or (-1, 1); None takes no floats. It is
             never guessed from the values, of which none is clipped. uint8 is [0, 255] whatever this says.
 
@@ -41,7 +42,8 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
             integers are an error. (A functional model casts its inputs: say `keras.Input(…, dtype="uint8")` there.)
 
     Returns:
-        Tokens, float (B, N, width), after the final norm; N = (H / patch_size) (W / patch_size), row by row.
+        Tokens, float (B, N, output_dim), after the final norm; N = (H / patch_size) (W / patch_size), row by row.
+        `output_dim` is the width, and with `stem_skip` that of the stem besides.
 
     Raises:
         ValueError: where `patch_size` does not divide the image, or `num_heads` the width; or the images have another
@@ -59,6 +61,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         freeze_patch_projection=True,
         detail_gain=4.0,
         stem=None,
+        stem_skip=True,
         value_range=None,
         **kwargs,
     ):
@@ -79,6 +82,8 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         self.freeze_patch_projection = freeze_patch_projection
         self.detail_gain = detail_gain
         self.stem = stem
+        self.stem_skip = stem_skip
+        self.output_dim = width + (stem.width if stem is not None and stem_skip else 0)
         self.value_range = None if value_range is None else tuple(value_range)
         self.grid = (image_size // patch_size,) * 2
         # Not in the config: it belongs to a run, and an exported encoder should not carry it.
@@ -108,6 +113,14 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         other.fitted_to = self.fitted_to
         return other
 
+    def untrained(self, seed):
+        """An encoder of the same arguments at a random initialisation; its stem, which came pretrained, stays."""
+        keras.utils.set_random_seed(seed)
+        other = type(self).from_config({**self.get_config(), "name": "untrained_encoder"})
+        if self.stem is not None:
+            other.stem.set_weights(self.stem.get_weights())
+        return other
+
     def _parts(self):
         return [*([] if self.stem is None else [self.stem]), self.patch_projection, *self.blocks, self.norm]
 
@@ -126,7 +139,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         return self.encode(patchify(images, self.patch_size), grid)
 
     def encode(self, patches, grid=None, keep=None, read=None):
-        """Tokens (B, N, K or n, width) of patches (B, N, P², 3), of the types that images may have.
+        """Tokens (B, N, K or n, output_dim) of patches (B, N, P², 3), of the types that images may have.
 
         Args:
             patches: as `patchify` or `ShiftedPatchify` cut them.
@@ -163,7 +176,10 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
                 return block(x, rows)
 
             tokens = (keras.remat(compute) if self.recompute else compute)(tokens)
-        return self.norm(tokens)
+        tokens = self.norm(tokens)
+        if self.stem is None or not self.stem_skip:
+            return tokens
+        return ops.concatenate([tokens, inputs if read is None else ops.take(inputs, read, axis=1)], axis=-1)
 
     def _pixels(self, patches):
         """Patches (B, N, 3 P²) as the projection takes them: about 0, the detail amplified."""
@@ -186,6 +202,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
             "freeze_patch_projection": self.freeze_patch_projection,
             "detail_gain": self.detail_gain,
             "stem": None if self.stem is None else keras.saving.serialize_keras_object(self.stem),
+            "stem_skip": self.stem_skip,
             "value_range": self.value_range,
         }
 

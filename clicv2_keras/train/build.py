@@ -25,6 +25,7 @@ def build_encoder(recipe):
         freeze_patch_projection=settings.freeze_patch_projection,
         detail_gain=settings.detail_gain,
         stem=stem,
+        stem_skip=settings.stem_skip,
         **settings.shape(),
     )
 
@@ -85,6 +86,8 @@ def build_optimizer(recipe, model):
         weight_decay=settings.weight_decay,
         beta_2=settings.beta_2,
         micro_batches=recipe.train.accumulate,
+        slow=model.encoder.stem.trainable_variables if model.encoder.stem is not None else (),
+        share=recipe.encoder.stem_rate,
     )
 
 

@@ -2,12 +2,24 @@
 
 from typing import NamedTuple
 
+from clicv2_keras.guide_shapes import target_widths
 from clicv2_keras.kept_patches import kept_patches
 
 
-class Cost(NamedTuple):
-    """Parameters, FLOPs (2 a multiply-add, of matrix products alone) and bytes.
+class NetworkCost(NamedTuple):
+    """A pretrained network's parameters, those that training changes, FLOPs of an image, and its maps."""
 
+    parameters: int
+    trainable: int
+    flops: float
+    strides: tuple
+    channels: tuple
+
+
+class Cost(NamedTuple):
+    """Parameters, FLOPs (2 a multiply-add, of matrix products and convolutions alone) and bytes.
+
+    `teacher` are the parameters of the moving average, `guide` those of a guide's network.
     `activation_bytes` is an estimate: what the backward pass needs to find again, attention matrices included.
     """
 
@@ -18,6 +30,7 @@ class Cost(NamedTuple):
     decoder: int
     frozen: int
     teacher: int
+    guide: int
     flops_per_image: float
     state_bytes: int
     activation_bytes: int
@@ -27,18 +40,24 @@ class Cost(NamedTuple):
         return self.encoder + self.heads + self.decoder - self.frozen
 
 
-def count_cost(recipe):
-    """The `Cost` of a recipe's training step."""
+def count_cost(recipe, stem=None, guide=None):
+    """The `Cost` of a recipe's training step; `stem` and `guide` are the `NetworkCost` of its networks."""
     shape, contrast, entropy = recipe.encoder.shape(), recipe.contrast, recipe.entropy
     patch, width, depth = shape["patch_size"], shape["width"], shape["depth"]
     patches = (recipe.data.image_size // patch) ** 2
     kept = kept_patches(patches, entropy.mask_ratio)
-    projection = 3 * patch**2 * width + width
+    inputs = 3 * patch**2 if stem is None else sum(stem.channels)
+    projection = inputs * width + width
     encoder = projection + depth * _block(width) + 2 * width
+    output = width + (inputs if stem is not None and recipe.encoder.stem_skip else 0)
+    # The stem's own statistics are two numbers a channel.
+    stem_size = 0 if stem is None else stem.parameters + 2 * inputs
+    stem_forward = 0.0 if stem is None else stem.flops
+    stem_pass = stem_forward if stem is None or not stem.trainable else 3 * stem_forward
 
     def encoder_flops(tokens, read=None):
         last = _block_flops(tokens, width, read or tokens)
-        return 2 * tokens * 3 * patch**2 * width + (depth - 1) * _block_flops(tokens, width, tokens) + last
+        return 2 * tokens * inputs * width + (depth - 1) * _block_flops(tokens, width, tokens) + last
 
     def floats_kept(tokens, width, depth, heads):
         # Norms, projections, residuals and what GELU keeps: 24 a token and feature (measured: 13 MB an image of the
@@ -55,24 +74,37 @@ def count_cost(recipe):
     flops = floats = 0.0
     if contrast.level != "none":
         hidden, out = contrast.projector_hidden or (1024 if width <= 192 else 4096), contrast.projection_dim
-        projector, predictor = _head(3, width, hidden, out), _head(2, out, hidden, out)
-        heads, teacher = projector + predictor, encoder + projector
+        projector, predictor = _head(3, output, hidden, out), _head(2, out, hidden, out)
+        heads, teacher = projector + predictor, encoder + stem_size + projector
         tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
         read = contrast.tokens if contrast.level == "patch" and not contrast.global_weight else patches
         # Two views; the student forward and twice that backward, the teacher forward.
         flops += 2 * (3 + 1) * encoder_flops(patches, read) + 2 * 2 * tokens * (3 * (projector + predictor) + projector)
+        flops += 2 * (stem_pass + stem_forward)
         floats += 2 * (encoder_floats(patches) + tokens * 6 * hidden)
     if entropy.weight:
-        flops += 3 * encoder_flops(kept)
+        flops += 3 * encoder_flops(kept) + stem_pass
         floats += encoder_floats(kept)
         if entropy.target != "image":
             wide, deep = entropy.decoder_width, entropy.decoder_depth
-            decoder += width * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
-            flops += 3 * (2 * kept * width * wide + deep * _block_flops(patches, wide, patches))
+            decoder += output * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
+            flops += 3 * (2 * kept * output * wide + deep * _block_flops(patches, wide, patches))
             floats += floats_kept(patches, wide, deep, max(wide // 32, 1))
         if entropy.target != "patch":
-            decoder += width + 1
-    frozen = projection if recipe.encoder.freeze_patch_projection else 0
+            decoder += output + 1
+    if guide is not None:
+        settings = recipe.guide
+        grid, pooled = target_widths(guide.strides, guide.channels, settings.grid_dim, settings.pooled_dim)
+        heads += (output + 1) * grid + (2 * output + 1) * pooled
+        flops += 3 * (encoder_flops(patches) + 2 * patches * output * grid + 4 * output * pooled)
+        flops += stem_pass + guide.flops
+        floats += encoder_floats(patches)
+    if stem is None:
+        frozen = projection if recipe.encoder.freeze_patch_projection else 0
+    else:
+        frozen = stem_size - stem.trainable
+    encoder += stem_size
+    watched = guide.parameters if guide is not None else 0
     trainable = encoder + heads + decoder - frozen
     size = 2 if recipe.train.precision == "bfloat16" else 4
     return Cost(
@@ -83,9 +115,10 @@ def count_cost(recipe):
         decoder=decoder,
         frozen=frozen,
         teacher=teacher,
+        guide=watched,
         flops_per_image=flops,
         # Weight, gradient, AdamW's two moments and what is accumulated, each in float32.
-        state_bytes=(16 + 4 * (recipe.train.accumulate > 1)) * trainable + 4 * (frozen + teacher),
+        state_bytes=(16 + 4 * (recipe.train.accumulate > 1)) * trainable + 4 * (frozen + teacher + watched),
         activation_bytes=int(floats * size * recipe.train.batch_size / recipe.train.accumulate),
     )
 

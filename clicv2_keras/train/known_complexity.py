@@ -31,7 +31,7 @@ def known_complexity(recipe, model):
     encoder.set_weights(model.encoder.get_weights())
     features = {
         "trained encoder": _mean_token(encoder, images),
-        "the same at random initialisation": _mean_token(build_encoder(recipe), images),
+        "the same at random initialisation": _mean_token(encoder.untrained(recipe.seed), images),
         "mean patch entropy": _mean_entropy(images, model.encoder.patch_size),
     }
     rows = []

@@ -32,7 +32,7 @@ def dry_run(recipe, overrides=()):
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     data, train, contrast = recipe.data, recipe.train, recipe.contrast
-    cost = count_cost(recipe)
+    cost = count_cost(recipe, *_networks(recipe))
     shape = recipe.encoder.shape()
     size, batch, patch, width = data.image_size, train.batch_size, shape["patch_size"], shape["width"]
     unnamed = data.source != "procedural" and data.path is None
@@ -43,7 +43,8 @@ def dry_run(recipe, overrides=()):
     lines = {
         "recipe": recipe.name,
         "images": "data.path is not set yet" if unnamed else f"{images:,} ({data.source})",
-        "batch": f"({batch}, {size}, {size}, 3) uint8, three times: image, view_a, view_b ({data.views})",
+        "batch": f"({batch}, {size}, {size}, 3) uint8"
+        + (f", three times: image, view_a, view_b ({data.views})" if contrast.level != "none" else ""),
         "tokens": f"({batch}, {cost.patches}, {width}), patches of {patch} × {patch} pixels, {shape['depth']} blocks",
     }
     if train.accumulate > 1:
@@ -55,6 +56,8 @@ def dry_run(recipe, overrides=()):
         lines["contrast"] = f"({batch}, {tokens}, {contrast.projection_dim}) a view, negatives {contrast.negatives}"
     if recipe.entropy.weight:
         lines["entropy"] = f"({batch}, {cost.patches - cost.kept}) of {cost.patches} patches hidden"
+    if recipe.guide.teacher is not None:
+        lines["guide"] = f"{recipe.guide.teacher}, {cost.guide:,} parameters, in every step"
     lines["parameters"] = (
         f"encoder {cost.encoder:,}, heads {cost.heads:,}, decoder {cost.decoder:,}; "
         f"trained {cost.trainable:,}; teacher {cost.teacher:,}"
@@ -79,6 +82,16 @@ def dry_run(recipe, overrides=()):
         f"here and now, a whole step about {EFFICIENCY:.0%} of that; without reading, compiling and probing"
     )
     return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
+
+
+def _networks(recipe):
+    """`NetworkCost` of the stem and of the teacher, where the recipe names them."""
+    if recipe.encoder.stem == "linear" and recipe.guide.teacher is None:
+        return None, None
+    choose_backend(recipe.backend)
+    from clicv2_keras.train.network_cost import recipe_networks
+
+    return recipe_networks(recipe)
 
 
 def micro_batches(recipe):

@@ -65,6 +65,7 @@ class Encoder(Section):
         "convolutional network see there: keras_hub:PRESET, a preset's folder or a .keras file",
     )
     stem_stride: Positive = Field(16, description="the stem's deepest stage, pixels of the image a cell of its map")
+    stem_skip: bool = Field(True, description="give the stem's features beside each token, past the blocks")
     stem_rate: float = Field(
         0.0, ge=0, description="learning rate of the stem's own weights, as a share of that of the others; 0 is frozen"
     )

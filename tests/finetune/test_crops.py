@@ -33,7 +33,7 @@ def test_the_whole_network_learns_from_pixels_as_they_are_scored(tiny_encoder, i
         return {"score_loss": 0.0}
 
     monkeypatch.setattr(WholeNetwork, "train_on_batch", spy)
-    finetune(tiny_encoder, data, output=None, whole=True, epochs=2, progress=False)
+    finetune(tiny_encoder.copy(), data, output=None, whole=True, epochs=2, progress=False)
     mirrored, plain = np.concatenate(learnt).swapaxes(0, 1)
     assert len(plain) == 2 * len(data)
     assert {image.tobytes() for image in plain} == scored

@@ -18,10 +18,10 @@ def numpy(x):
     return ops.convert_to_numpy(x)
 
 
-@pytest.fixture
-def hybrid(images):
+@pytest.fixture(params=[True, False], ids=["skip", "no skip"])
+def hybrid(images, request):
     keras.utils.set_random_seed(0)
-    encoder = ViTEncoder(**TINY, stem=FeatureStem(tiny_feature_maps()))
+    encoder = ViTEncoder(**TINY, stem=FeatureStem(tiny_feature_maps()), stem_skip=request.param)
     encoder.stem.adapt(images, encoder.grid)
     return encoder
 
@@ -33,7 +33,10 @@ def numpy_tokens(encoder, inputs, keep=None):
         tokens = np.take_along_axis(tokens, keep[..., None], axis=1)
     for block in encoder.blocks:
         tokens = reference.transformer_block(tokens, block.get_weights(), heads=2)
-    return reference.layer_norm(tokens, *encoder.norm.get_weights())
+    tokens = reference.layer_norm(tokens, *encoder.norm.get_weights())
+    if keep is not None:
+        inputs = np.take_along_axis(inputs, keep[..., None], axis=1)
+    return np.concatenate([tokens, inputs], axis=-1) if encoder.stem_skip else tokens
 
 
 def test_agrees_with_numpy_whole_and_masked(hybrid, images, rng):
@@ -49,6 +52,9 @@ def test_agrees_with_numpy_whole_and_masked(hybrid, images, rng):
         grey[b, y : y + 8, x : x + 8] = images[b, y : y + 8, x : x + 8]
     expected = numpy_tokens(hybrid, numpy(hybrid.stem(grey, grid=(4, 4))), keep)
     np.testing.assert_allclose(numpy(hybrid.encode(patches, keep=keep)), expected, atol=1e-4)
+    assert expected.shape[-1] == hybrid.output_dim == (16 + 28 if hybrid.stem_skip else 16)
+    read = np.array([9, 3], "int32")
+    np.testing.assert_allclose(numpy(hybrid.encode(patches, read=read)), numpy(hybrid(images))[:, read], atol=1e-5)
 
 
 def test_what_is_hidden_cannot_be_seen_through_the_stem(hybrid, images):
@@ -72,7 +78,7 @@ def test_both_branches_of_clicv2_train_a_hybrid(make_model, batch):
 
 def test_the_score_is_the_maps_mean_and_all_is_saved(hybrid, images, tmp_path, monkeypatch):
     scorer = ComplexityScorer(hybrid, LinearHead(("token", "deviation")))
-    scorer.head.kernel.assign(np.random.default_rng(0).normal(size=32))
+    scorer.head.kernel.assign(np.random.default_rng(0).normal(size=2 * hybrid.output_dim) / 8)
     expected = {name: numpy(value) for name, value in scorer(images).items()}
     np.testing.assert_allclose(expected["map"].mean(axis=(1, 2)), expected["score"], atol=1e-6)
     scorer.save(tmp_path / "scorer.keras")

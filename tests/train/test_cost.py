@@ -1,10 +1,12 @@
 import math
 
 import pytest
+from tiny_network import tiny_feature_maps
 
 from clicv2_keras.train import load_recipe
 from clicv2_keras.train.build import build_model
 from clicv2_keras.train.cost import count_cost
+from clicv2_keras.train.network_cost import recipe_networks
 
 TINY = ["encoder.width=16", "encoder.depth=2", "encoder.num_heads=2", "contrast.projector_hidden=24", "train.jit=false"]
 
@@ -30,6 +32,20 @@ def test_parameters_are_those_of_the_model(overrides):
     if model.contrast:
         teacher = [*model.contrast.teacher_encoder.weights, *model.contrast.teacher_projector.weights]
         assert cost.teacher == parameters(teacher)
+
+
+@pytest.mark.parametrize("more", [[], ["encoder.stem_rate=0.1", "contrast.level=patch", "entropy.weight=1"]])
+def test_parameters_of_a_guided_hybrid_are_those_of_the_model(network, more):
+    overrides = [*TINY, f"encoder.stem={network}", f"guide.teacher={network}"]
+    recipe = load_recipe("quickstart", [*overrides, "contrast.level=none", "entropy.weight=0", *more])
+    model, cost = build_model(recipe), count_cost(recipe, *recipe_networks(recipe))
+    assert cost.trainable == parameters(model.trainable_variables)
+    assert cost.encoder == parameters(model.encoder.weights)
+    assert cost.guide == parameters(tiny_feature_maps().weights) == parameters(model.guide.teacher.weights)
+    # 3 × 3 kernels from 3 to 4, 6, 8 and 10 channels at strides 2 to 16 of 96 pixels.
+    shapes = zip((3, 4, 6, 8), (4, 6, 8, 10), (48, 24, 12, 6), strict=True)
+    flops = sum(2 * 9 * before * after * side**2 for before, after, side in shapes)
+    assert recipe_networks(recipe)[1].flops == flops
 
 
 def test_flops_of_a_vit_tiny_forward_pass_are_the_known_ones():

@@ -5,7 +5,6 @@ import csv
 import keras
 import numpy as np
 import pytest
-from tiny_network import tiny_feature_maps
 from tiny_recipe import TINY
 
 import clicv2_keras
@@ -18,10 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
 
 
 @pytest.fixture(scope="module")
-def guided(tmp_path_factory, jpegs):
+def guided(network, jpegs):
     """Overrides of a recipe that is guided alone, on a stem, its teacher in a file."""
-    network = tmp_path_factory.mktemp("teacher") / "network.keras"
-    tiny_feature_maps().save(network)
     return [
         *TINY,
         f"data.path={jpegs}",
