@@ -33,7 +33,8 @@ def pixel_measures(image):
 def counted_complexity(measures):
     """One number of what `pixel_measures` found, in (0, 1): about the share of pictures that are simpler.
 
-    ¾ log(segments) + ¼ log(colours), through a logistic function.
+    ¾ log(segments) + ¼ log(colours), through a logistic function. How scale, levels and weights were chosen is not
+    recorded; how they stand among others: benchmarks/results/counted_complexity.md.
     """
     counted = 0.75 * measures["segments 25 0.8"] + 0.25 * measures["colours 128 16"]
     return 1 / (1 + np.exp(-1.2 * (counted - CENTER) / SPREAD))

@@ -35,7 +35,7 @@ class Data(Section):
         "same_crop",
         description="both views from one crop and flip, so that positions correspond; or a crop each",
     )
-    min_area: Share = Field(0.2, description="smallest area of a random crop, as a share of the image; 1 for none")
+    min_area: Share = Field(0.2, description="smallest area of a random crop, as a share of the image; 1 crops none")
     flip: bool = Field(True, description="mirror half of the crops left to right")
     jitter: float = Field(0.2, ge=0, le=1, description="strength of the colour jitter of each view, 0 to 1; 0 is off")
     held_out: int = Field(
