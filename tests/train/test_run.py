@@ -52,7 +52,7 @@ def test_every_recipe_takes_a_real_step(tmp_path, jpegs, network, name):
     overrides = tiny(tmp_path / "run", jpegs, f"train.steps={steps}")
     if load_recipe(name).encoder.stem != "linear":
         overrides += [f"encoder.stem={network}", f"guide.teacher={network}", "data.held_out=2"]
-        overrides += ["guide.sample=8", "optimizer.warmup_steps=0"]
+        overrides += ["guide.sample=8", "optimizer.warmup_steps=0", "optimizer.decay_steps=1"]
     run = clicv2_keras.train(name, overrides, progress=False)
     entropy, contrast = run.model.entropy is not None, run.model.contrast is not None
     assert len(run.folder.rows) == steps

@@ -1,0 +1,70 @@
+"""The newest weights of a long run as one small file, so that a lost machine costs the moments and not the run.
+
+    python scripts/training_state.py save RUN OUTPUT.npz          # of the run folder's newest checkpoint
+    python scripts/training_state.py restore STATE.npz RECIPE [KEY=VALUE …]
+
+`save` writes what the run trains or measured, in float16: not the optimizer's moments, nor what stays as it was (a
+frozen stem's network, a teacher). `restore` makes a run folder of the recipe (its `run.dir`) with a checkpoint of that
+step and fresh moments; `clicv2-keras train RECIPE --resume` goes on from there.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from clicv2_keras.train.backend import choose_backend
+from clicv2_keras.train.checkpoints import Checkpoints
+from clicv2_keras.train.recipe_file import load_recipe
+from clicv2_keras.train.run_folder import RunFolder
+from clicv2_keras.whole_file import whole_file
+
+
+def built(recipe):
+    """The recipe's model, and the variables that are kept, in order."""
+    choose_backend(recipe.backend)
+    from clicv2_keras.train.build import build_model
+
+    model = build_model(recipe)
+    parts = [model.guide.teacher] if model.guide is not None else []
+    if model.encoder.stem is not None and recipe.encoder.stem_rate == 0:
+        parts.append(model.encoder.stem.features)
+    same = {id(variable) for part in parts if part is not None for variable in part.variables}
+    return model, [variable for variable in model.variables if id(variable) not in same]
+
+
+def save(run, output):
+    recipe = load_recipe(Path(run) / "recipe.yaml")
+    model, variables = built(recipe)
+    checkpoints = Checkpoints(Path(run) / "checkpoints", recipe.run.keep_checkpoints)
+    step = checkpoints.steps()[-1]
+    checkpoints.load(model, step)
+    values = [np.asarray(variable) for variable in variables]
+    values = [v.astype("float16") if v.dtype == np.float32 else v for v in values]
+    with whole_file(output) as unfinished, open(unfinished, "wb") as file:
+        np.savez(file, step=step, **{f"{i:05d}": value for i, value in enumerate(values)})
+    print(f"{output}: {len(values)} variables of step {step}, {Path(output).stat().st_size / 1e6:.1f} MB")
+
+
+def restore(state, recipe, overrides):
+    recipe = load_recipe(recipe, overrides)
+    model, variables = built(recipe)
+    folder = RunFolder(recipe)
+    folder.open(resume=False)
+    with np.load(state) as saved:
+        step = int(saved["step"])
+        for i, variable in enumerate(variables):
+            variable.assign(saved[f"{i:05d}"])
+    # Else the rate would begin anew.
+    model.optimizer._iterations.assign(step * recipe.train.accumulate)
+    folder.checkpoints.save(model, step)
+    print(f"{folder.path}: a run at step {step} with fresh moments; go on with --resume")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["save"] and len(sys.argv) == 4:
+        save(*sys.argv[2:])
+    elif sys.argv[1:2] == ["restore"] and len(sys.argv) >= 4:
+        restore(sys.argv[2], sys.argv[3], sys.argv[4:])
+    else:
+        sys.exit(__doc__)
