@@ -8,8 +8,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from scipy import stats
 
-# Largest difference of the score and of the map; least rank correlation of the scores. In float16 a convolutional stem's
-# roundings add up in single patches (.007 of the map at worst, of 28,800 patches), and hardly in their mean.
+# Largest difference of the score and of the map; least rank correlation of the scores. In float16 the roundings of a
+# convolutional stem add up in single patches (.007 of the map at worst, of 28,800 patches), and hardly in their mean.
 BOUNDS = {
     "none": {"score": 1e-5, "map": 1e-4},
     "float16": {"score": 2e-3, "map": 1e-2},
