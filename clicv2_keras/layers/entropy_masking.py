@@ -36,9 +36,7 @@ class EntropyMasking(SeededLayer):
         self.mask_ratio = mask_ratio
         self.bins = bins
         self.entropy = PatchEntropy(patch_size, bins)
-
-    def build(self, input_shape=None):
-        self.built = True
+        self.built = True  # it has no weights
 
     def call(self, images, noise=None):
         entropy = self.entropy(images)

@@ -35,9 +35,7 @@ class PatchEntropy(keras.layers.Layer):
             raise ValueError(f"bins must be 2 to 256, got {bins}.")
         self.patch_size = patch_size
         self.bins = bins
-
-    def build(self, input_shape=None):
-        self.built = True
+        self.built = True  # it has no weights
 
     def call(self, images):
         return self.of_patches(patchify(images, self.patch_size))

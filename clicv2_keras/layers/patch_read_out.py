@@ -28,9 +28,7 @@ class PatchReadOut(keras.layers.Layer):
         self.parts = tuple(parts)
         if not self.parts or set(self.parts) - set(PARTS):
             raise ValueError(f"parts must be some of {', '.join(PARTS)}, got {parts!r}.")
-
-    def build(self, input_shape=None):
-        self.built = True
+        self.built = True  # it has no weights
 
     def call(self, tokens):
         return ops.concatenate([self.read(part, tokens) for part in self.parts], axis=-1)

@@ -43,9 +43,7 @@ class RandomViews(SeededLayer):
         self.min_area = min_area
         self.flip = flip
         self.jitter = jitter
-
-    def build(self, *shapes, **more_shapes):
-        self.built = True
+        self.built = True  # it has no weights
 
     def call(self, images, draws=None):
         check_shape(images)

@@ -44,9 +44,7 @@ class ShiftedPatchify(SeededLayer):
         self.max_shift = patch_size // 2 if max_shift is None else max_shift
         if mode != "none" and not 1 <= self.max_shift <= patch_size:
             raise ValueError(f"max_shift must be 1 to patch_size={patch_size} pixels, got {self.max_shift}.")
-
-    def build(self, input_shape=None):
-        self.built = True
+        self.built = True  # it has no weights
 
     def call(self, images, training=False, offsets=None):
         if self.mode == "none" or not training and offsets is None:

@@ -37,9 +37,7 @@ class PatchContrastiveLoss(keras.layers.Layer):
             raise ValueError(f"temperature must be above 0, got {temperature}.")
         self.temperature = temperature
         self.negatives = negatives
-
-    def build(self, *shapes):
-        self.built = True
+        self.built = True  # it has no weights
 
     def call(self, queries, keys, first=0, query_entropy=None, key_entropy=None):
         queries, keys = (ops.normalize(x, axis=-1) for x in (queries, keys))

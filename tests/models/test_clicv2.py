@@ -140,6 +140,12 @@ def test_views_are_made_of_arrays_and_never_of_views(make_model, batch, monkeypa
     assert len(calls) == made
 
 
+def test_every_part_is_built_from_the_start(make_model):
+    """Else Keras, on several devices, builds it with a mean of batches: floats, which are no images."""
+    model = make_model(views=RandomViews(32, seed=0))
+    assert [layer.name for layer in model._flatten_layers() if not layer.built] == []
+
+
 class Batches(keras.utils.PyDataset):
     def __init__(self, images):
         super().__init__()
