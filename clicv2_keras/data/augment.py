@@ -21,7 +21,8 @@ def color_jitter():
     import tensorflow as tf
     from keras_cv.layers import RandomBrightness, RandomContrast
 
-    brightness, contrast = RandomBrightness(0.0), RandomContrast((0, 255), 0.0)
+    # They draw nothing, but without a seed they ask for TensorFlow's own generator, which TF_DETERMINISTIC_OPS forbids.
+    brightness, contrast = RandomBrightness(0.0, seed=1), RandomContrast((0, 255), 0.0, seed=1)
 
     def jitter(images, factors):
         factors = factors[:, :, None, None, None]

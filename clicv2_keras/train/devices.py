@@ -58,7 +58,14 @@ class Devices:
 
     def fitting(self):
         """Context to call `fit` in. The model knows TensorFlow's strategy, which would also spread the data's."""
-        return self.building() if self.backend == "jax" else contextlib.nullcontext()
+        if self.backend == "jax":
+            return self.building()
+        if self.backend == "tensorflow":
+            # Not above: the other backends have no use for it.
+            from clicv2_keras.train.sums_tensorflow import sums_in_order
+
+            return sums_in_order()
+        return contextlib.nullcontext()
 
     def largest(self, number):
         """The largest of the integers that the processes give; each must call it."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import random
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from clicv2_keras.models.find_model import find_model
 from clicv2_keras.train import load_recipe
 
 LIVES = Path(__file__).with_name("lives.py")
+# TensorFlow treats a step apart that takes more than 205 MB.
+LARGE = ("data.image_size=96", "entropy.decoder_width=192", "train.batch_size=256")
 
 
 def run(folder, images, *overrides):
@@ -29,11 +32,16 @@ def run(folder, images, *overrides):
 
 
 class Lives:
-    """Context to run lives in; see lives.py."""
+    """Context to run lives in, see lives.py: as a user does, with all threads that there are."""
+
+    def __init__(self, backend=None):
+        self.environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        if backend:
+            self.environment["KERAS_BACKEND"] = backend
 
     def __enter__(self):
-        command = [sys.executable, str(LIVES)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, str(LIVES)], env=self.environment, **pipes)
         return self
 
     def __exit__(self, *exception):
@@ -127,6 +135,19 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
     best = [find_model(folder / "encoder_best.keras").get_weights() for folder in (troubled, steady)]
     for mine, theirs in zip(*best, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
+    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
+    settings = [*LARGE, "train.steps=4", "run.log_every=1", "run.checkpoint_every=1", "data.jitter=0"]
+    life = {"args": run(troubled, jpegs, *settings)}
+    with Lives(backend) as lives:
+        lives.begin(args=run(steady, jpegs, *settings), beside=True)
+        assert lives.live(**life, row=3)[0] == -signal.SIGKILL
+        assert lives.live(**life)[0] == 0
+        assert lives.last()[0] == 0
+    assert_equal(troubled, steady, 4)
 
 
 @pytest.mark.slow
