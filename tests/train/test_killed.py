@@ -137,7 +137,8 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
         np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+# JAX, which never raced, compiles this step for minutes.
+@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
 def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
     settings = [*LARGE, "train.steps=4", "run.log_every=1", "run.checkpoint_every=1", "data.jitter=0"]
