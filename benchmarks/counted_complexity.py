@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from clicv2_keras.data.file_source import FileSource
-from clicv2_keras.distill.pixel_measures import (
+from clicv2_keras.evaluation.metrics import srcc
+from clicv2_keras.training.pixel_measures import (
     CENTER,
     PALETTES,
     SEGMENTATIONS,
@@ -22,8 +23,7 @@ from clicv2_keras.distill.pixel_measures import (
     count_colors,
     count_segments,
 )
-from clicv2_keras.evaluate.metrics import srcc
-from clicv2_keras.in_order import in_order, share_cores
+from clicv2_keras.utils.threads import ordered_map, share_cores
 
 UNLABELLED = 1000
 SIDE = 256
@@ -48,7 +48,7 @@ def logarithms(files):
         found = {("segments", *setting): count_segments(image, *setting) for setting in SEGMENTATIONS}
         return found | {("colours", *setting): count_colors(image, *setting) for setting in PALETTES}
 
-    counted = list(in_order(count, range(len(files)), share_cores()[0]))
+    counted = list(ordered_map(count, range(len(files)), share_cores()[0]))
     return {setting: np.log([row[setting] for row in counted]) for setting in counted[0]}
 
 

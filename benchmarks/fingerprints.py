@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clicv2_keras.fingerprints import Fingerprints, bounds, differences, fingerprint
-from clicv2_keras.images import open_rgb
-from clicv2_keras.in_order import in_order, share_cores
+from clicv2_keras.utils.fingerprints import Fingerprints, bounds, differences, fingerprint
+from clicv2_keras.utils.images import open_rgb
+from clicv2_keras.utils.threads import ordered_map, share_cores
 
 FILTERS = ("BICUBIC", "BILINEAR", "LANCZOS", "BOX", "NEAREST")
 
@@ -56,7 +56,7 @@ def rows(table):
 
 
 def codes(rows, changes=()):
-    return np.stack(list(in_order(lambda row: read(data / row["file"], changes), rows, share_cores()[0])))
+    return np.stack(list(ordered_map(lambda row: read(data / row["file"], changes), rows, share_cores()[0])))
 
 
 def nearness(mine, others):

@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from score_rivals import ICNet, ViTTiny, as_a_user_would
 
-from clicv2_keras.images import open_rgb
-from clicv2_keras.in_order import share_cores
-from clicv2_keras.score import to_file
-from clicv2_keras.score.find_images import find_images
-from clicv2_keras.score.measurement import cpu_seconds
+from clicv2_keras.deployment.scoring.measurement import cpu_seconds
+from clicv2_keras.deployment.scoring.run import score_to_file
+from clicv2_keras.utils.find_images import find_images
+from clicv2_keras.utils.images import open_rgb
+from clicv2_keras.utils.threads import share_cores
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 REPORT = Path(__file__).parent / "results" / "score.md"
@@ -78,7 +78,7 @@ def speed(files, model):
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
             parts.append(cpu_seconds(model, encoded))
-            ours.append(clock(partial(to_file, files, Path(folder, "rows.csv"), model), len(files)))
+            ours.append(clock(partial(score_to_file, files, Path(folder, "rows.csv"), model), len(files)))
         for name, network in rivals.items():
             for batch in (1, 16) * 2:
                 theirs[name].append(clock(partial(as_a_user_would, network, few, batch), len(few)))
@@ -93,7 +93,7 @@ def speed(files, model):
     yield "| | images/s | CPU ms an image | images/s, of ours |"
     yield "| --- | --- | --- | --- |"
     yield f"| the limit: these on {CORES} cores | {CORES / needed:.0f} | {needed * 1000:.2f} | |"
-    yield f"| ours, `to_file`, loading the model among it | {1 / wall:.0f} | {cpu * 1000:.2f} | 1 |"
+    yield f"| ours, `score_to_file`, loading the model among it | {1 / wall:.0f} | {cpu * 1000:.2f} | 1 |"
     for name, found in theirs.items():
         slow, spent = min(found)
         share = f"1 / {slow / wall:.1f}"

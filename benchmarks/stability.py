@@ -14,8 +14,8 @@ from PIL import Image, ImageFilter, ImageOps
 
 from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.held_out import split_held_out
-from clicv2_keras.images import network_input
 from clicv2_keras.models.find_model import find_model, scorer_of
+from clicv2_keras.utils.images import network_input
 
 BLURS = (0, 0.5, 1, 2, 3, 4, 6, 8, 12, 16)
 

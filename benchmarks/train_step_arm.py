@@ -19,7 +19,7 @@ def main(kind, overrides, precision="float32", **options):
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    from clicv2_keras.train import load_recipe
+    from clicv2_keras.recipe.files import load_recipe
 
     recipe = load_recipe("quickstart", [*overrides, f"train.precision={precision}"])
     run = {"reference": reference, "products": products}.get(kind, keras_step)(recipe, **options)
@@ -41,7 +41,7 @@ def keras_step(recipe):
     """`fit`, as a run calls it: from the end of each step to that of the next, the loss read."""
     import keras
 
-    from clicv2_keras.train.build import build_model
+    from clicv2_keras.training.build import build_model
 
     model, batch = build_model(recipe), images(recipe)
 
@@ -103,7 +103,7 @@ def products(recipe):
 
 def shapes_of(recipe):
     """(batch, m, k, n, how often) of every product that `cost.py` counts; a product's gradients are two more."""
-    from clicv2_keras.train.cost import count_cost
+    from clicv2_keras.recipe.cost import count_cost
 
     images, cost, shape = recipe.train.batch_size, count_cost(recipe), recipe.encoder.shape()
     contrast, entropy = recipe.contrast, recipe.entropy

@@ -12,8 +12,8 @@ import tensorflow as tf
 from train_step_arm import images
 
 from clicv2_keras.layers import patchify
-from clicv2_keras.train import load_recipe
-from clicv2_keras.train.build import build_model
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training.build import build_model
 
 
 def main(overrides):

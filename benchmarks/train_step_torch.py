@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clicv2_keras.kept_patches import kept_patches
+from clicv2_keras.recipe.shapes import kept_patches
 
 LUMA = (77, 150, 29)
 

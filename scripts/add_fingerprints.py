@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clicv2_keras.data.scored_sets import open_scored
-from clicv2_keras.fingerprints import Fingerprints, fingerprint
+from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.models import ComplexityScorer
 from clicv2_keras.models.presets import load_preset, save_preset
-from clicv2_keras.shipped import trained_presets
+from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
+from clicv2_keras.utils.package_data import trained_presets
 
 parser = argparse.ArgumentParser()
 parser.add_argument("name")

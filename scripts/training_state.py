@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from clicv2_keras.train.backend import choose_backend
-from clicv2_keras.train.checkpoints import Checkpoints
-from clicv2_keras.train.recipe_file import load_recipe
-from clicv2_keras.train.run_folder import RunFolder
-from clicv2_keras.whole_file import whole_file
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training.checkpoints import Checkpoints
+from clicv2_keras.training.run_folder import RunFolder
+from clicv2_keras.utils.atomic_files import atomic_write
+from clicv2_keras.utils.backend import choose_backend
 
 
 def built(recipe):
     """The recipe's model, and the variables that are kept, in order."""
     choose_backend(recipe.backend)
-    from clicv2_keras.train.build import build_model
+    from clicv2_keras.training.build import build_model
 
     model = build_model(recipe)
     parts = [model.guide.teacher] if model.guide is not None else []
@@ -41,7 +41,7 @@ def save(run, output):
     checkpoints.load(model, step)
     values = [np.asarray(variable) for variable in variables]
     values = [v.astype("float16") if v.dtype == np.float32 else v for v in values]
-    with whole_file(output) as unfinished, open(unfinished, "wb") as file:
+    with atomic_write(output) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, step=step, **{f"{i:05d}": value for i, value in enumerate(values)})
     print(f"{output}: {len(values)} variables of step {step}, {Path(output).stat().st_size / 1e6:.1f} MB")
 

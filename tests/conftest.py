@@ -86,7 +86,7 @@ def ic9600(tmp_path_factory):
     """60 procedural images in the published layout of IC9600, their known complexity as labels."""
     from PIL import Image
 
-    from clicv2_keras.data.procedural import procedural_image
+    from clicv2_keras.utils.procedural import procedural_image
 
     root = tmp_path_factory.mktemp("IC9600")
     (root / "images").mkdir()

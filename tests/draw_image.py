@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from clicv2_keras.data.procedural import procedural_image
+from clicv2_keras.utils.procedural import procedural_image
 
 
 def draw_image(path, kind="JPEG", seed=0):

@@ -77,7 +77,8 @@ WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = None  # as if it were not installed
 import keras, numpy as np
-from clicv2_keras import CLICv2, ComplexityScorer
+from clicv2_keras import CLICv2
+from clicv2_keras import ComplexityScorer
 images = np.random.default_rng(0).integers(0, 256, (8, 40, 48, 3)).astype("uint8")
 model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, seed=0)
 model.compile(keras.optimizers.AdamW(1e-3))

@@ -15,8 +15,8 @@ def main(contestant, smoke, preset=None, batch=None):
     if contestant == "peak":
         return peak(smoke)
     os.environ["KERAS_BACKEND"] = "jax" if contestant == "jax" else "torch"
-    from clicv2_keras.train import load_recipe
-    from clicv2_keras.train.cost import count_cost
+    from clicv2_keras.recipe.cost import count_cost
+    from clicv2_keras.recipe.files import load_recipe
 
     overrides = [f"encoder.preset={preset}", f"train.batch_size={batch}", "train.precision=bfloat16"]
     overrides += ["encoder.depth=1", "data.image_size=64"] if smoke else ["data.image_size=224"]
@@ -42,7 +42,7 @@ def keras_on_jax(recipe):
     import jax
     from train_step_arm import images
 
-    from clicv2_keras.train.build import build_model
+    from clicv2_keras.training.build import build_model
 
     model = build_model(recipe)
     batch = {name: jax.device_put(image) for name, image in images(recipe).items()}

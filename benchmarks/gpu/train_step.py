@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from clicv2_keras.whole_file import write_whole
+from clicv2_keras.utils.atomic_files import write_text
 
 ARM = Path(__file__).with_name("step_arm.py")
 REPORT = Path(__file__).parents[1] / "results" / "train_step_gpu.json"
@@ -58,7 +58,7 @@ def main(minutes, output, smoke):
         if "flops" in row:
             row["mfu"] = row["flops"] / row["milliseconds"] * 1000 / report["peak"]["flops_per_second"]
         report["rows"].append(row)
-        write_whole(output, json.dumps(report, indent=1) + "\n")
+        write_text(output, json.dumps(report, indent=1) + "\n")
         click.echo({key: value for key, value in row.items() if key != "kernels"})
 
 

@@ -20,11 +20,11 @@ def ablate(dry_run, **arguments):
 
     Writes ablation.csv, a line a run, and ablation.png. The same command goes on where it was stopped.
     """
-    from clicv2_keras import ablate as verb
+    import clicv2_keras
 
     if dry_run:
-        click.echo(verb.dry_run(**arguments))
+        click.echo(clicv2_keras.describe_ablation(**arguments))
         return
     from rich.console import Console
 
-    verb(**arguments).show(Console(highlight=False, width=None if Console().is_terminal else 160))
+    clicv2_keras.ablate(**arguments).show(Console(highlight=False, width=None if Console().is_terminal else 160))

@@ -9,7 +9,7 @@ def benchmark(model, images):
 
     MODEL is a .tflite file or a trained preset.
     """
-    from clicv2_keras.score import measure
+    import clicv2_keras
 
-    for line in measure(model, images).lines():
+    for line in clicv2_keras.benchmark(model, images).lines():
         click.echo(line)

@@ -7,6 +7,6 @@ import click
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page.")
 def demo(model, port, browser):
     """Try a model on your pictures in the browser: a page on this machine alone, nothing is uploaded."""
-    from clicv2_keras import demo as verb
+    import clicv2_keras
 
-    verb.demo(model, port, browser, on_start=lambda url: click.echo(f"{url}   Ctrl-C ends it"))
+    clicv2_keras.demo(model, port, browser, on_start=lambda url: click.echo(f"{url}   Ctrl-C ends it"))

@@ -1,7 +1,7 @@
 import click
 from click.core import ParameterSource
 
-from clicv2_keras.errors import UserError
+from clicv2_keras.utils.errors import UserError
 
 
 @click.command()
@@ -37,21 +37,18 @@ def evaluate(context, output, per_class, **arguments):
     _check_options(context)
     from rich.console import Console
 
-    from clicv2_keras.train.backend import choose_backend
-
-    choose_backend()
-    from clicv2_keras import evaluate as verb
+    import clicv2_keras
 
     if arguments["dataset"] == "imagenet":
         seeds = arguments["seed"], arguments["untrained_seeds"]
-        found = verb.top1(arguments["model"], arguments["root"], per_class, *seeds)
+        found = clicv2_keras.top1(arguments["model"], arguments["root"], per_class, *seeds)
         click.echo(f"top-1  model {found.model:.3f}  untrained {found.untrained:.3f}  chance {found.chance:.3f}")
         click.echo("\n".join(found.notes))
         if output:
             found.save(output)
             click.echo(f"{output} holds top1.csv")
         return
-    evaluation = verb(**arguments)
+    evaluation = clicv2_keras.evaluate(**arguments)
     evaluation.show(Console(highlight=False, width=None if Console().is_terminal else 140))
     if output:
         evaluation.save(output)

@@ -1,6 +1,6 @@
 import click
 
-from clicv2_keras.explain.methods import METHODS
+from clicv2_keras.explanation.methods import METHODS
 
 
 @click.command()
@@ -20,7 +20,7 @@ def explain(context, images, model, saliency, output):
     For each image a figure (PNG) with the complexity map over it, and the arrays (NPZ). Saliency needs Keras on
     TensorFlow.
     """
-    from clicv2_keras import explain as verb
+    import clicv2_keras
 
     def report(explanation):
         file = click.format_filename(explanation.file)
@@ -29,6 +29,6 @@ def explain(context, images, model, saliency, output):
         else:
             click.echo(f"{explanation.score:.3f}  {file}")
 
-    explanations = verb(images, model, saliency, output, report)
+    explanations = clicv2_keras.explain(images, model, saliency, output, report)
     if any(explanation.error for explanation in explanations):
         context.exit(1)

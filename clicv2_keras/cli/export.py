@@ -18,12 +18,12 @@ def export(**arguments):
 
     MODEL is a preset's name, a run folder or a .keras file, of any backend.
     """
-    from clicv2_keras.train.backend import choose_backend
+    import clicv2_keras
+    from clicv2_keras.utils.backend import choose_backend
 
     choose_backend("tensorflow")
-    from clicv2_keras import export as verb
 
-    path, parity = verb(**arguments)
+    path, parity = clicv2_keras.export(**arguments)
     for what, value in parity.rows():
         click.echo(f"{what:<28}{value}")
     click.echo(f"{path}: agrees with the Keras model")

@@ -37,9 +37,6 @@ def finetune(**arguments):
 
     MODEL is a preset's name, a run folder or a .keras file.
     """
-    from clicv2_keras.train.backend import choose_backend
+    import clicv2_keras
 
-    choose_backend()
-    from clicv2_keras import finetune as verb
-
-    verb(**arguments)
+    clicv2_keras.finetune(**arguments)

@@ -5,7 +5,7 @@ import os
 
 import click
 
-from clicv2_keras.errors import UserError
+from clicv2_keras.utils.errors import UserError
 
 # Command: the module of its click command, the extra it needs; None where the core suffices.
 COMMANDS = dict.fromkeys(

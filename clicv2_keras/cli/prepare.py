@@ -12,6 +12,6 @@ def prepare(**arguments):
     Train on them with data.source=records data.path=OUTPUT, also from gs://. Stopped, the same command goes on; on
     finished shards it compares their checksums, and packs again what differs.
     """
-    from clicv2_keras import prepare as verb
+    import clicv2_keras
 
-    verb(**arguments)
+    clicv2_keras.prepare(**arguments)

@@ -6,11 +6,11 @@ import click
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value: train.steps=100.")
 def recipe(name, overrides):
     """Print what a recipe can say, or the complete recipe NAME."""
-    from clicv2_keras.train.recipe_text import describe_schema, recipe_yaml
+    from clicv2_keras.recipe.text import describe_schema, recipe_yaml
 
     if name is None:
         click.echo(describe_schema())
     else:
-        from clicv2_keras.train import load_recipe
+        from clicv2_keras.recipe.files import load_recipe
 
         click.echo(recipe_yaml(load_recipe(name, overrides)), nl=False)

@@ -18,10 +18,9 @@ def score(context, paths, model, output, maps, workers, threads, resume):
     """
     import warnings
 
-    from clicv2_keras import score as verb
-    from clicv2_keras.errors import UserError
-    from clicv2_keras.score.print_rows import print_rows
-    from clicv2_keras.score.progress import Progress
+    import clicv2_keras
+    from clicv2_keras.deployment.scoring.terminal import Progress, print_rows
+    from clicv2_keras.utils.errors import UserError
 
     if resume and not output:
         raise UserError("--resume: needs the --output to go on with")
@@ -31,10 +30,10 @@ def score(context, paths, model, output, maps, workers, threads, resume):
     try:
         if output:
             with Progress(paths, maps, click.get_text_stream("stderr")) as progress:
-                counts = verb.to_file(paths, output, **work, resume=resume, report=progress)
+                counts = clicv2_keras.score_to_file(paths, output, **work, resume=resume, report=progress)
             click.echo(f"{counts.scored:,} scored, {counts.failed:,} failed: {click.format_filename(output)}", err=True)
         else:
-            counts = print_rows(verb.score(paths, **work), paths, maps)
+            counts = print_rows(clicv2_keras.score(paths, **work), paths, maps)
     except KeyboardInterrupt:
         more = "; the same command with --resume goes on" if output else ""
         click.echo(f"stopped{more}", err=True)

@@ -15,11 +15,11 @@ import click
 @click.option("--backend", type=click.Choice(["tensorflow", "jax", "torch"]), help="In place of the recipe's.")
 def train(recipe, overrides, resume, begin, dry_run, backend):
     """Train a model as RECIPE says: a file, or the name of a shipped recipe such as quickstart."""
-    from clicv2_keras import train as verb
+    import clicv2_keras
 
     if backend:
         overrides = (*overrides, f"backend={backend}")
     if dry_run:
-        click.echo(verb.dry_run(recipe, overrides))
+        click.echo(clicv2_keras.describe_run(recipe, overrides))
     else:
-        verb.train(recipe, overrides, resume=resume, begin=begin)
+        clicv2_keras.train(recipe, overrides, resume=resume, begin=begin)

@@ -4,7 +4,7 @@ The layers' own draws are not reproducible in a parallel pipeline, so only their
 computes in TensorFlow here whatever the Keras backend is, and takes ten seconds to import: it is imported when called.
 """
 
-from clicv2_keras.views import BRIGHTNESS, FACTORS, factor_range, saturate
+from clicv2_keras.utils.views import BRIGHTNESS, FACTORS, factor_range, saturate
 
 
 def draw_factors(rng, strength):

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from clicv2_keras.data.file_source import FileSource
-from clicv2_keras.errors import UserError
+from clicv2_keras.utils.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
 import os
 from pathlib import Path
 
-from clicv2_keras.errors import UserError
-from clicv2_keras.images import is_image, open_rgb
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import is_image, open_rgb
 
 
 class FileSource:
@@ -70,7 +70,7 @@ class FileSource:
         return self.names[index]
 
     def load(self, index, at_least=None):
-        """The image, a `PIL.Image` of mode RGB; see `clicv2_keras.images.open_rgb`."""
+        """The image, a `PIL.Image` of mode RGB; see `clicv2_keras.utils.images.open_rgb`."""
         return open_rgb(self.paths[index], at_least)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from clicv2_keras.data.augment import color_jitter, draw_factors
 from clicv2_keras.data.host_calls import HostCalls
-from clicv2_keras.errors import UserError
-from clicv2_keras.images import UnreadableImage, network_input
-from clicv2_keras.in_order import share_cores
-from clicv2_keras.views import FACTORS, check_views, draw_crop, shortest_side
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import UnreadableImage, network_input
+from clicv2_keras.utils.threads import share_cores
+from clicv2_keras.utils.views import FACTORS, check_views, draw_crop, shortest_side
 
 
 def training_dataset(
@@ -32,7 +32,7 @@ def training_dataset(
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
 
     Neither threads, nor where it began, nor what could not be read before changes it. A JPEG is decoded at 1/2, 1/4 or
-    1/8 of its scale where its crops keep the size of a view. What a view is stands in `clicv2_keras.views`.
+    1/8 of its scale where its crops keep the size of a view. What a view is stands in `clicv2_keras.utils.views`.
 
     Args:
         source: see `open_source`.

@@ -2,7 +2,7 @@ import math
 
 from PIL import Image
 
-from clicv2_keras.data.procedural import procedural_image
+from clicv2_keras.utils.procedural import procedural_image
 
 # Drawing costs milliseconds, as much as a training step of a small model: images are kept up to this many bytes.
 CACHE_BYTES = 512 * 2**20

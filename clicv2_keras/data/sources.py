@@ -2,7 +2,7 @@
 
 from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.procedural_source import ProceduralSource
-from clicv2_keras.data.record_source import RecordSource
+from clicv2_keras.data.records.source import RecordSource
 
 
 def open_source(kind, path=None, num_images=None, image_size=None, seed=0):
@@ -14,7 +14,7 @@ def open_source(kind, path=None, num_images=None, image_size=None, seed=0):
 
     Returns:
         A source: `len(source)`, `source.name(i)`, and `source.load(i, at_least=None)`, a `PIL.Image` of mode RGB, which
-        raises `clicv2_keras.images.UnreadableImage`.
+        raises `clicv2_keras.utils.images.UnreadableImage`.
 
     Raises:
         UserError: where nothing usable is there.

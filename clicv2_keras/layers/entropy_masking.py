@@ -1,10 +1,10 @@
 import keras
 from keras import ops
 
-from clicv2_keras.kept_patches import kept_patches
 from clicv2_keras.layers.patch_entropy import PatchEntropy
 from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
+from clicv2_keras.recipe.shapes import kept_patches
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")

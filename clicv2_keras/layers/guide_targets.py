@@ -2,8 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from clicv2_keras.guide_shapes import stage_ends, target_widths
 from clicv2_keras.layers.feature_stem import on_grid
+from clicv2_keras.recipe.shapes import stage_ends, target_widths
 
 # Cells of each image's grid that the projection is fitted to: neighbours say much the same.
 EVERY = 7

@@ -4,7 +4,7 @@ from keras import ops
 from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import own_rows
 from clicv2_keras.layers.seeded_layer import SeededLayer
-from clicv2_keras.views import FACTORS, LIKE_THE_WHOLE, check_views, crop_box, factor_range, jitter_colors
+from clicv2_keras.utils.views import FACTORS, LIKE_THE_WHOLE, check_views, crop_box, factor_range, jitter_colors
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -12,7 +12,7 @@ class RandomViews(SeededLayer):
     """Crop, flip and jitter a batch of images into the two views of the contrastive task.
 
     For images that come as arrays; the tf.data pipeline (`clicv2_keras.data`) does the same on the host. What a view is
-    stands in `clicv2_keras.views`, for both.
+    stands in `clicv2_keras.utils.views`, for both.
 
     Args:
         image_size: side of the views in pixels.

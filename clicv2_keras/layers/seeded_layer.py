@@ -1,6 +1,6 @@
 import keras
 
-from clicv2_keras.seeds import seed_for
+from clicv2_keras.utils.seeds import seed_for
 
 
 class SeededLayer(keras.layers.Layer):

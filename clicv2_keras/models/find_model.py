@@ -4,15 +4,15 @@ from pathlib import Path
 
 import keras
 
-from clicv2_keras.encoder_sizes import ENCODERS
-from clicv2_keras.errors import UserError
-from clicv2_keras.fingerprints import Fingerprints
 from clicv2_keras.models.clicv2 import CLICv2
 from clicv2_keras.models.complexity_scorer import ComplexityScorer
 from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.presets import load_preset, preset_config
 from clicv2_keras.models.vit_encoder import ViTEncoder
-from clicv2_keras.shipped import trained_presets
+from clicv2_keras.recipe.shapes import ENCODERS
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fingerprints import Fingerprints
+from clicv2_keras.utils.package_data import trained_presets
 
 # Files of a run folder, and why one may not hold them.
 _LEFT_OUT = {

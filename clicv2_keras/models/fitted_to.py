@@ -1,4 +1,4 @@
-from clicv2_keras.fingerprints import Fingerprints
+from clicv2_keras.utils.fingerprints import Fingerprints
 
 KEY = "fitted_to"
 

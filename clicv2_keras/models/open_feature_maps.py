@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from clicv2_keras.errors import UserError
 from clicv2_keras.models.feature_maps import FeatureMaps
+from clicv2_keras.utils.errors import UserError
 
 PREFIX = "keras_hub:"
 BLOCKS = 4  # of a transformer, that give a map each

@@ -8,9 +8,9 @@ import h5py
 import keras
 import numpy as np
 
-from clicv2_keras.errors import UserError
-from clicv2_keras.shipped import trained_presets
-from clicv2_keras.whole_file import sha256
+from clicv2_keras.utils.atomic_files import sha256
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.package_data import trained_presets
 
 SUMS = "SHA256SUMS"
 

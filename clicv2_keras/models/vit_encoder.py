@@ -1,7 +1,6 @@
 import keras
 from keras import ops
 
-from clicv2_keras.encoder_sizes import ENCODERS
 from clicv2_keras.layers.patchify import grid_shape, patchify, unpatchify
 from clicv2_keras.layers.pixels import as_pixels, check_shape
 from clicv2_keras.layers.positions import sincos_positions
@@ -9,6 +8,7 @@ from clicv2_keras.layers.transformer_block import TransformerBlock
 from clicv2_keras.models.fitted_to import FittedTo
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import preset_config
+from clicv2_keras.recipe.shapes import ENCODERS
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")

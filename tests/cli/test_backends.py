@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clicv2_keras.data.procedural import procedural_image
+from clicv2_keras.utils.procedural import procedural_image
 
 OVERRIDES = (
     "data.image_size=32 encoder.width=16 encoder.depth=1 encoder.num_heads=2 contrast.projector_hidden=16 "

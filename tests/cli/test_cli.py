@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from tiny_network import tiny_feature_maps
 
 from clicv2_keras.cli.main import COMMANDS, main
-from clicv2_keras.train.recipe_file import load_recipe, shipped_recipes
+from clicv2_keras.recipe.files import load_recipe, shipped_recipes
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
@@ -113,6 +113,6 @@ def test_a_fault_of_the_place_is_one_line(monkeypatch):
     def refuse(*arguments, **options):
         raise PermissionError(13, "Permission denied", "/locked/photos")
 
-    monkeypatch.setattr("clicv2_keras.train.recipe_text.describe_schema", refuse)
+    monkeypatch.setattr("clicv2_keras.recipe.text.describe_schema", refuse)
     result = call("recipe")
     assert result.exit_code == 1 and result.stderr.strip() == "Error: /locked/photos: Permission denied"

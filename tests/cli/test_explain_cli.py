@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from clicv2_keras.cli.main import main
-from clicv2_keras.data.procedural import procedural_image
 from clicv2_keras.models import ViTEncoder
+from clicv2_keras.utils.procedural import procedural_image
 
 
 def test_explains_images_of_any_size_and_names_the_broken_one(tmp_path):

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from clicv2_keras.cli.main import main
-from clicv2_keras.data.procedural import procedural_image
+from clicv2_keras.utils.procedural import procedural_image
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
@@ -150,7 +150,7 @@ def test_a_reader_that_leaves_ends_it_quietly(photos):
 
 
 def test_benchmark_names_its_figures(photos, monkeypatch):
-    from clicv2_keras.score import measurement
+    from clicv2_keras.deployment.scoring import measurement
 
     monkeypatch.setattr(measurement.measure, "__defaults__", ("default", None, 0.02))
     for arguments, images in (([], "4 drawn JPEGs of 1600 x 1200"), (["--images", "photos"], "3 images")):

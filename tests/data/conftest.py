@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from clicv2_keras.data.procedural import procedural_image
+from clicv2_keras.utils.procedural import procedural_image
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from keras import ops
 from clicv2_keras.data.augment import draw_factors
 from clicv2_keras.data.pipeline import batch_indices, load_images, training_dataset
 from clicv2_keras.data.sources import open_source
-from clicv2_keras.errors import UserError
-from clicv2_keras.images import UnreadableImage, network_input
 from clicv2_keras.layers import ShiftedPatchify
-from clicv2_keras.views import draw_crop, jitter_colors
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import UnreadableImage, network_input
+from clicv2_keras.utils.views import draw_crop, jitter_colors
 
 
 def batches(source, count, **arguments):

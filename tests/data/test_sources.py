@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from clicv2_keras.data.sources import open_source
-from clicv2_keras.errors import UserError
+from clicv2_keras.utils.errors import UserError
 
 
 def test_folder_is_read_to_the_bottom_by_bytes_and_in_order(photos):

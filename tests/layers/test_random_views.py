@@ -4,10 +4,10 @@ from keras import ops
 from PIL import Image
 
 from clicv2_keras.data.augment import draw_factors
-from clicv2_keras.data.procedural import procedural_image
-from clicv2_keras.images import network_input
 from clicv2_keras.layers import RandomViews
-from clicv2_keras.views import WHOLE, draw_crop, jitter_colors
+from clicv2_keras.utils.images import network_input
+from clicv2_keras.utils.procedural import procedural_image
+from clicv2_keras.utils.views import WHOLE, draw_crop, jitter_colors
 
 # Of `same_crop`: one box and flip, and the colours of both views.
 COUNTS = (("box", 1), ("flip", 1), ("factors", 2))

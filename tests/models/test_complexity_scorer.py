@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from reference import leverage
 
-from clicv2_keras.errors import UserError
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import ComplexityScorer, DiversityHead, LinearHead
 from clicv2_keras.models.presets import load_preset, save_preset
+from clicv2_keras.utils.errors import UserError
 
 HEADS = ("diversity", "linear", "token", "entropy")
 
@@ -104,12 +104,12 @@ def test_heads_refuse_what_makes_no_sense():
 
 
 def test_a_preset_keeps_its_scores_in_half_the_size(make_scorer, images, tmp_path, monkeypatch):
-    from clicv2_keras import shipped
+    from clicv2_keras.utils import package_data as shipped
 
     scorer = make_scorer("linear")
     save_preset(scorer, tmp_path / "tiny")
     scorer.save_weights(tmp_path / "full.weights.h5")
-    monkeypatch.setattr(shipped, "shipped_folder", lambda name: tmp_path)
+    monkeypatch.setattr(shipped, "package_data", lambda name: tmp_path)
     monkeypatch.setattr(shipped, "ALIASES", {"default": "tiny"})
     for name in ("tiny", "default"):
         loaded = ComplexityScorer.from_preset(name)

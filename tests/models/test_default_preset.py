@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from clicv2_keras.data.procedural import procedural_image
 from clicv2_keras.models import ComplexityScorer
-from clicv2_keras.shipped import trained_presets
+from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.procedural import procedural_image
 
 
 @pytest.fixture(scope="module")

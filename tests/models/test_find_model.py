@@ -1,9 +1,9 @@
 import keras
 import pytest
 
-from clicv2_keras.errors import UserError
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, ViTEncoder
 from clicv2_keras.models.find_model import encoder_of, find_model, scorer_of
+from clicv2_keras.utils.errors import UserError
 
 
 def test_takes_presets_files_run_folders_and_models(make_model, tmp_path):

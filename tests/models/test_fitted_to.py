@@ -5,12 +5,12 @@ import keras
 import numpy as np
 import pytest
 
-from clicv2_keras.fingerprints import Fingerprints
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.models.fitted_to import FittedTo
 from clicv2_keras.models.presets import load_preset, save_preset
-from clicv2_keras.whole_file import sha256
+from clicv2_keras.utils.atomic_files import sha256
+from clicv2_keras.utils.fingerprints import Fingerprints
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def test_in_a_keras_file(scorer, seen, images, tmp_path):
 
 
 def test_in_a_preset(scorer, seen, tmp_path, monkeypatch):
-    from clicv2_keras import shipped
+    from clicv2_keras.utils import package_data as shipped
 
-    monkeypatch.setattr(shipped, "shipped_folder", lambda name: tmp_path)
+    monkeypatch.setattr(shipped, "package_data", lambda name: tmp_path)
     scorer.head.fitted_to = seen[0]
     save_preset(scorer, tmp_path / "tiny")
     loaded = load_preset(ComplexityScorer, "tiny")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_backends import run
 
-from clicv2_keras.errors import UserError
 from clicv2_keras.models import FeatureMaps, open_feature_maps
+from clicv2_keras.utils.errors import UserError
 
 SIDE, PATCH, DEPTH = 32, 8, 5
 VIT = {"num_layers": DEPTH, "num_heads": 2, "hidden_dim": 8}

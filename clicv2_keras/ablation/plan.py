@@ -1,0 +1,171 @@
+"""What an ablation is made of, and what it would cost, before anything is trained."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from clicv2_keras.ablation.row import TABLE, Row, choose_rows, table_changes
+from clicv2_keras.data.labelled.scored_images import ScoredImages
+from clicv2_keras.recipe.cost import count_cost
+from clicv2_keras.recipe.files import OVERRIDE, load_recipe
+from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.text import flat
+from clicv2_keras.training.source import recipe_source
+from clicv2_keras.utils.errors import UserError
+
+KNOWN_COMPLEXITY = "the known complexity of unseen procedural images"
+
+
+@dataclass
+class Run:
+    """One training of the ablation: a `Row`, a seed, and the complete `Recipe` of both, its run folder in it."""
+
+    row: Row
+    seed: int
+    recipe: Recipe
+
+    @property
+    def images(self):
+        """How many images the training sees, repetitions counted."""
+        return self.recipe.train.steps * self.recipe.train.batch_size
+
+
+@dataclass
+class Plan:
+    """A checked ablation.
+
+    Args:
+        recipe: the `Recipe` that the rows change.
+        rows: the `Row`s.
+        runs: the `Run`s, all rows of a seed before the next seed.
+        output: the folder of the results.
+        data: the `ScoredImages` that the features are judged on; None for procedural images.
+        test_split: the part of them that is judged.
+        protocol: a sentence on what the figures are of.
+    """
+
+    recipe: Recipe
+    rows: list[Row]
+    runs: list[Run]
+    output: Path
+    data: ScoredImages | None
+    test_split: str | None
+    protocol: str
+
+    @property
+    def keys(self):
+        """The recipe keys in which rows differ."""
+        return list(dict.fromkeys(key for row in self.rows for key in row.changes))
+
+
+def make_plan(
+    recipe,
+    rows=None,
+    vary=(),
+    overrides=(),
+    seeds=3,
+    dataset=None,
+    root=None,
+    test_split=None,
+    within_category=None,
+    output=None,
+):
+    """Check all that can be checked before the first run; arguments, `UserError`s: see `ablate`."""
+    if seeds < 1:
+        raise UserError(f"--seeds {seeds}: take 1 or more; the deviation needs 2")
+    base = load_recipe(recipe, overrides)
+    if rows or not vary:
+        _check_whole(base, recipe)
+    rows = choose_rows(rows, vary)
+    output = Path(output or f"runs/ablate_{base.name}").expanduser()
+    runs = []
+    for seed in range(base.seed, base.seed + seeds):
+        for row in rows:
+            own = [
+                f"name={json.dumps(row.name)}",
+                f"seed={seed}",
+                f"run.dir={json.dumps(str(_folder(output, row, seed)))}",
+            ]
+            try:
+                runs.append(Run(row, seed, load_recipe(recipe, [*overrides, *row.overrides, *own])))
+            except UserError as error:
+                raise UserError(f"row {row.name}: {str(error).removeprefix(f'{OVERRIDE}: ')}") from None
+    data, protocol = _judged_on(dataset, root, test_split, within_category)
+    return Plan(base, rows, runs, output, data, test_split, protocol)
+
+
+def check_images(plan):
+    """Raise a `UserError` where the images of a run are missing."""
+    for run in {(run.recipe.data.source, run.recipe.data.path): run for run in plan.runs}.values():
+        recipe_source(run.recipe)
+
+
+def describe_ablation(recipe, **arguments):
+    """Check an ablation and describe it: the rows, where they differ from the recipe, and the cost.
+
+    Args: as for `ablate`; `data.path` may still be missing.
+
+    Returns:
+        Lines of text.
+    """
+    plan = make_plan(recipe, **arguments)
+    if plan.recipe.data.source == "procedural" or plan.recipe.data.path:
+        check_images(plan)
+    width = max(len(row.name) for row in plan.rows)
+    lines, total = [], 0.0
+    for run in plan.runs:
+        flops = count_cost(run.recipe).flops_per_image * run.images
+        total += flops
+        if run.seed == plan.recipe.seed:
+            steps = f"{run.recipe.train.steps:,} steps of {run.recipe.train.batch_size}, {flops / 1e15:.3g} PFLOP"
+            lines.append(f"{run.row.name:<{width}}  {steps}; {_changes(run.row)}")
+    seeds = [run.seed for run in plan.runs if run.row is plan.rows[0]]
+    images = sum(run.images for run in plan.runs)
+    lines += [
+        f"{len(plan.rows)} rows, seeds {', '.join(map(str, seeds))}: {len(plan.runs)} runs, {images:,} images, "
+        f"{total / 1e15:.3g} PFLOP in all",
+        f"judged by {plan.protocol}",
+        f"into {plan.output}",
+    ]
+    return "\n".join(lines)
+
+
+def _changes(row):
+    return ", ".join(row.overrides).replace('"', "") or "the recipe as it is"
+
+
+def _check_whole(base, recipe):
+    """The table switches parts of the method off: they must be on in the recipe."""
+    values = flat(base.model_dump())
+    changes = table_changes()
+    for name in TABLE:
+        for key, value in changes[name].items():
+            if values[key] == value:
+                raise UserError(
+                    f"{recipe}: {key}: {value} is what the row {name} switches it to; the table's rows need a recipe "
+                    "of the whole method"
+                )
+
+
+def _folder(output, row, seed):
+    return output / "runs" / re.sub(r"[^\w.=+-]+", "_", row.name) / f"seed_{seed}"
+
+
+def _judged_on(dataset, root, test_split, within_category):
+    """The `ScoredImages`, or None, and the sentence on what is judged."""
+    if dataset is None:
+        if root is not None:
+            raise UserError(f"--root {root}: of which data set? name it by --dataset")
+        return None, KNOWN_COMPLEXITY
+    if isinstance(dataset, str):
+        from clicv2_keras.data.labelled.scored_sets import open_scored
+
+        if root is None:
+            raise UserError(f"--dataset {dataset}: name by --root where it lies")
+        dataset = open_scored(dataset, root, within_category)
+    from clicv2_keras.evaluation.folds import make_folds
+
+    _, sentence = make_folds(dataset, test_split)
+    within = ", within each category" if dataset.ranked_within_category else ""
+    return dataset, f"agreement with people on {dataset.name}{within}: {sentence}"

@@ -1,0 +1,57 @@
+from typing import NamedTuple
+
+import numpy as np
+
+from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.labelled.scored_images import ScoredImages
+
+
+class JointSets(NamedTuple):
+    """Several labelled sets as one.
+
+    Args:
+        images: `ScoredImages`, row by row those of each set; a category is called "set/category".
+        groups: str (n,), images whose scores may be compared: all of a set with a common scale, else those of a
+            category.
+        common: the names of the groups that are a whole set with a common scale.
+    """
+
+    images: ScoredImages
+    groups: np.ndarray
+    common: list
+
+
+def join_sets(sets):
+    """Bring labelled sets together: `ScoredImages`, each with scores in [0, 1] on a scale of its own; one or more."""
+    if len(sets) == 1:
+        (only,) = sets
+        if only.ranked_within_category:
+            return JointSets(only, only.categories, [])
+        return JointSets(only, np.full(len(only), ""), [""])
+    # Two tables may bear one name.
+    names = [f"{each.name} {i + 1}" if _taken(each, sets) else each.name for i, each in enumerate(sets)]
+    categories, groups, common = [], [], []
+    for name, each in zip(names, sets, strict=True):
+        own = [f"{name}/{category}" if category else name for category in each.categories]
+        categories += own
+        groups += own if each.ranked_within_category else [name] * len(each)
+        common += [] if each.ranked_within_category else [name]
+    joint = ScoredImages(
+        name=" and ".join(names),
+        source=FileSource(
+            [path for each in sets for path in each.source.paths],
+            [name for each in sets for name in each.source.names],
+        ),
+        scores=np.concatenate([each.scores for each in sets]),
+        # Of several scales none is the one.
+        score_range=(0.0, 1.0),
+        categories=np.array(categories),
+        splits=np.concatenate([each.splits for each in sets]),
+        ranked_within_category=True,
+        notes=tuple(f"{name}: {note}" for name, each in zip(names, sets, strict=True) for note in each.notes),
+    )
+    return JointSets(joint, np.array(groups), common)
+
+
+def _taken(one, sets):
+    return sum(each.name == one.name for each in sets) > 1

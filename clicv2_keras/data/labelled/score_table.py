@@ -1,0 +1,74 @@
+import csv
+from pathlib import Path
+
+from clicv2_keras.data.labelled.labels import Label, match_labels, parse_score
+from clicv2_keras.utils.errors import UserError
+
+
+def open_score_table(path, images=None):
+    """Images that a CSV file names and scores.
+
+    Args:
+        path: a UTF-8 file with the columns `file`, `score` and, where there are any, `category` and `split`; the case
+            of a column's name does not matter. Scores within [0, 1] are taken as they are; others are rescaled from
+            their lowest and highest.
+        images: the folder that `file` is relative to; that of the table by default.
+
+    Returns:
+        `ScoredImages`.
+
+    Raises:
+        UserError: one line that says what is wrong with the table.
+    """
+    labels = read_score_table(path, images)
+    scores = [label.score for label in labels]
+    notes = ()
+    score_range = 0.0, 1.0
+    if not all(0 <= score <= 1 for score in scores):
+        score_range = min(scores), max(scores)
+        notes = (f"scores run from {score_range[0]:g} to {score_range[1]:g}: taken as the ends of their range",)
+    name = Path(path).stem
+    return match_labels(name, labels, score_range, path, images or Path(path).expanduser().parent, notes=notes)
+
+
+def read_score_table(path, images=None):
+    """The table's rows, a list of `Label`; see `open_score_table`."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UserError(f"{path}: there is no such file; name a CSV file with the columns file and score")
+    root = Path(images).expanduser() if images is not None else file.parent
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as stream:
+            labels = list(_labels(csv.DictReader(stream), path, root))
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: this is no UTF-8 text; save the table as a CSV file in UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path}: this is no CSV file ({error}); save the table as one") from None
+    if not labels:
+        raise UserError(f"{path}: the table is empty; it needs the columns file and score, and a row an image")
+    if len({label.score for label in labels}) == 1:
+        raise UserError(f"{path}: all {len(labels)} scores are {labels[0].score:g}; agreement needs scores that differ")
+    return labels
+
+
+def _labels(rows, path, root):
+    if not rows.fieldnames:
+        return
+    columns = {(column or "").strip().lower(): column for column in rows.fieldnames}
+    for needed in ("file", "score"):
+        if needed not in columns:
+            raise UserError(f"{path}: there is no column {needed}; the columns are {', '.join(rows.fieldnames)}")
+    lines = {}
+    for row in rows:
+        cells = {name: (row[column] or "").strip() for name, column in columns.items()}
+        at = f"{path}, line {rows.line_num}"
+        score = parse_score(cells["score"])
+        if not cells["file"]:
+            raise UserError(f"{at}: the column file is empty; name an image, or leave the row out")
+        if score is None:
+            raise UserError(f"{at}: the score {cells['score']!r} is no number; correct it, or leave the row out")
+        image = root / cells["file"]
+        if image in lines:
+            raise UserError(f"{at}: {cells['file']} is already in line {lines[image]}; keep one of the rows")
+        lines[image] = rows.line_num
+        yield Label(cells["file"], image, score, cells.get("category", ""), cells.get("split", ""))

@@ -1,0 +1,60 @@
+"""Data sets with human complexity scores, by the name that the command line gives them."""
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+
+from clicv2_keras.data.labelled.ic9600 import open_ic9600
+from clicv2_keras.data.labelled.savoias import open_savoias
+from clicv2_keras.data.labelled.score_table import open_score_table
+from clicv2_keras.utils.errors import UserError
+
+SCORED_SETS = {"ic9600": open_ic9600, "savoias": open_savoias, "csv": open_score_table}
+
+
+def open_scored(dataset, root, ranked_within_category=None):
+    """Open a data set of images with human scores.
+
+    Args:
+        dataset: "ic9600", "savoias" or "csv".
+        root: its folder; for "csv" the table.
+        ranked_within_category: whether scores can be compared only within a category; by default true of Savoias alone.
+
+    Returns:
+        `ScoredImages`.
+
+    Raises:
+        UserError: where there is no such data set, or it cannot be read.
+    """
+    if dataset not in SCORED_SETS:
+        near = difflib.get_close_matches(str(dataset).lower(), SCORED_SETS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UserError(f"{dataset}: unknown data set; {hint}There are {', '.join(SCORED_SETS)}")
+    if not Path(root).expanduser().exists():
+        raise UserError(f"{root}: there is no such file or folder; name where the data set lies")
+    images = SCORED_SETS[dataset](root)
+    if ranked_within_category is None:
+        return images
+    return replace(images, ranked_within_category=ranked_within_category)
+
+
+def open_scored_sets(datasets, roots, ranked_within_category=None):
+    """Open one data set or several; see `open_scored`.
+
+    Args:
+        datasets, roots: one of each, or lists of the same length; `ScoredImages` are taken as they are.
+
+    Returns:
+        A list of `ScoredImages`.
+
+    Raises:
+        UserError: where there are more of the one than of the other, or a set cannot be opened.
+    """
+    datasets = list(datasets) if isinstance(datasets, list | tuple) else [datasets]
+    roots = list(roots) if isinstance(roots, list | tuple) else [roots] * len(datasets)
+    if len(roots) != len(datasets):
+        raise UserError(f"{len(datasets)} data sets, but {len(roots)} roots; name a root for each, in the same order")
+    return [
+        open_scored(each, root, ranked_within_category) if isinstance(each, str) else each
+        for each, root in zip(datasets, roots, strict=True)
+    ]

@@ -1,0 +1,138 @@
+"""A folder of images, or those that a list names, into sharded records."""
+
+import csv
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.records.display import Display
+from clicv2_keras.data.records.encoded_image import encode
+from clicv2_keras.data.records.index import FORMAT, INDEX
+from clicv2_keras.data.records.shard import Shard, packed_before
+from clicv2_keras.utils.atomic_files import write_text
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.threads import ordered_map, share_cores
+
+BAD = "bad.csv"
+
+
+class Prepared(NamedTuple):
+    """What `prepare` returns: the folder, and how many images are packed, are bad, lie in how many shards and bytes."""
+
+    path: Path
+    images: int
+    bad: int
+    shards: int
+    bytes: int
+
+
+def prepare(images, output, shard_size=64, side=None, progress=True):
+    """Pack images into shards that a run reads with `data.source=records data.path=OUTPUT`.
+
+    `output` gets tar files as WebDataset reads them, `index.jsonl` (see `RecordIndex`) and `bad.csv`, which names the
+    images that cannot be read and why. The images are shuffled before they are cut into shards. Stopped and called
+    again, it keeps the shards that are whole, by their checksums, and packs the rest; it gives the same bytes.
+
+    Args:
+        images: a folder, read to the bottom, or a text file with one path a line.
+        output: a local folder; copied to object storage it can be read from there.
+        shard_size: MB (10⁶ bytes) of images a shard, at most; one image at least.
+        side: images whose shorter side is longer become JPEGs of quality 90 of that shorter side; None keeps every
+            file's own bytes.
+        progress: show the progress.
+
+    Returns:
+        `Prepared`.
+
+    Raises:
+        UserError: where there is no image, none can be read, or `output` holds something else.
+        OSError: where `output` cannot be written.
+    """
+    paths, names = _open(images)
+    output = Path(output).expanduser()
+    plan = hashlib.sha256(json.dumps([names, shard_size, side]).encode()).hexdigest()
+    _claim(output, images, plan)
+    lines = packed_before(output, plan)
+    whole = len(lines)
+    order = np.random.default_rng(0).permutation(len(paths))
+    done = sum(line["count"] + len(line["bad"]) for line in lines)
+    with Display(len(paths), done, progress) as display:
+        if done < len(paths):
+            (output / INDEX).unlink(missing_ok=True)
+        if done:
+            display.say(f"{output}: {whole} shards with {done:,} images are there already, and whole")
+        lines += _pack(paths, names, order[done:], output, plan, whole, shard_size * 1e6, side, display)
+        prepared = _finish(output, lines, side)
+        if not prepared.images:
+            raise UserError(f"{images}: none of the {len(paths)} images can be read; {output / BAD} says why")
+        display.say(
+            f"{output}: {prepared.images:,} images in {prepared.shards:,} shards, {prepared.bytes / 1e6:,.1f} MB"
+            + (f"; {prepared.bad:,} could not be read, see {BAD}" if prepared.bad else "")
+        )
+        display.say(f"Next: clicv2-keras train … --set data.source=records --set data.path={output}")
+    return prepared
+
+
+def _open(images):
+    """Paths, and names that do not hang on where the folder lies."""
+    root = Path(images).expanduser()
+    if root.is_file():
+        source = FileSource.from_list(root)
+        return source.paths, source.names
+    paths = FileSource.from_folder(images).paths
+    return paths, [path.relative_to(root).as_posix() for path in paths]
+
+
+def _claim(output, images, plan):
+    """Make the folder, or see that it holds this very work."""
+    output.mkdir(parents=True, exist_ok=True)
+    mark = output / "plan.json"
+    if mark.exists():
+        if json.loads(mark.read_text(encoding="utf-8"))["plan"] != plan:
+            raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
+    elif any(output.iterdir()):
+        raise UserError(f"{output}: is not empty; name a new folder for the records")
+    else:
+        write_text(mark, json.dumps({"plan": plan}))
+
+
+def _pack(paths, names, numbers, output, plan, shards, limit, side, display):
+    """Write the images of these numbers; returns the lines of the new shards."""
+    lines, shard = [], None
+    encoded = ordered_map(lambda number: (number, encode(paths[number], side)), numbers.tolist(), share_cores()[0])
+    try:
+        for number, image in encoded:
+            # What is bad behind the last image of a shard belongs to that shard: no shard is empty.
+            if shard is None or (shard.images and image.data and shard.size + len(image.data) > limit):
+                lines += [shard.close()] if shard else []
+                shard = Shard(output, shards + len(lines), plan)
+            if image.data:
+                shard.add(number, names[number], image)
+            else:
+                shard.bad.append([names[number], image.reason])
+            display.step(bad=image.data is None)
+        return lines + ([shard.close()] if shard else [])
+    finally:
+        encoded.close()
+        if shard:
+            shard.discard()
+
+
+def _finish(output, lines, side):
+    """List what is bad, and write the index, which makes the folder complete."""
+    bad = [row for line in lines for row in line["bad"]]
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("file", "reason"), *sorted(bad)])
+    write_text(output / BAD, table.getvalue())
+    prepared = Prepared(
+        output, sum(line["count"] for line in lines), len(bad), len(lines), sum(line["bytes"] for line in lines)
+    )
+    if prepared.images:
+        head = {"format": FORMAT, "images": prepared.images, "bad": prepared.bad, "side": side}
+        write_text(output / INDEX, "".join(f"{json.dumps(line)}\n" for line in (head, *lines)))
+    return prepared

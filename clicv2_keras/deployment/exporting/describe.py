@@ -1,0 +1,41 @@
+"""What an exported file says of itself."""
+
+from pathlib import Path
+
+from clicv2_keras import __version__
+from clicv2_keras.models import LinearHead
+from clicv2_keras.utils.package_data import ALIASES, trained_presets
+
+RESIZE = (
+    "decode, turn upright as EXIF says, to RGB over white; the whole image to {size} x {size} pixels by the "
+    "antialiased triangle filter (Pillow's BILINEAR), aspect not kept; uint8"
+)
+CARD = """# {name}
+
+A ComplexityScorer with a {head}, made by clicv2-keras {version} from {source}. {fitted}
+No figures come with it: `clicv2-keras evaluate` measures how far it agrees with people.
+"""
+
+
+def describe(model, scorer, quantize):
+    """The metadata and the card of an export of `scorer`, which the user named `model`."""
+    source = str(model) if isinstance(model, str | Path) else type(model).__name__
+    folder = trained_presets().get(source)
+    name = ALIASES.get(source) or (Path(source).stem if folder is None else source)
+    size = scorer.encoder.image_size
+    fitted = isinstance(scorer.head, LinearHead)
+    metadata = {
+        "name": name,
+        "image_size": size,
+        "resize": RESIZE.format(size=size),
+        "score_range": [0.0, 1.0],
+        "label_range": list(scorer.head.label_range) if fitted else None,
+        "quantize": quantize,
+        "version": __version__,
+    }
+    card = (folder or Path(source)) / "MODEL_CARD.md"
+    if card.is_file():
+        return metadata, card.read_text(encoding="utf-8")
+    told = "It was fitted to human labels." if fitted else "It saw no human label."
+    head = type(scorer.head).__name__
+    return metadata, CARD.format(name=name, head=head, version=__version__, source=source, fitted=told)

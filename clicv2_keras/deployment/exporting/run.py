@@ -1,0 +1,119 @@
+"""Export, from a model of any backend to a file whose agreement with it has been measured."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from clicv2_keras.deployment.exporting.parity import Parity, run_tflite
+from clicv2_keras.utils.errors import UserError
+
+FORMATS = ("saved_model", "tflite")
+
+
+class Exported(NamedTuple):
+    """What `export` returns: where the model is, and its `Parity` with the Keras model."""
+
+    path: Path
+    parity: Parity
+
+
+def export(model="default", format="tflite", quantize="none", output=None, images=None):
+    """Turn a model into a SavedModel or a TFLite file, and compare it with the Keras model on at least 200 images.
+
+    A model that was trained on JAX or PyTorch is converted by TensorFlow in a process of its own.
+
+    Args:
+        model: see `find_model`; one without a head of its own is exported with the label-free head.
+        format: `"tflite"` or `"saved_model"`.
+        quantize: of TFLite: `"none"`, `"float16"`, `"dynamic"` or `"int8"`; see `convert`.
+        output: the file or folder to write; by default NAME.tflite or NAME_saved_model in the working folder.
+        images: folder of images to compare on, and to calibrate `"int8"`; procedural images by default.
+
+    Returns:
+        `Exported(path, parity)`.
+
+    Raises:
+        UserError: one line on what is wrong; where the export differs too far from the model, nothing is written.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format: {format} is not one; allowed are {', '.join(FORMATS)}")
+    if format == "saved_model" and quantize != "none":
+        raise UserError(f"quantize: a SavedModel is float32; {quantize} needs --format tflite")
+    if quantize == "int8" and images is None:
+        raise UserError("images: int8 is calibrated on real images; name a folder of 200 or more with --images")
+    from clicv2_keras.utils.backend import choose_backend
+
+    if choose_backend() != "tensorflow":
+        from clicv2_keras.deployment.exporting.other_backend import export_in_tensorflow
+
+        return export_in_tensorflow(model, format, quantize, output, images)
+    return _export(model, format, quantize, output, images)
+
+
+def _export(model, format, quantize, output, images):
+    import numpy as np
+
+    from clicv2_keras.deployment.exporting.describe import describe
+    from clicv2_keras.deployment.exporting.images import COMPARED, read_images
+    from clicv2_keras.deployment.exporting.saved_model_tensorflow import write_saved_model, write_tflite_source
+    from clicv2_keras.deployment.exporting.tflite_tensorflow import QUANTIZE, convert
+    from clicv2_keras.models.find_model import find_model, scorer_of
+    from clicv2_keras.utils.tflite_file import pack
+
+    if quantize not in QUANTIZE:
+        raise UserError(f"quantize: {quantize} is not one; allowed are {', '.join(QUANTIZE)}")
+    scorer = scorer_of(find_model(model))
+    metadata, card = describe(model, scorer, quantize)
+    target = _target(output, metadata["name"], format)
+    pixels, names = read_images(images, scorer.encoder.image_size)
+    # What calibrates must not judge.
+    judged, names, calibration = pixels[:COMPARED], names[:COMPARED], pixels[COMPARED:]
+    expected = {name: np.asarray(v) for name, v in scorer.predict(judged, batch_size=25, verbose=0).items()}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror}") from None
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished_") as folder:
+        unfinished = Path(folder) / target.name
+        if format == "saved_model":
+            write_saved_model(scorer, unfinished)
+            found, milliseconds = _run_saved_model(unfinished, judged), {}
+        else:
+            write_tflite_source(scorer, Path(folder) / "source")
+            if quantize == "int8" and not len(calibration):
+                calibration = judged
+            model = convert(Path(folder) / "source", quantize, [image[None] for image in calibration])
+            unfinished.write_bytes(pack(model, metadata, card))
+            found, milliseconds = run_tflite(unfinished, judged)
+        parity = Parity.measure(expected, found, names, _size(unfinished), milliseconds)
+        failure = parity.failure(quantize)
+        if failure:
+            raise UserError(f"{target}: not written: {failure}")
+        os.replace(unfinished, target)
+    return Exported(target, parity)
+
+
+def _target(output, name, format):
+    """Where to write; a SavedModel never replaces a folder."""
+    target = Path(output) if output else Path(f"{name}.tflite" if format == "tflite" else f"{name}_saved_model")
+    if format == "tflite" and (target.suffix != ".tflite" or target.is_dir()):
+        raise UserError(f"{target}: a TFLite model is a file that ends in .tflite; name one")
+    if format == "saved_model" and target.exists():
+        raise UserError(f"{target}: exists; remove it, or name another folder for the SavedModel")
+    return target
+
+
+def _run_saved_model(folder, images):
+    """Outputs of `serving_default`, as a server without this package would get them."""
+    import numpy as np
+    import tensorflow as tf
+
+    run = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    batches = [run(images=tf.constant(images[i : i + 25])) for i in range(0, len(images), 25)]
+    return {name: np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in ("score", "map")}
+
+
+def _size(path):
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,85 @@
+import os
+import threading
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+from clicv2_keras.utils.cividis import CIVIDIS
+from clicv2_keras.utils.errors import UserError
+
+OPACITY = 0.6
+# A photograph's overlay need not be larger to be looked at.
+MAX_SIDE = 1024
+# Where all patches are nearly alike, the colours must not blow their differences up.
+SMALLEST_SPAN = 0.1
+
+
+class MapsFolder:
+    """Writes overlays: of `holiday/cat.jpg` the file `holiday/cat.jpg.png` in this folder, so that none replaces
+    another's.
+
+    The picture in grey under its complexity map, from dark blue at the map's smallest value to yellow at its largest
+    (at least 0.1 apart); both and the score are in the PNG's `Description`.
+
+    Args:
+        path: the folder; made where it is missing.
+
+    Raises:
+        UserError: where it cannot be written to.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path).expanduser()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self._unfinished()
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"--maps {self.path}: cannot be written to: {error.strerror}; name a folder") from None
+
+    def path_of(self, file):
+        """Where the overlay of `file` goes: below this folder, even where `file` begins with `..` or at the root."""
+        path = Path(os.path.normpath(file))
+        parts = ["__up__" if part == os.pardir else part for part in path.relative_to(path.anchor).parts]
+        if path.anchor:
+            parts.insert(0, path.anchor.strip(":\\/") or "__root__")
+        return self.path.joinpath(*parts[:-1], f"{parts[-1]}.png")
+
+    def write(self, file, image, score):
+        """Write the overlay of a `Score` on its decoded image.
+
+        Raises:
+            OSError: where that is not possible.
+        """
+        path, unfinished = self.path_of(file), self._unfinished()
+        low, high = limits(score.map)
+        about = PngImagePlugin.PngInfo()
+        about.add_text("Description", f"complexity {score.score:.6f}; dark blue {low:.3f}, yellow {high:.3f}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            overlay(image, score.map).save(unfinished, "PNG", pnginfo=about)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _unfinished(self):
+        return self.path / f".unfinished-{os.getpid()}-{threading.get_ident()}"
+
+
+def limits(grid):
+    """The values that stand for the ends of the colours."""
+    low, high = float(grid.min()), float(grid.max())
+    low = min(max(low - max(SMALLEST_SPAN - (high - low), 0) / 2, 0.0), 1 - SMALLEST_SPAN)
+    return low, max(high, low + SMALLEST_SPAN)
+
+
+def overlay(image, grid):
+    """The map `grid` (h, w) in colours over a `PIL.Image` in grey, at most 1,024 pixels a side."""
+    scale = min(1, MAX_SIDE / max(image.size))
+    size = tuple(max(1, round(side * scale)) for side in image.size)
+    low, high = limits(grid)
+    levels = ((grid - low) / (high - low) * 255).round().clip(0, 255).astype("uint8")
+    colors = Image.fromarray(CIVIDIS[levels]).resize(size, Image.Resampling.NEAREST)
+    grey = image.resize(size, Image.Resampling.BILINEAR).convert("L").convert("RGB")
+    return Image.blend(grey, colors, OPACITY)

@@ -1,0 +1,124 @@
+"""A model of this package in LiteRT."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.tflite_file import unpack
+
+SIGNATURE = "serving_default"
+# Of what a preset ships, the smallest and fastest.
+PRESET_FILE = "dynamic.tflite"
+OUTPUTS = {"score", "map", "embedding"}
+
+
+class Network:
+    """A model of this package in LiteRT. It may be called from several threads at once: each call has an interpreter of
+    its own, made when there is none idle.
+
+    Args:
+        model: see `find_tflite`.
+        threads: that one call computes with.
+
+    Attributes:
+        image_size: side S of the input in pixels.
+        metadata: of the file, see `clicv2_keras.utils.tflite_file.TFLiteFile`.
+
+    Raises:
+        UserError: where the file is no model of this package, is broken, or LiteRT refuses it.
+    """
+
+    def __init__(self, model="default", threads=1):
+        path = find_tflite(model)
+        self._model, self.metadata, _ = unpack(path)
+        self._threads = threads
+        try:
+            with _without_notices():
+                runner = self._new_runner()
+            inputs, outputs = runner.get_input_details(), runner.get_output_details()
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise UserError(f"MODEL {path}: LiteRT refuses it: {' '.join(str(error).split())}") from None
+        shape = tuple(inputs["image"]["shape"]) if set(inputs) == {"image"} else ()
+        size = self.metadata.get("image_size")
+        if shape != (1, size, size, 3) or inputs["image"]["dtype"] is not np.uint8 or set(outputs) != OUTPUTS:
+            raise UserError(
+                f"MODEL {path}: takes or gives other tensors than this version of clicv2-keras; export it again"
+            )
+        self.image_size = size
+        self._idle = [runner]
+
+    def __call__(self, pixels):
+        """uint8 (S, S, 3) to a dict of float32: `score` (1,), `map` (1, h, w), `embedding` (1, D)."""
+        try:
+            runner = self._idle.pop()  # atomic, as append below: no lock is needed
+        except IndexError:
+            runner = self._new_runner()
+        try:
+            return runner(image=pixels[None])
+        finally:
+            self._idle.append(runner)
+
+    def _new_runner(self):
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_content=self._model, num_threads=self._threads)
+        interpreter.allocate_tensors()
+        return interpreter.get_signature_runner(SIGNATURE)
+
+
+@contextlib.contextmanager
+def _without_notices():
+    """LiteRT's notices, written past Python to stderr, are dropped; whatever else is written there comes after."""
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError):
+        # No stderr, nothing to hide.
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            rest = [line for line in caught if not line.startswith((b"INFO: ", b"I0000 "))]
+            os.write(2, b"".join(rest))
+
+
+def find_tflite(model="default"):
+    """The path of the `.tflite` file that MODEL stands for: a file, or the name of a trained preset.
+
+    Raises:
+        UserError: where there is none; what can be exported first is told how.
+    """
+    path = Path(model).expanduser()
+    presets = trained_presets()
+    if path.suffix == ".tflite" or (path.is_file() and path.suffix != ".keras"):
+        return path
+    if path.exists():
+        if (path / "saved_model.pb").exists():
+            raise UserError(
+                f"MODEL {path}: a SavedModel needs TensorFlow; "
+                "export the .keras file it came from with clicv2-keras export MODEL --format tflite"
+            )
+        raise UserError(
+            f"MODEL {path}: scoring takes a .tflite file; make one with clicv2-keras export {path} --format tflite"
+        )
+    if str(model) not in presets:
+        raise UserError(f"MODEL {model}: no such file, and no trained preset: those are {', '.join(presets)}")
+    path = presets[str(model)] / PRESET_FILE
+    if not path.is_file():
+        raise UserError(
+            f"MODEL {model}: this preset comes without {PRESET_FILE}; "
+            f"make one with clicv2-keras export {model} --format tflite --quantize dynamic"
+        )
+    return path

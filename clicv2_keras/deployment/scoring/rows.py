@@ -1,0 +1,104 @@
+"""Rows of scores, and their bytes: CSV and JSON lines. Each ends in a line break, so that what a kill cut off shows."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """What is said of one image.
+
+    Attributes:
+        file: as it was named; for a folder, folder/relative path.
+        score: complexity in [0, 1], to six decimals; None where there is an error.
+        width, height: of the whole image upright, in pixels; None where there is an error.
+        error: one line on what went wrong, or None.
+    """
+
+    file: str
+    score: float | None = None
+    width: int | None = None
+    height: int | None = None
+    error: str | None = None
+
+
+@dataclass
+class Counts:
+    """How many images were scored, and how many were not as they should be."""
+
+    scored: int = 0
+    failed: int = 0
+
+    def add(self, row):
+        if row.error is None:
+            self.scored += 1
+        else:
+            self.failed += 1
+
+
+class Csv:
+    """Columns as in `Row`, empty where a value is None; UTF-8, names that are none keep their bytes."""
+
+    header = (",".join(Row._fields) + "\n").encode()
+
+    @staticmethod
+    def encode(row):
+        text = io.StringIO()
+        # Python 3.11 quotes only those line breaks in a name that are in its line's end.
+        csv.writer(text, lineterminator="\r\n").writerow(row)
+        return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
+
+    @staticmethod
+    def decode(record):
+        (cells,) = csv.reader([record.decode("utf-8", "surrogateescape")])
+        file, score, width, height, error = cells
+        return Row(
+            file,
+            float(score) if score else None,
+            int(width) if width else None,
+            int(height) if height else None,
+            error or None,
+        )
+
+    @staticmethod
+    def is_whole(record):
+        # A line break between quotes is part of a file's name.
+        return record.endswith(b"\n") and record.count(b'"') % 2 == 0
+
+
+class JsonLines:
+    """One object a line with the keys of `Row`; ASCII."""
+
+    header = b""
+
+    @staticmethod
+    def encode(row):
+        return (json.dumps(row._asdict()) + "\n").encode()
+
+    @staticmethod
+    def decode(record):
+        return Row(**json.loads(record))
+
+    @staticmethod
+    def is_whole(record):
+        return record.endswith(b"\n")
+
+
+def read_rows(stream, row_format):
+    """Yield the whole rows of a binary stream behind its header, each with the offset of its end; a cut one is not.
+
+    Raises:
+        ValueError: where these are no rows of this format.
+    """
+    record, end = b"", stream.tell()
+    for line in stream:
+        record += line
+        if row_format.is_whole(record):
+            end += len(record)
+            try:
+                yield row_format.decode(record), end
+            except TypeError as error:  # other keys than a row's
+                raise ValueError(str(error)) from None
+            record = b""

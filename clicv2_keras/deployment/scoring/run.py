@@ -1,0 +1,137 @@
+"""From paths to rows."""
+
+import itertools
+from functools import partial
+
+from clicv2_keras.deployment.scoring.rows import Counts, Row
+from clicv2_keras.deployment.scoring.scorer import Scorer
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.find_images import find_images
+from clicv2_keras.utils.images import UnreadableImage
+from clicv2_keras.utils.threads import ordered_map, share_cores
+
+# Images that are decoded one after the other before the network sees them: its weights then stay in the cache.
+GROUP = 4
+
+
+def score(paths, model="default", maps=None, workers=None, threads=None):
+    """Score images, one or millions: rows come as they are ready, in order, and none is kept in memory.
+
+    ```python
+    for row in clicv2_keras.score("photos"):
+        print(row.file, row.score)
+    ```
+
+    Args:
+        paths: a path or an iterable of them: files, folders (all images below), globs, or `-` for a list on standard
+            input; see `find_images`.
+        model: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
+        maps: folder for an overlay (PNG) of each image, see `MapsFolder`; none by default.
+        workers: images in work at a time; one a core by default.
+        threads: that the network computes with for each image; what the workers leave of the cores by default.
+
+    Returns:
+        An iterator of `Row`. An image that cannot be read has one too, with its `error`.
+
+    Raises:
+        UserError: one line on what is wrong with `model` or `maps` (at once) or `paths` (while iterating).
+    """
+    workers, threads = share_cores(workers, threads)
+    scorer = Scorer(model, threads)
+    folder = _maps_folder(maps)
+    return _rows(scorer, folder, find_images(paths, folder and folder.path), workers)
+
+
+def score_to_file(paths, output, model="default", maps=None, workers=None, threads=None, resume=False, report=None):
+    """Score images into a file, as `score` does.
+
+    Args:
+        paths, model, maps, workers, threads: see `score`.
+        output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row`. The first two grow row
+            by row; a Parquet file appears when it is whole (until then its rows are in `OUTPUT.partial`).
+        resume: go on with the file that a stopped run of the same paths left; start where there is none.
+        report: called with each `Row`, those that the file held among them.
+
+    Returns:
+        `Counts(scored, failed)` of the whole file.
+
+    Raises:
+        UserError: one line on what is wrong with the arguments, or where the file can no longer be written.
+    """
+    from clicv2_keras.deployment.scoring.output_file import OutputFile
+
+    target = OutputFile(output)
+    workers, threads = share_cores(workers, threads)
+    scorer = Scorer(model, threads)
+    folder = _maps_folder(maps)
+    counts = Counts()
+
+    def note(row):
+        counts.add(row)
+        if report:
+            report(row)
+
+    files = find_images(paths, folder and folder.path)
+    try:
+        if resume:
+            for row in target.resume(files):
+                note(row)
+        else:
+            target.start()
+        for row in _rows(scorer, folder, files, workers):
+            target.write(row)
+            note(row)
+        target.finish()
+    except OSError as error:
+        raise UserError(
+            f"--output {output}: cannot be written: {error.strerror}; once that is mended, --resume goes on"
+        ) from None
+    finally:
+        target.close()
+    return counts
+
+
+def _maps_folder(maps):
+    if maps is None:
+        return None
+    from clicv2_keras.deployment.scoring.maps_folder import MapsFolder
+
+    return MapsFolder(maps)
+
+
+def _rows(scorer, folder, files, workers):
+    # The first ones singly, so that a few keep all workers busy; with overlays too, for they keep pictures in memory.
+    alone = None if folder else workers * GROUP
+    singly = ([found] for found in itertools.islice(files, alone))
+    groups = iter(lambda: list(itertools.islice(files, GROUP)), [])
+    work = partial(_rows_of_group, scorer, folder)
+    return itertools.chain.from_iterable(ordered_map(work, itertools.chain(singly, groups), workers))
+
+
+def _rows_of_group(scorer, folder, group):
+    pictures = [_read(scorer, found, keep_image=folder is not None) for found in group]
+    return [_row(scorer, folder, *pair) for pair in zip(group, pictures, strict=True)]
+
+
+def _read(scorer, found, keep_image):
+    """A `Picture`, or what went wrong."""
+    if found.error:
+        return found.error
+    try:
+        picture = scorer.read(found.file)
+    except (UnreadableImage, ValueError) as error:
+        return str(error)
+    return picture if keep_image else picture._replace(image=None)
+
+
+def _row(scorer, folder, found, picture):
+    if isinstance(picture, str):
+        return Row(found.file, error=picture)
+    result = scorer.run(picture)
+    row = Row(found.file, round(result.score, 6), result.width, result.height)
+    if folder:
+        try:
+            folder.write(found.file, picture.image, result)
+        except OSError as error:
+            return row._replace(error=f"its map cannot be written: {error.strerror}")
+    return row

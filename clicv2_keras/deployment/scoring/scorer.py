@@ -1,0 +1,120 @@
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from clicv2_keras.deployment.scoring.network import Network
+from clicv2_keras.utils.images import UnreadableImage, network_input, open_with_size, upright_rgb
+
+
+class Score(NamedTuple):
+    """What a model says of one image.
+
+    Attributes:
+        score: complexity in [0, 1], the mean of `map`.
+        map: float32 (h, w) in [0, 1]: cell (i, j) is about the pixels of the upright image from i H / h to
+            (i + 1) H / h, j W / w to (j + 1) W / w.
+        embedding: float32 (D,).
+        width, height: of the whole image upright, in pixels.
+    """
+
+    score: float
+    map: np.ndarray
+    embedding: np.ndarray
+    width: int
+    height: int
+
+
+class Picture(NamedTuple):
+    """A decoded image: RGB, upright, perhaps reduced; `width` and `height` are those before the reduction.
+
+    `pixels` is the network's input, uint8 (S, S, 3).
+    """
+
+    image: Image.Image
+    pixels: np.ndarray
+    width: int
+    height: int
+
+
+class Scorer:
+    """Scores images through LiteRT, without keras and TensorFlow. Several threads may share one.
+
+    ```python
+    scorer = Scorer()
+    scorer.score("photo.jpg").score                   # float in [0, 1]
+    [s.score for s in scorer.score(frames)]           # uint8 (n, H, W, 3)
+    ```
+
+    Args:
+        path: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
+        threads: that the network computes with.
+
+    Attributes:
+        image_size: side in pixels of the square that every image is resized to, its aspect not kept.
+        metadata: dict of the model file: `name`, `resize`, `score_range`, `label_range`, `quantize`, …
+
+    Raises:
+        UserError: where there is no such model, or it is broken.
+    """
+
+    def __init__(self, path="default", threads=1):
+        self._network = Network(path, threads)
+        self.image_size = self._network.image_size
+        self.metadata = self._network.metadata
+
+    def score(self, images):
+        """Score one image or several.
+
+        Args:
+            images: a path, encoded bytes, a binary file, a `PIL.Image`, or a uint8 array of (H, W, 3) RGB or (H, W)
+                grey; or several: an array (B, H, W, 3), or an iterable of any of these.
+
+        Returns:
+            A `Score`, or for several a list of them.
+
+        Raises:
+            UnreadableImage: where an image is missing or broken. `clicv2_keras.score` goes on in that case.
+            ValueError: where an array is not uint8 or of another shape.
+            TypeError: where something is no image at all.
+        """
+        if isinstance(images, np.ndarray):
+            return [self.run(self.read(image)) for image in images] if images.ndim == 4 else self.run(self.read(images))
+        single = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image)
+        if single or hasattr(images, "read") or not isinstance(images, Iterable):
+            return self.run(self.read(images))
+        return [self.run(self.read(image)) for image in images]
+
+    def read(self, image):
+        """One image, as `score` takes it, decoded; a JPEG at no more of its scale than is needed."""
+        if isinstance(image, np.ndarray):
+            return self._picture(_of_array(image))
+        if isinstance(image, Image.Image):
+            try:
+                return self._picture(upright_rgb(image))
+            except OSError as error:
+                raise UnreadableImage(str(error)) from None
+        if isinstance(image, bytearray | memoryview):
+            image = bytes(image)
+        if not (isinstance(image, str | os.PathLike | bytes) or hasattr(image, "read")):
+            raise TypeError(f"an image is a path, bytes, a PIL.Image or a uint8 array, not {type(image).__name__}")
+        # Twice the input's side: the score then moves by less than .005.
+        return self._picture(*open_with_size(image, at_least=2 * self.image_size))
+
+    def run(self, picture):
+        """The `Score` of a `Picture`."""
+        out = self._network(picture.pixels)
+        return Score(float(out["score"][0]), out["map"][0], out["embedding"][0], picture.width, picture.height)
+
+    def _picture(self, image, size=None):
+        return Picture(image, network_input(image, self.image_size), *(size or image.size))
+
+
+def _of_array(array):
+    if array.dtype != np.uint8:
+        raise ValueError(f"an array of images is uint8 with values 0 to 255, not {array.dtype}")
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or 0 in array.shape:
+        raise ValueError(f"an image's array is (H, W, 3) or (H, W), several are (B, H, W, 3), not {array.shape}")
+    return Image.fromarray(array).convert("RGB")

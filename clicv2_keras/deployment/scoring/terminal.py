@@ -1,0 +1,134 @@
+"""Scores on a terminal: rows for people as they come, and how far the work is."""
+
+import contextlib
+import itertools
+import threading
+import time
+from collections import deque
+
+import click
+
+from clicv2_keras.deployment.scoring.rows import Counts, Csv
+from clicv2_keras.utils.find_images import find_images
+
+INTERVAL = 0.2
+# The rate is that of the last seconds: rows that a resumed file held already do not count for long.
+MEMORY = 10.0
+
+
+def print_rows(rows, paths, maps):
+    """Print rows as they come: a table on a terminal, CSV on anything else. Returns their `Counts`."""
+    stdout, stderr = click.get_text_stream("stdout"), click.get_text_stream("stderr")
+    counts = Counts()
+    # Before anything is printed: a mistake prints nothing.
+    first = next(rows)
+    with contextlib.ExitStack() as stack:
+        if stdout.isatty():
+            # The rows themselves show the progress.
+            sinks = [Table(lambda line, color: click.echo(click.style(line, fg=color) if color else line)).add]
+        else:
+            binary = click.get_binary_stream("stdout")
+            binary.write(Csv.header)
+
+            def write(row):
+                binary.write(Csv.encode(row))
+                binary.flush()
+
+            sinks = [write, stack.enter_context(Progress(paths, maps, stderr))]
+        for row in itertools.chain([first], rows):
+            counts.add(row)
+            for sink in sinks:
+                sink(row)
+    return counts
+
+
+class Table:
+    """Rows for people: score, size and name, a line each.
+
+    Args:
+        write: called with each line; `color` is a name for `click.style` or None.
+    """
+
+    def __init__(self, write):
+        self._write = write
+        self._write(f"{'score':>6}  {'pixels':>13}  file", None)
+
+    def add(self, row):
+        score = "" if row.score is None else f"{row.score:.3f}"
+        size = "" if row.width is None else f"{row.width} × {row.height}"
+        line = f"{score:>6}  {size:>13}  {printable(row.file)}"
+        self._write(f"{line}: {row.error}" if row.error else line, "red" if row.error else None)
+
+
+def printable(name):
+    """A name that cannot move a terminal's cursor, whatever bytes it is made of."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+
+
+class Progress:
+    """A line on a terminal that says how many images are done, how fast, and how long it will take.
+
+    Used as a context; called with each row. How many images there are is counted beside the work.
+
+    Args:
+        paths: as for `find_images`; a list on standard input is not counted, it can be read only once.
+        leave_out: as for `find_images`.
+        stream: the terminal; where it is none, nothing is written.
+    """
+
+    def __init__(self, paths, leave_out, stream):
+        self._stream = stream
+        self._shown = stream.isatty()
+        self._total = None
+        self._done = 0
+        self._next = 0.0
+        self._past = deque()
+        if self._shown and "-" not in paths:
+            threading.Thread(target=self._count, args=(paths, leave_out), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._erase()
+
+    def __call__(self, row):
+        self._done += 1
+        now = time.monotonic()
+        if self._shown and now >= self._next:
+            self._next = now + INTERVAL
+            self._past.append((now, self._done))
+            while now - self._past[0][0] > MEMORY:
+                self._past.popleft()
+            self._erase()
+            self._stream.write(self._line())
+            self._stream.flush()
+
+    def _line(self):
+        (start, before), (now, done) = self._past[0], self._past[-1]
+        rate = (done - before) / (now - start) if now > start else 0.0
+        line = f"{done:,}" + (f" of {self._total:,}" if self._total else "") + " images"
+        if rate:
+            line += f"  {rate:,.0f}/s"
+        if rate and self._total:
+            line = f"{_bar(done / self._total)}  {line}  {_clock(max(self._total - done, 0) / rate)} left"
+        return line
+
+    def _erase(self):
+        if self._shown and self._past:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def _count(self, paths, leave_out):
+        self._total = sum(1 for _ in find_images(paths, leave_out))
+
+
+def _bar(share, width=20):
+    full = min(round(share * width), width)
+    return "█" * full + "░" * (width - full)
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,67 @@
+"""The paper's measure of content: how often a linear probe on frozen features names the class of an image."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import Progress
+
+from clicv2_keras.data.class_folders import open_class_folders
+from clicv2_keras.evaluation.leakage import fit_classifier
+from clicv2_keras.evaluation.measure import measure
+from clicv2_keras.models.find_model import find_model
+from clicv2_keras.utils.atomic_files import write_text
+
+
+class Top1(NamedTuple):
+    """Shares of `val`, 0 to 1: named right by the model's features, by the untrained encoder's, which is a mean of
+    several, and by the commonest class; and lines for the user."""
+
+    model: float
+    untrained: float
+    chance: float
+    notes: list
+
+    def save(self, folder):
+        """Write `top1.csv` to a folder: a row each for the model, the untrained encoder and chance."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = [f"{name},{getattr(self, name):.6g}\n" for name in ("model", "untrained", "chance")]
+        write_text(folder / "top1.csv", "features,top1\n" + "".join(rows))
+
+
+def top1(model="default", root=None, per_class=None, seed=0, untrained_seeds=5, progress=True):
+    """Linear probe on the mean token, fitted on `train` and judged on `val` of a folder in ImageNet's layout.
+
+    Args:
+        model: see `find_model`.
+        root, per_class: see `open_class_folders`.
+        seed: of the images drawn, and the first of the untrained encoders'.
+        untrained_seeds: how many random initialisations of the encoder stand beside it.
+        progress: show a bar.
+
+    Returns:
+        `Top1`.
+
+    Raises:
+        UserError: one line on what is wrong with the model or the folder.
+    """
+    data, model = open_class_folders(root, per_class, seed), find_model(model)
+    seeds = range(seed, seed + untrained_seeds)
+    with Progress(transient=True, disable=not progress) as bar:
+        task = bar.add_task(f"measuring {len(data)} images", total=len(data))
+        measures = measure(data.source, model, seeds, pixels=False, tick=lambda: bar.advance(task))
+    classes, splits = data.classes[measures.index], data.splits[measures.index]
+    train, val = splits == "train", splits == "val"
+
+    def accuracy(features):
+        return float(fit_classifier(features[train], classes[train]).score(features[val], classes[val]))
+
+    names, counts = np.unique(classes[val], return_counts=True)
+    notes = [f"fitted on {train.sum()} images of train, judged on {val.sum()} of val; {len(names)} classes"]
+    notes += [f"unreadable, left out: {name}: {reason}" for name, reason in measures.unreadable]
+    untrained = [accuracy(measured["token"]) for measured in measures.untrained]
+    if untrained_seeds > 1:
+        spread = f"{np.std(untrained, ddof=1):.3f}"
+        notes.append(f"untrained: the mean of {untrained_seeds} random initialisations, their deviation {spread}")
+    return Top1(accuracy(measures.model["token"]), float(np.mean(untrained)), counts.max() / counts.sum(), notes)

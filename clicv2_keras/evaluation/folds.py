@@ -1,0 +1,40 @@
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from clicv2_keras.utils.errors import UserError
+
+
+def make_folds(data, test_split=None, seed=0):
+    """Which images to fit on and which to judge on: pairs of index arrays, and a sentence that says so.
+
+    Where the data set names a `train` part, that is fitted on, and `test_split` judged: by default `test`, or `val`
+    where there is no `test`. Where it names none: 5-fold cross-validation within the categories.
+
+    Raises:
+        UserError: where the data set has no such part, or too few images.
+    """
+    parts = sorted(set(data.splits) - {""})
+    if "train" not in parts:
+        if test_split not in (None, "all"):
+            there = f"it has {', '.join(parts)}" if parts else "it has none"
+            raise UserError(f"{data.name}: split {test_split!r} needs a part named train beside it; {there}")
+        return _cross_validation(data, seed)
+    others = [part for part in parts if part != "train"]
+    chosen = test_split or next((part for part in ("test", "val") if part in others), others[0] if others else None)
+    if chosen not in others:
+        raise UserError(f"{data.name}: there is no part {chosen!r} to judge on; there are {', '.join(parts)}")
+    train, test = (np.flatnonzero(data.splits == part) for part in ("train", chosen))
+    if len(train) < 10 or len(test) < 3:
+        raise UserError(
+            f"{data.name}: {len(train)} images in train and {len(test)} in {chosen} are too few to judge by"
+        )
+    return [(train, test)], f"regressions fitted on train ({len(train)} images), judged on {chosen} ({len(test)})"
+
+
+def _cross_validation(data, seed):
+    if len(data) < 15:
+        raise UserError(f"{data.name}: {len(data)} images are too few to judge by; give at least 15")
+    _, counts = np.unique(data.categories, return_counts=True)
+    folds = StratifiedKFold if counts.min() >= 5 else KFold
+    pairs = list(folds(5, shuffle=True, random_state=seed).split(data.scores, data.categories))
+    return pairs, f"no train part is named: 5-fold cross-validation over all {len(data)} images"

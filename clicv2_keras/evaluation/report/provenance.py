@@ -1,0 +1,54 @@
+"""What led to an evaluation: the command, the recipe, the versions."""
+
+import importlib
+import platform
+import shlex
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+from clicv2_keras.utils.package_data import trained_presets
+
+
+def command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds):
+    """The command that does what `evaluate` does with these arguments; None where model or data are no names."""
+    if not _is_name(model) or not isinstance(dataset, str):
+        return None
+    words = ["clicv2-keras", "evaluate", str(model), "--dataset", dataset, "--root", str(root)]
+    if test_split is not None:
+        words += ["--test-split", test_split]
+    if within_category is not None:
+        words.append("--within-category" if within_category else "--pooled")
+    if not baselines:
+        words.append("--no-baselines")
+    words += ["--resamples", str(resamples), "--seed", str(seed), "--untrained-seeds", str(untrained_seeds)]
+    return shlex.join(words)
+
+
+def recipe_of(model):
+    """The text of the resolved recipe that a run folder or a trained preset holds; None where there is none."""
+    if not _is_name(model):
+        return None
+    path = Path(model).expanduser()
+    if path.is_file():
+        return None
+    folder = path if path.is_dir() else trained_presets().get(str(model))
+    recipe = folder and folder / "recipe.yaml"
+    return recipe.read_text(encoding="utf-8") if recipe and recipe.is_file() else None
+
+
+def versions():
+    """Versions by name: this package, Python, Keras, its backend, and what the figures are computed with."""
+    backend = keras.backend.backend()
+    return {
+        "clicv2-keras": importlib.import_module("clicv2_keras").__version__,
+        "Python": platform.python_version(),
+        "Keras": keras.__version__,
+        f"{backend} (backend)": importlib.import_module(backend).__version__,
+        **{name: version(name) for name in ("numpy", "scipy", "scikit-learn", "pillow")},
+    }
+
+
+def _is_name(model):
+    return isinstance(model, str | Path)

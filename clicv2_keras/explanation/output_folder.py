@@ -1,0 +1,79 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from clicv2_keras.utils.atomic_files import atomic_write
+from clicv2_keras.utils.errors import UserError
+
+
+class OutputFolder:
+    """Writes explanations: for `photos/cat.jpg` the figure `cat.png` and the arrays `cat.npz`.
+
+    Explained again, an image's files are replaced. Where the name is taken by anything else, the photograph itself or
+    another `cat.jpg`, it is `cat-2`, `cat-3`, …
+
+    The arrays: `image_file`, `score`, `size` (width, height); `map` and the saliency by method on their own grids; each
+    of them once more as `map_pixels` and so on, float32 (height, width), at the pixels of the upright image.
+
+    Args:
+        path: the folder; made when it is first needed.
+
+    Raises:
+        UserError: where it is a file.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path).expanduser()
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"output: {self.path} is a file; name a folder")
+
+    def lies_between(self, top, file):
+        """Whether `file` is in this folder and this folder below `top`: then `file` is no image to be explained."""
+        here = self.path.resolve()
+        return here in Path(file).resolve().parents and Path(top).expanduser().resolve() in here.parents
+
+    def figure_path(self, file):
+        """Where the figure of the image `file` goes."""
+        for number in itertools.count(1):
+            path = self.path / (Path(file).stem + (f"-{number}" if number > 1 else "") + ".png")
+            arrays = path.with_suffix(".npz")
+            if not path.exists() and not arrays.exists() or _file_of(arrays) == str(file):
+                return path
+
+    def write(self, explanation):
+        """Write both files and return the figure's path.
+
+        Raises:
+            UserError: where that is not possible.
+        """
+        from clicv2_keras.explanation.figure import save
+
+        arrays = {"image_file": explanation.file, "score": np.float32(explanation.score), "size": explanation.size}
+        for name, grid in explanation.grids.items():
+            arrays |= {name: grid, f"{name}_pixels": explanation.at_pixels(name)}
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            path = self.figure_path(explanation.file)
+            # The arrays first: they tell whose figure stands beside them.
+            _write(path.with_suffix(".npz"), lambda file: np.savez_compressed(file, **arrays))
+            _write(path, lambda file: save(explanation, file))
+        except OSError as error:
+            raise UserError(
+                f"output: {self.path} cannot be written to: {error.strerror}; name another folder"
+            ) from None
+        return path
+
+
+def _write(path, write):
+    with atomic_write(path) as unfinished, open(unfinished, "wb") as file:
+        write(file)
+
+
+def _file_of(arrays):
+    """The image that an NPZ of ours explains, or None."""
+    try:
+        with np.load(arrays) as content:
+            return str(content["image_file"])
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,137 @@
+"""What a recipe costs, counted from its numbers: no model is built, so that even the largest is told in no time."""
+
+from typing import NamedTuple
+
+from clicv2_keras.recipe.shapes import kept_patches, target_widths
+
+
+class NetworkCost(NamedTuple):
+    """A pretrained network's parameters, those that training changes, FLOPs of an image, and its maps."""
+
+    parameters: int
+    trainable: int
+    flops: float
+    strides: tuple
+    channels: tuple
+
+
+class Cost(NamedTuple):
+    """Parameters, FLOPs (2 a multiply-add, of matrix products and convolutions alone) and bytes.
+
+    `teacher` are the parameters of the moving average, `guide` those of a guide's network.
+    `activation_bytes` is an estimate: what the backward pass needs to find again, attention matrices included.
+    """
+
+    patches: int
+    kept: int
+    encoder: int
+    heads: int
+    decoder: int
+    frozen: int
+    teacher: int
+    guide: int
+    flops_per_image: float
+    state_bytes: int
+    activation_bytes: int
+
+    @property
+    def trainable(self):
+        return self.encoder + self.heads + self.decoder - self.frozen
+
+
+def count_cost(recipe, stem=None, guide=None):
+    """The `Cost` of a recipe's training step; `stem` and `guide` are the `NetworkCost` of its networks."""
+    shape, contrast, entropy = recipe.encoder.shape(), recipe.contrast, recipe.entropy
+    patch, width, depth = shape["patch_size"], shape["width"], shape["depth"]
+    patches = (recipe.data.image_size // patch) ** 2
+    kept = kept_patches(patches, entropy.mask_ratio)
+    inputs = 3 * patch**2 if stem is None else sum(stem.channels)
+    projection = inputs * width + width
+    encoder = projection + depth * _block(width) + 2 * width
+    output = width + (inputs if stem is not None and recipe.encoder.stem_skip else 0)
+    # The stem's own statistics are two numbers a channel.
+    stem_size = 0 if stem is None else stem.parameters + 2 * inputs
+    stem_forward = 0.0 if stem is None else stem.flops
+    stem_pass = stem_forward if stem is None or not stem.trainable else 3 * stem_forward
+
+    def encoder_flops(tokens, read=None):
+        last = _block_flops(tokens, width, read or tokens)
+        return 2 * tokens * inputs * width + (depth - 1) * _block_flops(tokens, width, tokens) + last
+
+    def floats_kept(tokens, width, depth, heads):
+        # Norms, projections, residuals and what GELU keeps: 24 a token and feature (measured: 13 MB an image of the
+        # quickstart's model at depth 6, counted so 12); attention logits and weights.
+        return depth * (24 * tokens * width + 2 * heads * tokens**2)
+
+    def encoder_floats(tokens):
+        if not recipe.train.recompute:
+            return floats_kept(tokens, width, depth, shape["num_heads"])
+        # What each block reads, and one block's activations at a time.
+        return depth * tokens * width + floats_kept(tokens, width, 1, shape["num_heads"])
+
+    heads = teacher = decoder = 0
+    flops = floats = 0.0
+    if contrast.level != "none":
+        hidden, out = contrast.projector_hidden or (1024 if width <= 192 else 4096), contrast.projection_dim
+        projector, predictor = _head(3, output, hidden, out), _head(2, out, hidden, out)
+        heads, teacher = projector + predictor, encoder + stem_size + projector
+        tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
+        read = contrast.tokens if contrast.level == "patch" and not contrast.global_weight else patches
+        # Two views; the student forward and twice that backward, the teacher forward.
+        flops += 2 * (3 + 1) * encoder_flops(patches, read) + 2 * 2 * tokens * (3 * (projector + predictor) + projector)
+        flops += 2 * (stem_pass + stem_forward)
+        floats += 2 * (encoder_floats(patches) + tokens * 6 * hidden)
+    if entropy.weight:
+        flops += 3 * encoder_flops(kept) + stem_pass
+        floats += encoder_floats(kept)
+        if entropy.target != "image":
+            wide, deep = entropy.decoder_width, entropy.decoder_depth
+            decoder += output * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
+            flops += 3 * (2 * kept * output * wide + deep * _block_flops(patches, wide, patches))
+            floats += floats_kept(patches, wide, deep, max(wide // 32, 1))
+        if entropy.target != "patch":
+            decoder += output + 1
+    if guide is not None:
+        settings = recipe.guide
+        grid, pooled = target_widths(guide.strides, guide.channels, settings.grid_dim, settings.pooled_dim)
+        heads += (output + 1) * grid + (2 * output + 1) * pooled
+        flops += 3 * (encoder_flops(patches) + 2 * patches * output * grid + 4 * output * pooled)
+        flops += stem_pass + guide.flops
+        floats += encoder_floats(patches)
+    if stem is None:
+        frozen = projection if recipe.encoder.freeze_patch_projection else 0
+    else:
+        frozen = stem_size - stem.trainable
+    encoder += stem_size
+    watched = guide.parameters if guide is not None else 0
+    trainable = encoder + heads + decoder - frozen
+    size = 2 if recipe.train.precision == "bfloat16" else 4
+    return Cost(
+        patches=patches,
+        kept=kept,
+        encoder=encoder,
+        heads=heads,
+        decoder=decoder,
+        frozen=frozen,
+        teacher=teacher,
+        guide=watched,
+        flops_per_image=flops,
+        # Weight, gradient, AdamW's two moments and what is accumulated, each in float32.
+        state_bytes=(16 + 4 * (recipe.train.accumulate > 1)) * trainable + 4 * (frozen + teacher + watched),
+        activation_bytes=int(floats * size * recipe.train.batch_size / recipe.train.accumulate),
+    )
+
+
+def _block(width):
+    """Parameters of a transformer block with an MLP of 4 times the width."""
+    return 12 * width**2 + 13 * width
+
+
+def _block_flops(tokens, width, read):
+    """Keys and values of all tokens; queries, projection and MLP of those that are read."""
+    return (4 * tokens + 20 * read) * width**2 + 4 * tokens * read * width
+
+
+def _head(depth, inputs, hidden, outputs):
+    """Parameters of a projector or predictor."""
+    return inputs * hidden + (depth - 2) * hidden**2 + hidden * outputs + 2 * hidden * (depth - 1)

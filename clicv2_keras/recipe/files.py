@@ -1,0 +1,152 @@
+"""From a YAML file, the recipes it extends and overrides to a valid `Recipe`."""
+
+import difflib
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from clicv2_keras.recipe.checks import mistakes
+from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.package_data import package_data
+
+OVERRIDE = "--set"
+
+
+def load_recipe(recipe, overrides=()):
+    """Read, combine and check a recipe.
+
+    Args:
+        recipe: a path, or the name of a shipped recipe (`quickstart`, `recipes/quickstart.yaml`).
+        overrides: strings `section.key=value`, the value in YAML; they win over the file.
+
+    Returns:
+        The complete `Recipe`.
+
+    Raises:
+        UserError: one line with the file, the key and what is allowed.
+    """
+    values, origins = _read(find_recipe(recipe), ())
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not all(key.split(".")):
+            raise UserError(f"{OVERRIDE} {override}: write it as section.key=value, such as train.steps=100")
+        _merge(values, origins, _nested(key, _parse(text, f"{OVERRIDE} {override}")), OVERRIDE)
+    origins[""] = str(recipe)
+    try:
+        checked = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error.errors()[0], origins)) from None
+    for key, message in mistakes(checked):
+        raise UserError(f"{_origin(key, origins)}: {key}: {message}")
+    return checked
+
+
+def find_recipe(recipe):
+    """The file that a path or a shipped name stands for."""
+    path = Path(recipe)
+    shipped = package_data("recipes")
+    name = path.relative_to("recipes") if path.parts[:1] == ("recipes",) else path
+    for candidate in (path, shipped / name, shipped / f"{name}.yaml"):
+        if candidate.is_file():
+            return candidate
+    names = shipped_recipes()
+    near = difflib.get_close_matches(str(name.with_suffix("")), names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise UserError(f"{recipe}: no such recipe; {hint}shipped are {', '.join(names)}")
+
+
+def shipped_recipes():
+    """The names of the recipes that come with the package."""
+    folder = package_data("recipes")
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def _read(path, below):
+    """Values of a recipe file on top of those it extends, and the file that each key comes from."""
+    path = path.resolve()
+    if path in below:
+        raise UserError(f"{_short(path)}: extends: leads back to itself; take the extends out of one of the files")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{_short(path)}: cannot be read as a text file ({type(error).__name__})") from None
+    own = _parse(text, _short(path)) or {}
+    if not isinstance(own, dict):
+        raise UserError(f"{_short(path)}: a recipe is a list of `key: value` lines")
+    base = own.pop("extends", None)
+    values, origins = {}, {}
+    if base is not None:
+        beside = path.parent / str(base)
+        values, origins = _read(beside if beside.is_file() else find_recipe(str(base)), (*below, path))
+    _merge(values, origins, own, _short(path))
+    return values, origins
+
+
+def _parse(text, where):
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark else ""
+        raise UserError(f"{where}: not valid YAML{line}: {getattr(error, 'problem', 'unreadable')}") from None
+
+
+def _nested(key, value):
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _merge(values, origins, new, origin, above=""):
+    for key, value in new.items():
+        path = f"{above}{key}"
+        if isinstance(value, dict) and isinstance(values.get(key, {}), dict):
+            _merge(values.setdefault(key, {}), origins, value, origin, f"{path}.")
+        else:
+            values[key] = value
+        origins[path] = origin
+
+
+def _origin(key, origins):
+    """The file that sets a key, or else the recipe that leaves it at its default."""
+    return origins.get(key) or origins[""]
+
+
+def _explain(error, origins):
+    """One line for the first thing that pydantic found."""
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path)
+    start = f"{_origin(key, origins)}: {key}: "
+    if error["type"] == "extra_forbidden":
+        names = _keys(path[:-1])
+        return f"{start}unknown key; {_nearest(path[-1], names)}allowed are {', '.join(names)}"
+    got = repr(error["input"])
+    if error["type"] == "literal_error":
+        allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"{start}{got} is not allowed; {_nearest(str(error['input']), allowed.split(', '))}allowed are {allowed}"
+    if error["type"] == "model_type":
+        return f"{start}{got} is not a section; write its keys below it: {', '.join(_keys(path))}"
+    return f"{start}{error['msg'][0].lower()}{error['msg'][1:]}, got {got}"
+
+
+def _keys(path):
+    """The keys of the section at `path`."""
+    model: type[BaseModel] = Recipe
+    for part in path:
+        model = model.model_fields[part].annotation
+    return [*model.model_fields, "extends"] if model is Recipe else list(model.model_fields)
+
+
+def _nearest(word, names):
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _short(path):
+    """A path as the user would write it: relative where it lies below the working folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

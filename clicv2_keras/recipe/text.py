@@ -1,0 +1,65 @@
+"""Recipes as text: the schema for people, and a complete recipe as YAML."""
+
+import json
+from types import NoneType, UnionType
+from typing import Literal, get_args, get_origin
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+
+from clicv2_keras.recipe.files import shipped_recipes
+from clicv2_keras.recipe.schema import Recipe
+
+_SIGNS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
+
+
+def recipe_yaml(recipe):
+    """The complete recipe as YAML; it loads as a recipe again."""
+    return yaml.safe_dump(recipe.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def flat(values, above=""):
+    """A recipe's values by dotted key: {"train.steps": 100, …}."""
+    found = {}
+    for key, value in values.items():
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
+def describe_schema():
+    """Every key of a recipe: type and range, default, unit and meaning."""
+    lines = [
+        "A recipe is a YAML file. Every key can be left out; = marks its default.",
+        f"Shipped: {', '.join(shipped_recipes())}.",
+        "",
+        "extends: path or name of a recipe whose values hold where this one is silent",
+    ]
+    sections = []
+    for name, field in Recipe.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            sections += ["", f"{name}:  # {' '.join(model.__doc__.split())}"]
+            sections += [f"  {_line(key, part)}" for key, part in model.model_fields.items()]
+        else:
+            lines.append(_line(name, field))
+    return "\n".join(lines + sections)
+
+
+def _line(key, field):
+    default = field.default if isinstance(field.default, str) else json.dumps(field.default)
+    return f"{key}: {_type(field.annotation, field.metadata)} = {default}\n      {field.description}"
+
+
+def _type(annotation, metadata=()):
+    if get_origin(annotation) is Literal:
+        return " | ".join(get_args(annotation))
+    if get_origin(annotation) is UnionType or type(None) in get_args(annotation):
+        return " | ".join("null" if part is NoneType else _type(part, metadata) for part in get_args(annotation))
+    if hasattr(annotation, "__metadata__"):
+        annotation, metadata = annotation.__origin__, annotation.__metadata__
+    limits = [limit for part in metadata for limit in getattr(part, "metadata", [part])]
+    known = [(limit, *_SIGNS[type(limit)]) for limit in limits if type(limit) in _SIGNS]
+    signs = [f"{sign} {getattr(limit, name)}" for limit, sign, name in known]
+    name = {"str": "text", "int": "whole number", "float": "number", "bool": "true | false"}[annotation.__name__]
+    return f"{name} {', '.join(signs)}".strip()

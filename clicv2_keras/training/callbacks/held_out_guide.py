@@ -1,0 +1,48 @@
+import numpy as np
+from keras import ops
+
+from clicv2_keras.training.source import held_out_source
+from clicv2_keras.utils.images import UnreadableImage, network_input
+
+BATCH = 32
+
+
+class HeldOutGuide:
+    """How much of what its teacher sees a guided model explains, on images that it is never trained on.
+
+    Args:
+        guide: a `GuideBranch` with a teacher and fitted targets; the teacher is asked once.
+        images: uint8 (n, S, S, 3), whole images.
+    """
+
+    def __init__(self, guide, images):
+        self.images = images
+        self.known = self._by_batches(lambda batch: guide.targets(guide.teacher(batch)))
+
+    def ask(self, model):
+        """Shares of the targets' variance, at most 1, by the column of `metrics.csv`."""
+        predicted = self._by_batches(lambda batch: model.guide.predict(model.encoder(batch)))
+        names = ("held_out_grid", "held_out_pooled")
+        return {
+            name: float(1 - np.square(target - found).mean() / np.square(target).mean())
+            for name, target, found in zip(names, self.known, predicted, strict=True)
+        }
+
+    def _by_batches(self, function):
+        starts = range(0, len(self.images), BATCH)
+        each = [function(ops.convert_to_tensor(self.images[start : start + BATCH])) for start in starts]
+        return [np.concatenate([ops.convert_to_numpy(part) for part in parts]) for parts in zip(*each, strict=True)]
+
+
+def held_out_guide(model, recipe):
+    """That of a recipe; None without a guide or without images held out. Unreadable images are left out."""
+    source = held_out_source(recipe)
+    if source is None or model.guide is None:
+        return None
+    size, images = recipe.data.image_size, []
+    for index in range(len(source)):
+        try:
+            images.append(network_input(source.load(index, at_least=2 * size), size))
+        except UnreadableImage:
+            continue
+    return HeldOutGuide(model.guide, np.stack(images)) if images else None

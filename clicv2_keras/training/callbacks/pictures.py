@@ -1,0 +1,87 @@
+import numpy as np
+from keras import ops
+
+from clicv2_keras.layers import EntropyMasking, ShiftedPatchify, patchify
+from clicv2_keras.training.build import build_dataset
+from clicv2_keras.utils.cividis import CIVIDIS
+from clicv2_keras.utils.seeds import seed_for
+
+IMAGES = 4
+GRAY, WHITE, GAP = 128, 255, 4
+
+
+class Pictures:
+    """What the model is shown, and what it makes of it: a picture with a line an image.
+
+    From left to right: the image, both views as they are shifted, the image with its hidden patches in gray, the true
+    entropy of its patches, and what the model predicts for the hidden ones (dark blue is 0, yellow is 1, the others
+    are white). What a recipe switches off is left out.
+
+    It is always the first images of the run, shifted and masked the same way, so that what changes is the model. All
+    draws are of its own: a run with pictures ends as one without.
+
+    Args:
+        recipe: the `Recipe`.
+        model: the `CLICv2`.
+        source: the images of the run.
+        on_unreadable: see `training_dataset`.
+    """
+
+    def __init__(self, recipe, model, source, on_unreadable):
+        self.model = model
+        self.size = model.encoder.patch_size
+        self.grid = model.encoder.grid
+        batch = next(iter(build_dataset(recipe, source, 0, on_unreadable, batch_size=IMAGES).take(1)))
+        views = {name: ops.convert_to_tensor(pixels.numpy()) for name, pixels in batch.items()}
+        image = ops.convert_to_numpy(views["image"])
+        self.columns = [image]
+        seed = seed_for(recipe.seed, "Pictures")
+        if model.contrast is not None:
+            shift = ShiftedPatchify.from_config({**model.contrast.shift.get_config(), "seed": seed})
+            for name in ("view_a", "view_b"):
+                self.columns.append(self._joined(shift(views[name], training=True)))
+        if model.entropy is not None:
+            masking = EntropyMasking.from_config({**model.entropy.masking.get_config(), "seed": seed})
+            self.masks = masking(views["image"])
+            self.patches = patchify(views["image"], self.size)
+            self.masked = ops.convert_to_numpy(self.masks["masked"])
+            hidden = np.zeros((IMAGES, self.grid[0] * self.grid[1]), bool)
+            np.put_along_axis(hidden, self.masked, True, axis=1)
+            self.columns.append(np.where(self._enlarged(hidden)[..., None], np.uint8(GRAY), image))
+            self.columns.append(CIVIDIS[self._enlarged(_byte(ops.convert_to_numpy(self.masks["entropy"])))])
+
+    def draw(self):
+        """The picture now: uint8 (H, W, 3)."""
+        columns = list(self.columns)
+        if self.model.entropy is not None and self.model.entropy.target != "image":
+            columns.append(self._predicted())
+        height, width = columns[0].shape[1:3]
+        picture = np.full((IMAGES * (height + GAP) - GAP, len(columns) * (width + GAP) - GAP, 3), WHITE, "uint8")
+        for j, column in enumerate(columns):
+            for i, panel in enumerate(column):
+                top, left = i * (height + GAP), j * (width + GAP)
+                picture[top : top + height, left : left + width] = panel
+        return picture
+
+    def _predicted(self):
+        encoder, branch = self.model.encoder, self.model.entropy
+        visible = encoder.encode(self.patches, keep=self.masks["keep"])
+        predicted = branch.patch_loss.restore(branch.decoder(visible, self.masks["keep"], self.masks["masked"]))
+        colors = np.full((IMAGES, self.grid[0] * self.grid[1], 3), WHITE, "uint8")
+        np.put_along_axis(colors, self.masked[..., None], CIVIDIS[_byte(ops.convert_to_numpy(predicted))], axis=1)
+        return self._enlarged(colors)
+
+    def _joined(self, patches):
+        """Patches (n, N, P², 3) as images (n, S, S, 3)."""
+        pixels = ops.convert_to_numpy(patches).reshape(IMAGES, *self.grid, self.size, self.size, 3)
+        return pixels.transpose(0, 1, 3, 2, 4, 5).reshape(IMAGES, *(side * self.size for side in self.grid), 3)
+
+    def _enlarged(self, values):
+        """A value a patch, (n, N, …), as a value a pixel, (n, S, S, …)."""
+        values = values.reshape(IMAGES, *self.grid, *values.shape[2:])
+        return values.repeat(self.size, axis=1).repeat(self.size, axis=2)
+
+
+def _byte(share):
+    """Of numbers in [0, 1]."""
+    return np.round(share * 255).astype("uint8")

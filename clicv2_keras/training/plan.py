@@ -1,0 +1,120 @@
+"""What a run would do, told without doing it."""
+
+from clicv2_keras.recipe.cost import count_cost
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.training.callbacks.wandb_log import check_wandb
+from clicv2_keras.training.source import probe_source, recipe_source
+from clicv2_keras.utils.backend import choose_backend
+
+# The share of the rate of its matrix products that a whole step reaches. Of the quickstart's, compiled by TensorFlow in
+# float32 on two cores that others used as well, measured in turns with that rate: .49, .78 and, at a load of 10, .66 to
+# 1.20 (median .92 of 6): .65 is within a factor of 2 of all. JAX: .36. PyTorch, which suffers most from others: .25.
+# Nobody has asked a GPU yet.
+EFFICIENCY = 0.65
+
+
+def describe_run(recipe, overrides=()):
+    """Check a recipe and its images, and describe the run: shapes, parameters, FLOPs, memory, steps, time.
+
+    The time is that of the counted FLOPs at `EFFICIENCY` times the rate of matrix products, measured for half a second
+    on the recipe's backend: what else the device does meanwhile is in it.
+
+    Args:
+        recipe, overrides: as for `train`; `data.path` may still be missing.
+
+    Returns:
+        Lines of text.
+
+    Raises:
+        UserError: as `train` would.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, overrides)
+    data, train, contrast = recipe.data, recipe.train, recipe.contrast
+    cost = count_cost(recipe, *_networks(recipe))
+    shape = recipe.encoder.shape()
+    size, batch, patch, width = data.image_size, train.batch_size, shape["patch_size"], shape["width"]
+    unnamed = data.source != "procedural" and data.path is None
+    images = None if unnamed else len(recipe_source(recipe))
+    probe_source(recipe)
+    check_wandb(recipe)
+
+    lines = {
+        "recipe": recipe.name,
+        "images": "data.path is not set yet" if unnamed else f"{images:,} ({data.source})",
+        "batch": f"({batch}, {size}, {size}, 3) uint8"
+        + (f", three times: image, view_a, view_b ({data.views})" if contrast.level != "none" else ""),
+        "tokens": f"({batch}, {cost.patches}, {width}), patches of {patch} × {patch} pixels, {shape['depth']} blocks",
+    }
+    if train.accumulate > 1:
+        lines["accumulate"] = micro_batches(recipe)
+    if recipe.distribution.strategy != "none":
+        lines["devices"] = _shares(recipe)
+    if contrast.level != "none":
+        tokens = contrast.tokens if contrast.level == "patch" else 1
+        lines["contrast"] = f"({batch}, {tokens}, {contrast.projection_dim}) a view, negatives {contrast.negatives}"
+    if recipe.entropy.weight:
+        lines["entropy"] = f"({batch}, {cost.patches - cost.kept}) of {cost.patches} patches hidden"
+    if recipe.guide.teacher is not None:
+        lines["guide"] = f"{recipe.guide.teacher}, {cost.guide:,} parameters, in every step"
+    lines["parameters"] = (
+        f"encoder {cost.encoder:,}, heads {cost.heads:,}, decoder {cost.decoder:,}; "
+        f"trained {cost.trainable:,}; teacher {cost.teacher:,}"
+    )
+    image = cost.flops_per_image
+    per_step, whole = image * batch, image * batch * train.steps
+    lines["FLOPs"] = f"{image / 1e9:.3g} G an image, {per_step / 1e12:.3g} T a step, {whole / 1e15:.3g} P in all"
+    lines["memory"] = (
+        f"about {_gigabytes(cost.state_bytes + cost.activation_bytes)}: weights and optimizer "
+        f"{_gigabytes(cost.state_bytes)}, activations {_gigabytes(cost.activation_bytes)} in {train.precision}"
+    )
+    rule = " (1.5e-4 · batch_size / 256)" if recipe.optimizer.learning_rate is None else ""
+    lines["rate"] = f"{recipe.learning_rate:.3g} at its highest{rule}"
+    passes = f", {train.steps * batch / images:.3g} passes" if images else ""
+    lines["steps"] = f"{train.steps:,} of {batch} images: {train.steps * batch:,} images{passes}"
+    backend = choose_backend(recipe.backend)
+    from clicv2_keras.training.product_rate import product_rate
+
+    rate = product_rate(batch * cost.patches, width, train.precision)
+    lines["time"] = (
+        f"about {_duration(whole / (EFFICIENCY * rate))} on {backend}: matrix products reach {rate / 1e9:.3g} GFLOP/s "
+        f"here and now, a whole step about {EFFICIENCY:.0%} of that; without reading, compiling and probing"
+    )
+    return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
+
+
+def _networks(recipe):
+    """`NetworkCost` of the stem and of the teacher, where the recipe names them."""
+    if recipe.encoder.stem == "linear" and recipe.guide.teacher is None:
+        return None, None
+    choose_backend(recipe.backend)
+    from clicv2_keras.training.network_cost import recipe_networks
+
+    return recipe_networks(recipe)
+
+
+def micro_batches(recipe):
+    """One line on what gradient accumulation makes of a batch."""
+    train = recipe.train
+    size = train.batch_size // train.accumulate
+    kind = "negatives and batch statistics" if recipe.contrast.level != "none" else "batch statistics"
+    return f"{train.accumulate} micro-batches of {size} images a step; {kind} are those of a micro-batch of {size}"
+
+
+def _shares(recipe):
+    wanted = recipe.distribution
+    of = f" of {wanted.processes} processes" if wanted.processes > 1 else ""
+    return f"{wanted.devices or 'all'}{of}, each with a share of every batch, and of the activations' memory"
+
+
+def _duration(seconds):
+    seconds = round(seconds)
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.{0 if seconds >= 10 * length else 1}f} {unit}"
+    return f"{seconds} s"
+
+
+def _gigabytes(count):
+    return f"{count / 1e9:.2g} GB"

@@ -1,0 +1,53 @@
+"""The images that a recipe names."""
+
+from clicv2_keras.data.held_out import split_held_out
+from clicv2_keras.data.sources import open_source
+from clicv2_keras.utils.errors import UserError
+
+
+def recipe_source(recipe):
+    """Open the recipe's images, those that are trained on; see `held_out_source` for the others.
+
+    Raises:
+        UserError: where the path is missing, nothing is there, or no image is left to train on.
+    """
+    source = _whole_source(recipe)
+    count = recipe.data.held_out
+    if count >= len(source):
+        raise UserError(f"{recipe.name}: data.held_out: {count} of {len(source)} images leaves none to train on")
+    return split_held_out(source, count)[0] if count else source
+
+
+def held_out_source(recipe):
+    """The recipe's images that are never trained on; None where there are none."""
+    return split_held_out(_whole_source(recipe), recipe.data.held_out)[1] if recipe.data.held_out else None
+
+
+def _whole_source(recipe):
+    data = recipe.data
+    if data.source != "procedural" and data.path is None:
+        raise UserError(f"{recipe.name}: data.path: the images are yours to name; add --set data.path=PATH")
+    try:
+        return open_source(
+            data.source, path=data.path, num_images=data.num_images, image_size=data.image_size, seed=recipe.seed
+        )
+    except UserError as error:
+        raise UserError(f"{recipe.name}: data.path: {error}") from None
+
+
+def probe_source(recipe):
+    """The labelled images of the recipe's probe and the part to judge on, see `choose_by`; None where there is none.
+
+    Raises:
+        UserError: where they cannot be read, or cannot be judged by.
+    """
+    if recipe.probe.dataset is None:
+        return None
+    from clicv2_keras.data.labelled.scored_sets import open_scored
+    from clicv2_keras.evaluation.choose_by import choose_by
+
+    probe = recipe.probe
+    try:
+        return choose_by(open_scored(probe.dataset, probe.root, probe.within_category), probe.split)
+    except UserError as error:
+        raise UserError(f"{recipe.name}: probe: {error}") from None

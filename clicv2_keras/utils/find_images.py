@@ -1,0 +1,103 @@
+"""What PATH stands for: a file, a folder to the bottom, a glob, or `-` for a list on standard input. One by one."""
+
+import glob
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import is_image
+
+# HEIC cannot be read: its owner learns that from a row with an error.
+ENDINGS = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .heic .heif".split())
+
+
+class Found(NamedTuple):
+    """A file to be scored, as it was named; or why there is none of that name."""
+
+    file: str
+    error: str | None = None
+
+
+def find_images(paths, leave_out=None):
+    """Yield what `paths` stand for, in order: a folder's own files sorted, then those of the folders in it.
+
+    A file that is named gets a `Found` whatever it is. In a folder or glob those count that are images by their name's
+    ending or their first bytes.
+
+    Args:
+        paths: a path or an iterable of them; `-` reads paths from standard input, one a line, blank lines passed over.
+        leave_out: a folder whose files do not count, such as that of the overlays.
+
+    Raises:
+        UserError: where they stand for nothing at all.
+    """
+    leave_out = leave_out and os.path.realpath(leave_out)
+    nothing = True
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        for name in _lines(sys.stdin.buffer) if path == "-" else [path]:
+            for found in _expand(os.path.expanduser(name), leave_out):
+                nothing = False
+                yield found
+    if nothing:
+        raise UserError("PATH: no image is named; give image files, folders, globs, or - and a list on standard input")
+
+
+def _lines(stream):
+    for line in stream:
+        name = os.fsdecode(line.rstrip(b"\r\n"))
+        if name.strip():
+            yield name
+
+
+def _expand(name, leave_out):
+    name = os.fspath(name)
+    try:
+        if os.path.isdir(name):
+            files, nothing = _below(name, leave_out), "no image in this folder"
+        elif glob.has_magic(name) and not os.path.lexists(name):
+            matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
+            files, nothing = (Found(file) for file in matches if _looks_like_an_image(file)), "no image matches"
+        else:
+            yield Found(name)
+            return
+    except ValueError:  # a null byte
+        yield Found(name, "not a path")
+        return
+    found = None
+    for found in files:
+        yield found
+    if found is None:
+        yield Found(name, nothing)
+
+
+def _below(root, leave_out):
+    """Each folder once: links may go round in circles."""
+    seen, unreadable = set(), []
+    for folder, below, names in os.walk(root, followlinks=True, onerror=unreadable.append):
+        real = os.path.realpath(folder)
+        if real in seen or real == leave_out:
+            below.clear()
+            continue
+        seen.add(real)
+        below.sort()
+        for name in sorted(names):
+            file = os.path.join(folder, name)
+            if _looks_like_an_image(file):
+                yield Found(file)
+    for error in unreadable:
+        yield Found(os.fspath(error.filename), f"this folder cannot be read: {error.strerror}")
+
+
+def _looks_like_an_image(file):
+    if file.lower().endswith(ENDINGS):
+        return True
+    try:
+        # Never a pipe or a device: they may not end.
+        if not Path(file).is_file():
+            return False
+        with open(file, "rb") as stream:
+            return is_image(stream.read(16))
+    except OSError:
+        return False

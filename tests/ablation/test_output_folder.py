@@ -1,0 +1,70 @@
+import csv
+from types import SimpleNamespace
+
+import pytest
+
+from clicv2_keras.ablation.ablation import Ablation
+from clicv2_keras.ablation.output_folder import OutputFolder
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.utils.errors import UserError
+
+ROW = {"row": "one", "seed": 0, "steps": 2, "images": 16, "ridge_srcc": 0.25, "seconds": 1.5, "error": ""}
+
+
+def plan(*overrides, recipe="quickstart", protocol="judged so"):
+    return SimpleNamespace(recipe=load_recipe(recipe, overrides), protocol=protocol)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND")
+    folder = OutputFolder(tmp_path / "a" / "b")
+    assert folder.open(plan()) == []
+    return folder
+
+
+def test_rows_are_read_back_as_they_were(folder):
+    varied = {
+        "row": "a=1",
+        "seed": 1,
+        "contrast.negatives": "all",
+        **{k: v for k, v in ROW.items() if k not in ("row", "seed")},
+    }
+    diverged = {k: v for k, v in ROW.items() if k != "ridge_srcc"} | {"row": 'ö, "x"', "error": "the loss, not finite"}
+    undefined = ROW | {"seed": 2, "ridge_srcc": float("nan")}
+    folder.save(Ablation([ROW, varied, diverged, undefined], "judged so", []))
+    read = folder.open(plan())
+    # A row that is silent on a key that others vary has the recipe's own value.
+    own = {"contrast.negatives": "same_position"}
+    assert repr(read) == repr([_at_key(row, own) for row in (ROW, varied, diverged, undefined)])
+    with open(folder.path / "ablation.csv", newline="", encoding="utf-8") as file:
+        header = next(csv.reader(file))
+    assert header == ["row", "seed", "contrast.negatives", "steps", "images", "ridge_srcc", "seconds", "error"]
+    assert not list(folder.path.glob("unfinished*"))
+
+
+def _at_key(row, own):
+    first = {name: row[name] for name in ("row", "seed")}
+    return first | own | {name: value for name, value in row.items() if name not in first}
+
+
+def test_only_the_same_recipe_backend_and_judge_go_on(folder):
+    folder.open(plan("seed=7", "name=other", "run.log_every=3"))
+    for changed, what in [
+        (plan("train.steps=1"), "train.steps 360, not 1;"),
+        (plan("backend=jax"), "backend tensorflow, not jax;"),
+        (plan(protocol="otherwise"), "judged by judged so, not otherwise;"),
+    ]:
+        with pytest.raises(UserError, match=what) as error:
+            folder.open(changed)
+        assert "\n" not in str(error.value) and str(folder.path) in str(error.value)
+
+
+def test_what_is_no_folder_of_an_ablation(tmp_path, folder):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--output .*file.*name a folder"):
+        OutputFolder(tmp_path / "file").open(plan())
+    for text in ("file,score\na.jpg,1\n", "row,seed\none,first\n"):
+        (folder.path / "ablation.csv").write_text(text)
+        with pytest.raises(UserError, match="is no table of an ablation"):
+            folder.open(plan())

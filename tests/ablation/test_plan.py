@@ -1,0 +1,61 @@
+import pytest
+from click.testing import CliRunner
+
+from clicv2_keras.ablation.plan import make_plan
+from clicv2_keras.ablation.row import TABLE, flat, table_changes
+from clicv2_keras.cli.main import main
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.utils.errors import UserError
+
+
+def test_rows_differ_from_any_recipe_in_their_parts_alone(tmp_path):
+    plan = make_plan("quickstart", overrides=["seed=5", "train.steps=70"], seeds=2, output=tmp_path)
+    assert [(run.row.name, run.seed) for run in plan.runs] == [(name, seed) for seed in (5, 6) for name in TABLE]
+    own = flat(load_recipe("quickstart", ["train.steps=70"]).model_dump())
+    changes = table_changes()
+    for run in plan.runs:
+        mine = flat(run.recipe.model_dump())
+        different = {key: mine[key] for key in own if mine[key] != own[key]}
+        folder = str(tmp_path / "runs" / run.row.name / f"seed_{run.seed}")
+        assert different == {"name": run.row.name, "seed": run.seed, "run.dir": folder, **changes[run.row.name]}
+        assert run.images == (0 if run.row.name == "random" else 70 * 32)
+    assert len({run.recipe.run.dir for run in plan.runs}) == 16
+
+
+def test_a_dry_run_tells_rows_and_cost_and_writes_nothing(tmp_path):
+    arguments = ["ablate", "quickstart", "--vary", "contrast.negatives=all,same_position", "--output"]
+    result = CliRunner().invoke(main, [*arguments, str(tmp_path / "out"), "--dry-run", "--seeds", "4"])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0].startswith("contrast.negatives=all ") and "360 steps of 32" in lines[0] and "PFLOP" in lines[0]
+    assert "2 rows, seeds 0, 1, 2, 3: 8 runs, 92,160 images" in lines[2]
+    assert not (tmp_path / "out").exists()
+    assert "data.path" not in CliRunner().invoke(main, ["ablate", "clicv2_vit_tiny", "--dry-run"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seeds": 0}, "--seeds 0: take 1 or more"),
+        (
+            {"vary": ["contrast.negatves=all"]},
+            r"row contrast\.negatves=all: contrast\.negatves: unknown key; did you mean",
+        ),
+        ({"vary": ["contrast.negatives=al"]}, "'al' is not allowed; did you mean all"),
+        ({"vary": ["encoder.patch_size=16,20"]}, "row encoder.patch_size=20: .* does not divide"),
+        ({"overrides": ["entropy.weight=0"]}, "quickstart: entropy.weight: 0.0 is what the row mocov3 switches it to"),
+        ({"dataset": "savoias"}, "--dataset savoias: name by --root"),
+        ({"root": "here"}, "--root here: of which data set"),
+        ({"dataset": "savoia", "root": "."}, "did you mean savoias"),
+    ],
+)
+def test_mistakes(arguments, message):
+    with pytest.raises(UserError, match=message) as error:
+        make_plan("quickstart", **arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_a_mistake_is_one_line_and_exit_2(tmp_path):
+    result = CliRunner().invoke(main, ["ablate", "clicv2_vit_tiny", "--output", str(tmp_path / "out")])
+    assert result.exit_code == 2 and result.stdout == "" and not (tmp_path / "out").exists()
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1 and "data.path" in result.stderr

@@ -1,0 +1,137 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import clicv2_keras
+from clicv2_keras.data.records.shard import sha256
+from clicv2_keras.data.records.writer import prepare
+from clicv2_keras.data.sources import open_source
+from clicv2_keras.utils.errors import UserError
+
+SCRIPT = Path(sys.executable).parent / "clicv2-keras"
+# MB: three or four of the small images a shard.
+SHARD = 0.006
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def pixels(source):
+    return {source.name(i): np.asarray(source.load(i)) for i in range(len(source))}
+
+
+def test_records_hold_the_readable_images_bit_for_bit(photos, tmp_path):
+    out = tmp_path / "records"
+    prepared = prepare(photos, out, SHARD, progress=False)
+    assert prepared[:3] == (out, 10, 2) and prepared.shards == len(list(out.glob("*.tar"))) >= 3
+    records = open_source("records", out)
+    names = {records.name(i) for i in range(len(records))}
+    assert names == {p.relative_to(photos).as_posix() for p in photos.rglob("*.*g")} - {"cut.jpg", "more/head.jpg"}
+    for i in range(len(records)):
+        np.testing.assert_array_equal(records.load(i), clicv2_keras.utils.images.open_rgb(photos / records.name(i)))
+    with open(out / "bad.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["file"] for row in rows] == ["cut.jpg", "more/head.jpg"] and all(row["reason"] for row in rows)
+
+
+def test_a_shard_is_a_tar_that_anyone_reads(photos, tmp_path):
+    prepare(photos, tmp_path / "records", SHARD, progress=False)
+    lines = [json.loads(line) for line in (tmp_path / "records" / "index.jsonl").read_text().splitlines()]
+    assert lines[0]["images"] == sum(line["count"] for line in lines[1:]) == 10
+    for line in lines[1:]:
+        path = tmp_path / "records" / line["shard"]
+        assert sha256(path) == line["sha256"]
+        with tarfile.open(path) as tar:
+            assert len({member.name.split(".")[0] for member in tar}) == line["count"]
+            for member, (name, offset, length, _) in zip(tar.getmembers(), line["images"], strict=True):
+                assert tar.extractfile(member).read() == (photos / name).read_bytes()
+                assert (member.offset_data, member.size) == (offset, length)
+                assert Path(member.name).suffix == Path(name).suffix
+
+
+def test_a_side_shrinks_what_is_larger_and_keeps_the_rest(photos, tmp_path):
+    Image.new("RGB", (12, 30), "navy").save(photos / "small.png")
+    upright = Image.new("RGB", (300, 200), "teal")
+    exif = upright.getexif()
+    exif[0x0112] = 6
+    upright.save(photos / "turned.jpg", exif=exif)
+    prepare(photos, tmp_path / "records", side=20, progress=False)
+    seen = pixels(open_source("records", tmp_path / "records"))
+    assert seen["0.jpg"].shape == (20, 30, 3) and seen["turned.jpg"].shape == (30, 20, 3)
+    assert seen["small.png"].shape == (30, 12, 3) and (seen["small.png"] == (0, 0, 128)).all()
+    np.testing.assert_allclose(seen["alpha.png"].mean(axis=(0, 1)), (255, 127, 127), atol=3)
+    whole = Image.open(photos / "0.jpg").resize((30, 20), Image.Resampling.LANCZOS)
+    assert np.abs(seen["0.jpg"].astype(int) - np.asarray(whole)).mean() < 12
+
+
+def test_killed_and_called_again_it_gives_the_same_bytes(photos, tmp_path):
+    for i in range(300):
+        (photos / f"again{i:03}.jpg").write_bytes((photos / "0.jpg").read_bytes())
+    prepare(photos, tmp_path / "whole", SHARD, progress=False)
+    out = tmp_path / "records"
+    command = [SCRIPT, "prepare", photos, out, "--shard-size", str(SHARD)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while len(list(out.glob("*.json"))) < 5 and process.poll() is None:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    there = set(content(out))
+    assert "index.jsonl" not in there
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "are there already" in result.stdout and "2 could not be read, see bad.csv" in result.stdout
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_a_damaged_shard_is_packed_again(photos, tmp_path):
+    out = tmp_path / "records"
+    prepare(photos, out, SHARD, progress=False)
+    before = content(out)
+    shard = bytearray(before["00001.tar"])
+    shard[600] ^= 1
+    (out / "00001.tar").write_bytes(shard)
+    prepare(photos, out, SHARD, progress=False)
+    assert content(out) == before
+
+
+def test_mistakes(photos, tmp_path):
+    out = tmp_path / "records"
+    prepare(photos, out, progress=False)
+    with pytest.raises(UserError, match="other images or options"):
+        prepare(photos, out, side=20, progress=False)
+    with pytest.raises(UserError, match="is not empty"):
+        prepare(photos, photos, progress=False)
+    with pytest.raises(UserError, match="no such folder"):
+        prepare(tmp_path / "none", tmp_path / "new", progress=False)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "list.txt").write_text("photos/cut.jpg\nphotos/missing.jpg\n")
+    with pytest.raises(UserError, match="none of the 2 images can be read"):
+        prepare(tmp_path / "list.txt", tmp_path / "new", progress=False)
+    assert "photos/missing.jpg,no such file" in (tmp_path / "new" / "bad.csv").read_text()
+    with pytest.raises(UserError, match="no index.jsonl"):
+        open_source("records", tmp_path / "new")
+
+
+def test_a_run_trains_on_records_and_says_how_long_it_waits(photos, tmp_path):
+    prepare(photos, tmp_path / "records", SHARD, progress=False)
+    settings = (
+        "data.image_size=32 encoder.width=16 encoder.depth=1 encoder.num_heads=2 contrast.projector_hidden=16 "
+        "contrast.projection_dim=8 contrast.tokens=3 entropy.decoder_width=16 entropy.decoder_depth=1 "
+        "data.jitter=0 train.batch_size=4 train.jit=false train.steps=4 run.log_every=2 data.source=records "
+        f"data.path={tmp_path}/records run.dir={tmp_path}/run"
+    )
+    clicv2_keras.train("clicv2_vit_tiny", settings.split(), progress=False)
+    with open(tmp_path / "run" / "metrics.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2 and all(0 <= float(row["data_wait"]) <= 1 for row in rows)
+    assert "unreadable" not in (tmp_path / "run" / "log.txt").read_text()

@@ -1,0 +1,114 @@
+"""The demo's server, as a browser and as a stranger would ask it."""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+from demo.conftest import SCRIPT
+
+from clicv2_keras.deployment.demo.demo_server import FOLDER, SAMPLES
+from clicv2_keras.utils.images import open_rgb
+from clicv2_keras.utils.package_data import trained_presets
+
+
+def ask(url, path, method="GET", host=None, body=None):
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection.putrequest(method, path, skip_host=host is not None)
+    if host:
+        connection.putheader("Host", host)
+    connection.putheader("Content-Length", str(len(body or b"")))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    return answer, answer.read()
+
+
+@pytest.mark.parametrize(
+    "path, kind",
+    [
+        ("/", "text/html; charset=utf-8"),
+        ("/page.css", "text/css; charset=utf-8"),
+        ("/scorer.js?version=1", "text/javascript; charset=utf-8"),
+        ("/litert/litert_wasm_compat_internal.wasm", "application/wasm"),
+        ("/card.md", "text/plain; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/model.json", "application/json"),
+        ("/samples/0.png", "image/png"),
+    ],
+)
+def test_every_kind_of_file_has_its_type_and_the_policy(url, path, kind):
+    answer, body = ask(url, path)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
+    assert int(answer.headers["Content-Length"]) == len(body) > 0
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe-inline" not in policy and "http" not in policy
+    assert ask(url, path, "HEAD")[1] == b""
+
+
+def test_it_serves_the_shipped_model_its_metadata_and_six_different_samples(url):
+    shipped = trained_presets()["default"] / "dynamic.tflite"
+    assert ask(url, "/model.tflite")[1] == shipped.read_bytes()
+    assert json.loads(ask(url, "/model.json")[1])["name"] == trained_presets()["default"].name
+    samples = {open_rgb(ask(url, f"/samples/{i}.png")[1]).tobytes() for i in range(len(SAMPLES))}
+    assert len(samples) == 6
+
+
+@pytest.mark.parametrize(
+    "path", ["/../run.py", "/..%2frun.py", "/%2e%2e/run.py", "//etc/passwd", "/litert/../../errors.py", "/page/", "/x"]
+)
+def test_nothing_else_can_be_had(url, path):
+    assert ask(url, path)[0].status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_is_taken(url, method):
+    answer, _ = ask(url, "/", method, body=b"a picture")
+    assert answer.status == 405 and "Content-Security-Policy" in answer.headers
+
+
+def test_a_name_that_a_stranger_points_here_is_refused(url):
+    assert ask(url, "/model.tflite", host="evil.example")[0].status == 421
+    assert ask(url, "/", host=f"localhost:{urlsplit(url).port}")[0].status == 200
+
+
+def test_it_listens_on_loopback_only(url):
+    port = urlsplit(url).port
+    with socket.socket() as other:
+        other.settimeout(2)
+        # The rest of 127.0.0.0/8 reaches a server that listens everywhere, and none that listens on 127.0.0.1.
+        with pytest.raises(ConnectionRefusedError):
+            other.connect(("127.0.0.2", port))
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--model", "nowhere.tflite"], "nowhere.tflite: there is no such file"),
+        (["--model", "unheard"], "no trained preset"),
+        (["--port", "{taken}"], "--port {taken}: is in use"),
+    ],
+)
+def test_a_mistake_is_one_line(url, arguments, said):
+    taken = str(urlsplit(url).port)
+    command = [SCRIPT, "demo", "--no-browser", *(a.replace("{taken}", taken) for a in arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert result.returncode == 2 and result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert said.replace("{taken}", taken) in line
+
+
+def test_the_light_core_is_enough():
+    heavy = {"keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimage", "scipy", "pydantic"}
+    code = f"import sys, clicv2_keras.deployment.demo.run; sys.exit(' '.join({heavy} & set(sys.modules)) or None)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_runtime_is_here_with_its_licence_as_its_readme_lists_it():
+    listed = (FOLDER / "litert" / "README.md").read_text()
+    for file in (FOLDER / "litert").iterdir():
+        if file.suffix in (".js", ".wasm"):
+            assert f"| `{file.name}` |" in listed and f"{file.stat().st_size:,}" in listed
+    assert "Apache License" in (FOLDER / "litert" / "LICENSE").read_text()

@@ -1,0 +1,199 @@
+"""Exports, made by the real converters and run by the real interpreters."""
+
+import io
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
+
+from clicv2_keras.deployment.exporting import parity
+from clicv2_keras.deployment.exporting.parity import Parity
+from clicv2_keras.deployment.exporting.run import export
+from clicv2_keras.models import ComplexityScorer, LinearHead, ViTEncoder
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fingerprints import Fingerprints
+from clicv2_keras.utils.images import network_input
+from clicv2_keras.utils.procedural import procedural_image
+from clicv2_keras.utils.tflite_file import unpack
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    """A tiny scorer with a fitted head; its scores are spread over the images."""
+    keras.utils.set_random_seed(0)
+    scorer = ComplexityScorer(
+        ViTEncoder(image_size=32, patch_size=8, width=16, depth=1, num_heads=2), LinearHead(label_range=(1, 5))
+    )
+    scorer.head.kernel.assign(np.random.default_rng(0).normal(0, 0.4, scorer.head.kernel.shape))
+    return scorer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """220 images: 200 to compare on, 20 to calibrate."""
+    folder = tmp_path_factory.mktemp("images")
+    for i in range(220):
+        Image.fromarray(procedural_image(i, 40)[0]).save(folder / f"{i:03d}.png")
+    (folder / "000.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    (folder / "extra.png").write_bytes((folder / "001.png").read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("quantize", ["none", "float16", "dynamic", "int8"])
+def test_tflite(scorer, folder, tmp_path, quantize):
+    path, measured = export(scorer, "tflite", quantize, tmp_path / "new" / "tiny.tflite", folder)
+    assert [p.name for p in path.parent.iterdir()] == ["tiny.tflite"]
+    assert measured.images == 200 and measured.failure(quantize) is None and set(measured.milliseconds) == {1, 2}
+    model, metadata, card = unpack(path)
+    assert metadata["image_size"] == 32 and metadata["quantize"] == quantize and metadata["label_range"] == [1, 5]
+    assert "32 x 32" in metadata["resize"] and "fitted to human labels" in card
+
+    interpreter = Interpreter(str(path))
+    signature = interpreter.get_signature_list()["serving_default"]
+    assert signature["inputs"] == ["image"] and sorted(signature["outputs"]) == ["embedding", "map", "score"]
+    operations = {op["op_name"] for op in interpreter._get_ops_details()}
+    assert not any(name.startswith(("Flex", "Custom")) for name in operations)
+    image = procedural_image(7, 32)[0]
+    found = interpreter.get_signature_runner("serving_default")(image=image[None])
+    expected = scorer.predict(image[None], verbose=0)
+    assert found["map"].shape == (1, 4, 4) and found["embedding"].shape == (1, 16)
+    tolerance = {"none": 1e-5, "float16": 2e-3}.get(quantize, 0.02)
+    for name in ("score", "map"):
+        np.testing.assert_allclose(found[name], expected[name], atol=tolerance * (1 if name == "score" else 10))
+    np.testing.assert_allclose(found["map"].mean(), found["score"][0], atol=1e-5)
+
+
+def test_quantized_files_are_smaller_by_their_bits(folder, tmp_path):
+    keras.utils.set_random_seed(0)
+    wide = ComplexityScorer.label_free(ViTEncoder(image_size=32, patch_size=8, width=96, depth=2, num_heads=2))
+    sizes = {
+        q: export(wide, "tflite", q, tmp_path / f"{q}.tflite", folder)[1].size for q in ("none", "float16", "int8")
+    }
+    assert sizes["float16"] < 0.6 * sizes["none"] and sizes["int8"] < 0.45 * sizes["none"]
+
+
+WITHOUT_THIS_PACKAGE = """
+import sys
+sys.modules["clicv2_keras"] = sys.modules["keras"] = None
+import numpy as np, tensorflow as tf
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+images = np.load(sys.argv[2])
+out = signatures["serving_default"](images=tf.constant(images["pixels"]))
+files = signatures["serving_bytes"](image_bytes=tf.constant([bytes(b) for b in (images["png"], images["jpeg"])]))
+np.savez(sys.argv[3], **out, **{f"bytes_{name}": value for name, value in files.items()})
+"""
+
+
+def test_saved_model_runs_without_this_package(scorer, folder, tmp_path):
+    path, measured = export(scorer, "saved_model", "none", tmp_path / "served", folder)
+    assert measured.score_max <= 1e-5 and measured.map_max <= 1e-4
+    pictures = [Image.fromarray(procedural_image(i, 300)[0][:200]) for i in (3, 4)]
+    files = []
+    for kind, picture in zip(("PNG", "JPEG"), pictures, strict=True):
+        buffer = io.BytesIO()
+        picture.save(buffer, kind)
+        files.append(np.frombuffer(buffer.getvalue(), "uint8"))
+    np.savez(tmp_path / "in.npz", pixels=np.stack(pictures), png=files[0], jpeg=files[1])
+    arguments = [sys.executable, "-c", WITHOUT_THIS_PACKAGE, path, tmp_path / "in.npz", tmp_path / "out.npz"]
+    result = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+    found = np.load(tmp_path / "out.npz")
+    expected = scorer.predict(np.stack([network_input(p, 32) for p in pictures]), verbose=0)
+    for name in ("score", "map", "embedding"):
+        np.testing.assert_allclose(found[name], expected[name], atol={"score": 1e-3}.get(name, 0.05))
+    # The first came as PNG: the same pixels. The second went through JPEG.
+    np.testing.assert_allclose(found["bytes_score"][0], found["score"][0], atol=1e-6)
+    decoded = network_input(Image.open(io.BytesIO(files[1].tobytes())), 32)
+    np.testing.assert_allclose(found["bytes_score"][1], scorer.predict(decoded[None], verbose=0)["score"][0], atol=2e-3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="converts by TensorFlow in this process")
+def test_fingerprints_are_in_no_graph(scorer, tmp_path):
+    from clicv2_keras.deployment.exporting.saved_model_tensorflow import write_tflite_source
+
+    codes = np.random.default_rng(0).integers(0, 256, (1000, 194))
+    sizes = []
+    try:
+        for name, fitted_to in (("without", Fingerprints()), ("with", Fingerprints(codes))):
+            scorer.head.fitted_to = scorer.encoder.fitted_to = fitted_to
+            write_tflite_source(scorer, tmp_path / name)
+            sizes.append(sum(path.stat().st_size for path in (tmp_path / name).rglob("*") if path.is_file()))
+    finally:
+        scorer.head.fitted_to = scorer.encoder.fitted_to = Fingerprints()
+    assert abs(sizes[1] - sizes[0]) < 2000 < codes.size
+
+
+@pytest.mark.parametrize("quantize", ["none", "dynamic"])
+def test_outside_the_bounds_nothing_is_written(scorer, folder, tmp_path, monkeypatch, quantize):
+    run = parity.run_tflite
+
+    def disturbed(path, images):
+        out, milliseconds = run(path, images)
+        out["score"][17] += 0.5
+        out["score"][:100] = out["score"][:100][::-1] if quantize == "dynamic" else out["score"][:100]
+        return out, milliseconds
+
+    monkeypatch.setattr("clicv2_keras.deployment.exporting.run.run_tflite", disturbed)
+    with pytest.raises(UserError, match="not written: its score") as error:
+        export(scorer, "tflite", quantize, tmp_path / "tiny.tflite", folder)
+    assert "018.png" in str(error.value) or quantize == "dynamic"
+    assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_number_fails():
+    out = {"score": np.linspace(0, 1, 5), "map": np.zeros((5, 2, 2))}
+    lost = {"score": np.array([0, np.nan, 0.5, 0.75, 1]), "map": np.zeros((5, 2, 2))}
+    measured = Parity.measure(out, lost, list("abcde"), 1, {})
+    assert measured.worst == "b"
+    assert all(measured.failure(quantize) for quantize in ("none", "float16", "dynamic", "int8"))
+    fine = Parity.measure(out, out, list("abcde"), 1, {})
+    assert not any(fine.failure(quantize) for quantize in ("none", "float16", "dynamic", "int8"))
+
+
+def test_mistakes_in_one_line(scorer, folder, tmp_path):
+    (tmp_path / "there").mkdir()
+    for arguments, says in {
+        ("onnx", "none", None, None): "onnx is not one; allowed are saved_model, tflite",
+        ("tflite", "int4", None, None): "int4 is not one; allowed are none, float16, dynamic, int8",
+        ("tflite", "int8", None, None): "calibrated on real images",
+        ("saved_model", "float16", None, None): "needs --format tflite",
+        ("tflite", "none", tmp_path / "model.bin", None): "ends in .tflite",
+        ("saved_model", "none", tmp_path / "there", None): "exists; remove it",
+        ("tflite", "none", tmp_path / "a.tflite", tmp_path): "none of the 0 files in this folder is an image",
+        ("tflite", "none", tmp_path / "no" / "a.tflite", tmp_path / "no"): "there is no such folder",
+    }.items():
+        with pytest.raises(UserError, match=says):
+            export(scorer, *arguments)
+
+
+UNDER_ANOTHER_BACKEND = """
+import sys, keras
+from clicv2_keras import ViTEncoder
+from clicv2_keras import export
+encoder = ViTEncoder(image_size=32, patch_size=8, width=16, depth=1, num_heads=2)
+path, parity = export(encoder, output=sys.argv[1])
+assert keras.backend.backend() != "tensorflow" and parity.score_max <= 1e-5
+try:
+    export("nothing_like_it")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
+def test_models_of_other_backends(tmp_path, backend):
+    result = subprocess.run(
+        [sys.executable, "-c", UNDER_ANOTHER_BACKEND, tmp_path / "other.tflite"],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "UserError MODEL nothing_like_it" in result.stdout
+    assert unpack(tmp_path / "other.tflite").metadata["label_range"] is None

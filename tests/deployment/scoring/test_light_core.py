@@ -1,0 +1,86 @@
+"""A device has NumPy, Pillow, click and LiteRT: that is enough."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Anything but the standard library and the core's own requirements cannot be imported.
+LIGHT = """
+import sys
+
+class Forbid:
+    allowed = {"clicv2_keras", "numpy", "PIL", "click", "ai_edge_litert"} | set(sys.stdlib_module_names)
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in self.allowed:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Forbid())
+"""
+
+
+def run(code, *arguments):
+    command = [sys.executable, "-c", LIGHT + code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)
+
+
+def test_the_command_line_needs_no_more(photos, tmp_path):
+    code = "from clicv2_keras.cli.main import main; main(prog_name='clicv2-keras')"
+    result = run(code, "score", photos, "--output", tmp_path / "rows.csv", "--maps", tmp_path / "maps")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == f"5 scored, 0 failed: {tmp_path}/rows.csv\n"
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 6
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == 5
+    result = run(code, "score", photos)
+    assert result.returncode == 0 and result.stdout == (tmp_path / "rows.csv").read_text()
+    assert result.stderr == ""
+    assert run(code, "--help").returncode == 0
+    result = run(code, "train", "quickstart")
+    assert result.returncode == 2 and "pip install 'clicv2-keras[train]'" in result.stderr
+
+
+def test_python_needs_no_more(photos):
+    code = """
+import clicv2_keras
+from clicv2_keras.deployment.scoring.scorer import Scorer
+
+rows = list(clicv2_keras.score(sys.argv[1:]))
+assert rows[0].score == round(Scorer().score(rows[0].file).score, 6)
+print(len(rows))
+"""
+    result = run(code, photos)
+    assert (result.stdout, result.stderr) == ("5\n", "")
+
+
+def test_real_errors_on_stderr_are_not_hidden():
+    code = """
+import os
+from clicv2_keras.deployment.scoring.network import _without_notices
+
+with _without_notices():
+    os.write(2, b"INFO: a notice\\nERROR: a fault\\n")
+os.write(2, b"after\\n")
+"""
+    assert run(code).stderr == "ERROR: a fault\nafter\n"
+
+
+@pytest.mark.slow
+def test_a_clean_environment_scores(photos, tmp_path):
+    venv.create(tmp_path / "venv", with_pip=True)
+    programs = tmp_path / "venv" / "bin"
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    quiet = {"capture_output": True, "text": True, "cwd": tmp_path, "env": clean}
+    result = subprocess.run([programs / "pip", "install", "--quiet", ROOT], **quiet)
+    assert result.returncode == 0, result.stderr
+    listed = subprocess.run([programs / "pip", "list", "--format=freeze"], **quiet).stdout.lower().splitlines()
+    installed = {line.partition("==")[0] for line in listed}
+    assert "clicv2-keras" in installed
+    assert not installed & {"keras", "tensorflow", "scipy", "matplotlib", "pydantic"}
+    result = subprocess.run([programs / "clicv2-keras", "score", photos], **quiet)
+    assert result.returncode == 0 and result.stdout.count("\n") == 6, result.stderr

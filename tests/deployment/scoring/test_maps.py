@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import colormaps
+from PIL import Image
+
+import clicv2_keras
+from clicv2_keras.deployment.scoring.maps_folder import OPACITY, MapsFolder, limits, overlay
+from clicv2_keras.utils.cividis import CIVIDIS
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.procedural import procedural_image
+
+
+def test_the_colours_are_cividis():
+    np.testing.assert_array_equal(CIVIDIS, colormaps["cividis"](np.arange(256), bytes=True)[:, :3])
+
+
+def test_each_cell_has_its_colour_over_its_part_of_the_image():
+    grid = np.array([[0.2, 0.4, 0.6], [0.6, 0.8, 1.0]], "float32")
+    image = np.asarray(overlay(Image.new("RGB", (30, 20), (100, 100, 100)), grid)).astype(int)
+    assert image.shape == (20, 30, 3)
+    for (row, column), value in np.ndenumerate(grid):
+        color = CIVIDIS[round((value - 0.2) / 0.8 * 255)]
+        cell = image[10 * row : 10 * row + 10, 10 * column : 10 * column + 10]
+        assert np.abs(cell - (OPACITY * color + (1 - OPACITY) * 100)).max() <= 1
+
+
+def test_alike_cells_have_alike_colours():
+    low, high = limits(np.array([[0.5, 0.51]]))
+    assert high - low == pytest.approx(0.1) and (low + high) / 2 == pytest.approx(0.505)
+    assert limits(np.array([[1.0, 1.0]])) == pytest.approx((0.9, 1.0))
+    assert limits(np.array([[0.0, 0.0]])) == pytest.approx((0, 0.1))
+
+
+def test_large_images_are_overlaid_smaller():
+    assert overlay(Image.new("RGB", (4000, 2)), np.ones((2, 2))).size == (1024, 1)
+
+
+def test_no_overlay_replaces_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = ["cat.jpg", "cat.png", "a/cat.jpg", "b/cat.jpg", "../cat.jpg", "../../cat.jpg", "/cat.jpg", "a/../dog.jpg"]
+    folder = MapsFolder("maps")
+    places = [folder.path_of(file) for file in files]
+    assert len(set(places)) == len(files)
+    assert all(Path("maps").resolve() in place.resolve().parents for place in places)
+    assert places[2] == Path("maps/a/cat.jpg.png")
+
+
+def test_score_writes_them(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    Image.fromarray(procedural_image(7, 60)[0]).save("a.png")
+    Path("broken.jpg").touch()
+    for _ in range(2):
+        # Those of the first time are in the folder that is scored, and are no images to be scored.
+        rows = list(clicv2_keras.score(".", maps="maps"))
+        assert sum(row.error is None for row in rows) == 6 and len(rows) == 7
+    found = sorted(str(path.relative_to("maps")) for path in Path("maps").rglob("*") if path.is_file())
+    assert found == sorted(f"{row.file.removeprefix('./')}.png" for row in rows if row.error is None)
+    row = next(row for row in rows if row.file == "./a.jpg")
+    with Image.open("maps/a.jpg.png") as image:
+        assert image.size == (60, 40)
+        assert image.info["Description"].startswith(f"complexity {row.score:.6f}; dark blue ")
+
+
+def test_a_map_that_cannot_be_written_is_an_error_of_its_row(photos, tmp_path):
+    (tmp_path / "maps").mkdir()
+    target = MapsFolder(tmp_path / "maps").path_of(str(photos / "a.jpg"))
+    target.mkdir(parents=True)
+    rows = list(clicv2_keras.score(photos, maps=tmp_path / "maps"))
+    assert rows[0].score is not None and "its map cannot be written: Is a directory" == rows[0].error
+    assert not any(row.error for row in rows[1:])
+    assert not list((tmp_path / "maps").glob(".unfinished*"))
+
+
+def test_a_folder_that_is_none_is_one_line(photos):
+    with pytest.raises(UserError, match="--maps .*a.jpg: cannot be written to"):
+        clicv2_keras.score(photos, maps=photos / "a.jpg")

@@ -1,0 +1,156 @@
+import csv
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+import clicv2_keras
+from clicv2_keras.deployment.scoring.output_file import OutputFile
+from clicv2_keras.deployment.scoring.rows import Row
+from clicv2_keras.deployment.scoring.run import score_to_file
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.find_images import Found
+
+ODD = 'a "quoted", name\nof two lines\r.jpg'
+ROWS = [
+    Row("a.jpg", 0.123456, 640, 480),
+    Row(ODD, 0.5, 1, 30000),
+    Row("gone.jpg", error="no such file"),
+    Row("\udcff.jpg", 1.0, 7, 8, "its map cannot be written: disk full"),
+    Row("last.png", 0.0, 3, 4),
+]
+FILES = [Found(row.file) for row in ROWS]
+
+
+def write(path, rows=ROWS):
+    target = OutputFile(path)
+    target.start()
+    for row in rows:
+        target.write(row)
+    return target
+
+
+def finish(path):
+    """What a run with --resume does."""
+    target, files = OutputFile(path), iter(FILES)
+    kept = list(target.resume(files))
+    for found in files:
+        target.write(ROWS[FILES.index(found)])
+    target.finish()
+    return kept
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_resume_makes_the_file_whole_wherever_it_was_cut(tmp_path, name):
+    path = tmp_path / name
+    write(path).finish()
+    whole = path.read_bytes()
+    kept = set()
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        rows = finish(path)
+        assert path.read_bytes() == whole
+        assert rows == ROWS[: len(rows)]
+        kept.add(len(rows))
+    assert kept == set(range(len(ROWS) + 1))
+
+
+def test_resume_of_parquet(tmp_path):
+    path = tmp_path / "rows.parquet"
+    cut = write(path, ROWS[:3])
+    cut.close()
+    assert not path.exists()
+    with open(tmp_path / "rows.parquet.partial", "ab") as stream:
+        stream.write(b'{"file": "half a r')
+    assert finish(path) == ROWS[:3]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["rows.parquet"]
+    rows = pq.read_table(path).to_pylist()
+    assert rows[:3] == [row._asdict() for row in ROWS[:3]]
+    assert rows[3]["file"] == "\N{REPLACEMENT CHARACTER}.jpg"
+
+
+def test_a_whole_parquet_file_is_gone_on_with(tmp_path):
+    path = tmp_path / "rows.parquet"
+    write(path, ROWS[:2]).finish()
+    assert finish(path) == ROWS[:2]
+    assert pq.read_table(path).num_rows == len(ROWS)
+
+
+def test_resume_starts_where_there_is_nothing(tmp_path):
+    for name in ("rows.csv", "rows.jsonl", "rows.parquet"):
+        assert finish(tmp_path / name) == []
+
+
+def test_resume_of_another_run_is_refused(tmp_path):
+    path = tmp_path / "rows.csv"
+    write(path).finish()
+    whole = path.read_bytes()
+    for files, message in (([Found("b.jpg")], "image 1 .* a.jpg, but now it is b.jpg"), (FILES[:2], "there is none")):
+        with pytest.raises(UserError, match=message):
+            list(OutputFile(path).resume(iter(files)))
+        assert path.read_bytes() == whole
+    for name, content in {
+        "other.csv": b"name,value\n1,2\n",
+        "wide.csv": b"file,score,width,height,error\na,1,2,3,4,5,6\n",
+        "other.jsonl": b'{"name": 3}\n',
+        "text.jsonl": b"text\n",
+        "other.parquet": b"text",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match="no output of clicv2-keras score"):
+            list(OutputFile(tmp_path / name).resume(iter(FILES)))
+        assert (tmp_path / name).read_bytes() == content
+
+
+def test_the_three_formats_say_the_same(photos, tmp_path):
+    (photos / "broken.jpg").write_text("text")
+    expected = list(clicv2_keras.score(photos))
+    assert len(expected) == 6
+    for ending in ("csv", "jsonl", "parquet"):
+        counts = score_to_file(photos, tmp_path / f"rows.{ending}")
+        assert (counts.scored, counts.failed) == (5, 1)
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    assert [Row(**json.loads(line)) for line in lines] == expected
+    assert [Row(**row) for row in pq.read_table(tmp_path / "rows.parquet").to_pylist()] == expected
+    with open(tmp_path / "rows.csv", newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert list(table[0]) == ["file", "score", "width", "height", "error"]
+    assert [float(row["score"]) if row["score"] else None for row in table] == [row.score for row in expected]
+    assert table[2]["error"] == "not an image that Pillow can read"
+
+
+def test_resume_scores_only_what_is_missing_and_counts_all(photos, tmp_path):
+    path = tmp_path / "rows.csv"
+    (photos / "broken.jpg").write_text("text")
+    score_to_file(photos, path)
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    # A score that no model gives shows that the row was kept.
+    marked = lines[1].split(b",")[0] + b",0.424242,60,40,\n"
+    path.write_bytes(b"".join([lines[0], marked, *lines[2:4], lines[4][:9]]))
+    reported = []
+    counts = score_to_file(photos, path, resume=True, report=reported.append)
+    assert (counts.scored, counts.failed) == (5, 1)
+    assert len(reported) == 6
+    assert path.read_bytes() == b"".join([lines[0], marked, *lines[2:]])
+
+
+def test_what_is_wrong_with_the_output_is_one_line(photos, tmp_path, monkeypatch):
+    for output, message in {
+        tmp_path / "rows.txt": "must end in .csv, .jsonl or .parquet",
+        tmp_path / "none" / "rows.csv": "No such file or directory",
+        photos / "a.jpg" / "rows.jsonl": "Not a directory",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            score_to_file(photos, output)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'clicv2-keras\[parquet\]'"):
+        score_to_file(photos, tmp_path / "rows.parquet")
+
+
+def test_a_broken_model_leaves_the_output_alone(photos, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("mine")
+    with pytest.raises(UserError, match="no such file"):
+        score_to_file(photos, path, model="none.tflite")
+    assert path.read_text() == "mine"

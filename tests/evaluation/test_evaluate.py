@@ -1,0 +1,178 @@
+"""Evaluation from end to end, on small data sets in their published layouts."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+from clicv2_keras.data.labelled.scored_sets import open_scored
+from clicv2_keras.evaluation.agreement import measure_agreement
+from clicv2_keras.evaluation.bootstrap import Bootstrap
+from clicv2_keras.evaluation.leakage import category_accuracy, token_retrieval
+from clicv2_keras.evaluation.metrics import srcc
+from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, RIDGE, UNTRAINED, Prediction
+from clicv2_keras.evaluation.run import evaluate
+from clicv2_keras.models import ComplexityScorer, LinearHead
+from clicv2_keras.utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def evaluation(tiny_encoder, ic9600):
+    return evaluate(tiny_encoder, "ic9600", ic9600, resamples=50, progress=False)
+
+
+def find(evaluation, name, group):
+    return next(p for p in evaluation.predictions if (p.name, p.group) == (name, group))
+
+
+def test_ic9600_as_published(evaluation, known):
+    assert len(evaluation.data) == 24 and "train (36 images), judged on test (24)" in evaluation.protocol
+    np.testing.assert_allclose(evaluation.data.scores, known)
+    assert list(evaluation.main.rows) == ["overall", "mean of categories", "abstract", "objects", "person"]
+    assert {p.group for p in evaluation.predictions} == {MODEL, UNTRAINED, NO_MODEL}
+    for prediction, agreement in zip(evaluation.predictions, evaluation.agreements, strict=True):
+        runs = (5, 24) if prediction.group == UNTRAINED else (24,)
+        assert prediction.values.shape == runs
+        found = agreement.rows["overall"]["SRCC"]
+        assert found.value == pytest.approx(np.mean(srcc(prediction.values, known)), nan_ok=True)
+        assert not found.low > found.value and not found.high < found.value
+        assert set(agreement.headline) == {"PCC", "SRCC", "KRCC"} | (
+            {"RMSE", "RMAE"} if prediction.calibrated else set()
+        )
+    by_category = [evaluation.main.rows[name]["PCC"].value for name in ("abstract", "objects", "person")]
+    assert evaluation.main.rows["mean of categories"]["PCC"].value == pytest.approx(np.mean(by_category))
+
+
+def test_the_untrained_rows_are_means_of_five_initialisations(evaluation, known):
+    untrained = [a for a in evaluation.agreements if a.group == UNTRAINED]
+    assert len(untrained) == 3 and all(a.initialisations == 5 for a in untrained)
+    for agreement in untrained:
+        runs = srcc(find(evaluation, agreement.predictor, UNTRAINED).values, known)
+        assert len(set(runs)) == 5 and agreement.spread == pytest.approx(np.std(runs, ddof=1))
+        assert f"(5 seeds, SRCC ± {agreement.spread:.3f})" in agreement.label
+        # The interval is that of the mean, resampled as the others are, so that differences pair.
+        assert len(agreement.samples) == 50 and agreement.headline["SRCC"].low <= np.median(agreement.samples)
+    (what, model, mean, chance) = evaluation.leakage[-1]
+    assert "token" in what and 0 <= mean <= 1
+
+
+def test_known_complexity_is_found_in_the_pixels(evaluation, known):
+    """The baselines are no stubs: they see what makes these images complex."""
+    assert srcc(find(evaluation, "ridge on handcrafted measures", NO_MODEL).values, known) > 0.5
+    assert srcc(find(evaluation, "edge density", NO_MODEL).values, known) > 0.4
+    np.testing.assert_allclose(
+        sorted(set(find(evaluation, "category mean", NO_MODEL).values)),
+        sorted(
+            np.mean([float(line.split("  ")[1]) for line in open_lines(evaluation) if line.startswith(name)])
+            for name in ("abstract", "objects", "person")
+        ),
+    )
+
+
+def open_lines(evaluation):
+    return (evaluation.data.source.paths[0].parents[1] / "train.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_labels_of_the_test_part_change_no_prediction(tiny_encoder, ic9600, evaluation, tmp_path, within):
+    """Neither the ridge's strength nor anything else may have seen them: every predictor stays as it was."""
+    root = tmp_path / "IC9600"
+    shutil.copytree(ic9600, root)
+    lines = [line.split("  ") for line in (root / "test.txt").read_text().splitlines()]
+    turned = [f"{name}  {1 - float(score):.4f}\n" for name, score in lines]
+    (root / "test.txt").write_text("".join(turned))
+    options = {"within_category": within, "resamples": 10, "progress": False, "baselines": not within}
+    first = evaluate(tiny_encoder, "ic9600", ic9600, **options) if within else evaluation
+    second = evaluate(tiny_encoder, "ic9600", root, **options)
+    for one, other in zip(first.predictions, second.predictions, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+    assert first.main.headline["PCC"].value != second.main.headline["PCC"].value
+
+
+def test_ranked_within_categories_nothing_is_pooled(tiny_encoder, ic9600):
+    evaluation = evaluate(
+        tiny_encoder, "ic9600", ic9600, within_category=True, baselines=False, resamples=10, progress=False
+    )
+    assert all("overall" not in a.rows for a in evaluation.agreements)
+    assert any("never pooled" in note for note in evaluation.notes)
+    assert any("constant within a category" in note and "category mean" in note for note in evaluation.notes)
+
+
+def test_a_perfect_and_a_shuffled_predictor(rng):
+    known, categories = rng.random(300), np.array(["a", "b", "c"] * 100)
+    bootstrap = Bootstrap(categories, 200)
+
+    def judge(values):
+        return measure_agreement(Prediction("x", MODEL, values, True), known, categories, bootstrap, True)
+
+    perfect = judge(known.copy())
+    for row in perfect.rows.values():
+        assert [row[m].value for m in ("PCC", "SRCC", "KRCC")] == pytest.approx([1, 1, 1])
+        assert row["RMSE"].value == row["RMAE"].value == 0 and row["SRCC"].low == pytest.approx(1)
+    shuffled = judge(rng.permutation(known))
+    for metric in ("PCC", "SRCC", "KRCC"):
+        assert shuffled.headline[metric].low < 0 < shuffled.headline[metric].high
+
+
+def test_a_fitted_scorer_is_judged_by_its_own_score(tiny_encoder, ic9600, rng):
+    scorer = ComplexityScorer(tiny_encoder, LinearHead())
+    scorer.head.kernel.assign(rng.normal(0, 0.3, scorer.head.kernel.shape))
+    evaluation = evaluate(scorer, "ic9600", ic9600, baselines=False, resamples=10, progress=False)
+    assert evaluation.main.predictor == "the model's own score"
+    data = open_scored("ic9600", ic9600)
+    images = np.stack([data.source.load(i).resize((32, 32), 2) for i in range(36, 60)])
+    np.testing.assert_allclose(
+        find(evaluation, evaluation.main.predictor, MODEL).values, scorer.predict(images, verbose=0)["score"], atol=1e-5
+    )
+
+
+def test_a_broken_image_is_named_and_the_rest_judged(tiny_encoder, ic9600, tmp_path):
+    root = tmp_path / "IC9600"
+    shutil.copytree(ic9600, root)
+    (root / "images" / "objects_0040.jpg").write_bytes(b"\xff\xd8\xff no more")
+    evaluation = evaluate(tiny_encoder, "ic9600", root, baselines=False, resamples=10, progress=False)
+    assert len(evaluation.data) == 23 and "objects_0040.jpg" not in evaluation.data.source.names
+    assert any("1 of 60 images are unreadable" in note and "objects_0040.jpg" in note for note in evaluation.notes)
+
+
+def test_without_a_train_part_every_image_is_judged_once(tiny_encoder, ic9600, tmp_path):
+    rows = [line.split("  ") for line in (ic9600 / "train.txt").read_text().splitlines()]
+    table = tmp_path / "scores.csv"
+    table.write_text("file,score\n" + "".join(f"{ic9600 / 'images' / name},{score}\n" for name, score in rows))
+    evaluation = evaluate(tiny_encoder, "csv", table, baselines=False, resamples=10, progress=False)
+    assert "5-fold cross-validation over all 36 images" in evaluation.protocol
+    assert np.isfinite(find(evaluation, RIDGE, MODEL).values).all() and len(evaluation.data) == 36
+    assert list(evaluation.main.rows) == ["overall"]
+    with pytest.raises(UserError, match="needs a part named train"):
+        evaluate(tiny_encoder, "csv", table, test_split="test", progress=False)
+
+
+def test_mistakes_in_one_line(tiny_encoder, ic9600):
+    with pytest.raises(UserError, match="there is no part 'val' to judge on; there are test, train"):
+        evaluate(tiny_encoder, "ic9600", ic9600, test_split="val", progress=False)
+    with pytest.raises(UserError, match="unknown data set; did you mean ic9600"):
+        evaluate(tiny_encoder, "ic960", ic9600, progress=False)
+
+
+def test_leakage_sees_content_where_there_is_some(tiny_encoder, rng):
+    categories = np.repeat(["a", "b", "c"], 20)
+    telling = rng.normal(size=(60, 5)) + 4 * (categories == "b")[:, None] - 4 * (categories == "c")[:, None]
+    assert category_accuracy(telling, categories) > 0.95
+    assert category_accuracy(rng.normal(size=(60, 5)), categories) < 0.6
+    assert category_accuracy(telling, np.full(60, "a")) is None
+    flat = np.tile(rng.integers(0, 256, (40, 1, 1, 3)), (1, 32, 32, 1)).astype("uint8")
+    assert token_retrieval(tiny_encoder, flat) > 0.9
+    assert token_retrieval(tiny_encoder, np.repeat(flat[:1], 40, axis=0)) < 0.1
+
+
+def test_tables_are_written_whole(evaluation, tmp_path):
+    evaluation.save(tmp_path / "out")
+    rows = (tmp_path / "out" / "table.csv").read_text().splitlines()
+    assert rows[0] == "group,predictor,part,metric,value,low,high,images" and len(rows) == 1 + len(evaluation.table())
+    with open(tmp_path / "out" / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == evaluation.data.source.names and rows[0]["category"] == "abstract"
+    main = find(evaluation, RIDGE, MODEL).values
+    np.testing.assert_allclose([float(row[f"{MODEL}: {RIDGE}"]) for row in rows], main, rtol=1e-4)
+    assert not list((tmp_path / "out").glob("unfinished*"))

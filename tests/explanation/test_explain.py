@@ -1,0 +1,135 @@
+"""What is written, for which images, and what is wrong in one line."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import clicv2_keras
+from clicv2_keras.explanation import run
+from clicv2_keras.explanation.explanation import Explanation
+from clicv2_keras.explanation.figure import draw
+from clicv2_keras.utils.errors import UserError
+
+
+@pytest.fixture
+def scorer(scorers):
+    return scorers["diversity"]
+
+
+def test_a_folder_files_of_one_name_and_a_broken_one(scorer, busy_corner, tmp_path):
+    photos = busy_corner("photos/cat.jpg").parent
+    busy_corner("photos/below/cat.png", size=(40, 80))
+    (photos / "broken.jpg").write_bytes((photos / "cat.jpg").read_bytes()[:700])
+    (photos / "notes.txt").write_text("no image, passed over in a folder")
+    output, seen = tmp_path / "out", []
+    named = [photos, tmp_path / "nowhere.jpg"]
+    result = clicv2_keras.explain(named, scorer, output=output, report=seen.append)
+    assert result == seen
+    assert [explanation.file for explanation in result] == [
+        f"{photos}/below/cat.png",
+        f"{photos}/broken.jpg",
+        f"{photos}/cat.jpg",
+        f"{tmp_path}/nowhere.jpg",
+    ]
+    assert result[1].error and "\n" not in result[1].error and result[3].error == "no such file"
+    assert result[0].error is None and result[2].error is None
+    files = ["cat-2.npz", "cat-2.png", "cat.npz", "cat.png"]
+    assert sorted(path.name for path in output.iterdir()) == files
+    for name, explanation in (("cat", result[0]), ("cat-2", result[2])):
+        with np.load(output / f"{name}.npz") as arrays:
+            assert set(arrays) == {"image_file", "score", "size", "map", "map_pixels"}
+            assert str(arrays["image_file"]) == explanation.file
+            assert arrays["score"] == np.float32(explanation.score)
+            assert tuple(arrays["size"]) == explanation.size
+            np.testing.assert_array_equal(arrays["map"], explanation.map)
+            np.testing.assert_array_equal(arrays["map_pixels"], explanation.at_pixels())
+        with Image.open(output / f"{name}.png") as figure:
+            assert figure.format == "PNG" and min(figure.size) > 200
+            assert len(figure.convert("RGB").getcolors(2**24)) > 100
+    # Once more: the same files, not others beside them.
+    clicv2_keras.explain(named, scorer, output=output)
+    assert sorted(path.name for path in output.iterdir()) == files
+
+
+def test_neither_the_photograph_nor_anything_else_is_overwritten(scorer, busy_corner):
+    photo = busy_corner("here/photo.png")
+    before = photo.read_bytes()
+    (photo.parent / "photo-2.npz").write_bytes(b"someone's")
+    clicv2_keras.explain(photo, scorer, output=photo.parent)
+    assert photo.read_bytes() == before and (photo.parent / "photo-2.npz").read_bytes() == b"someone's"
+    assert (photo.parent / "photo-3.png").is_file() and (photo.parent / "photo-3.npz").is_file()
+
+
+def test_earlier_explanations_are_not_explained(scorer, busy_corner, monkeypatch):
+    photo = busy_corner("here/photo.jpg")
+    monkeypatch.chdir(photo.parent)
+    for _ in range(2):
+        assert [explanation.file for explanation in clicv2_keras.explain(".", scorer)] == ["photo.jpg"]
+    assert sorted(path.name for path in (photo.parent / "explanations").iterdir()) == ["photo.npz", "photo.png"]
+    photo.unlink()
+    with pytest.raises(UserError, match="holds no image but earlier explanations"):
+        clicv2_keras.explain(".", scorer)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (1000, 100), (30, 900), (5, 4)])
+def test_the_figure_keeps_the_images_aspect_and_tells_the_score(tmp_path, size, rng):
+    path = tmp_path / "a $1 name.png"
+    Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3)).astype("uint8")).save(path)
+    grid = np.linspace(0.2, 0.6, 64, dtype="float32").reshape(8, 8)
+    explanation = Explanation(
+        "a", path, score=0.4, size=size, map=grid, saliency={"layercam": grid, "smoothgrad": 0 * grid}
+    )
+    figure = draw(explanation)
+    figure.draw_without_rendering()
+    panels = [axes for axes in figure.axes if axes.get_images()]
+    assert [axes.get_title() for axes in panels] == ["a $1 name.png", "complexity 0.400", "LayerCAM", "SmoothGrad"]
+    for axes in panels:
+        box = axes.get_images()[0].get_window_extent()
+        assert abs(box.width / box.height / (size[0] / size[1]) - 1) < 0.05
+        assert max(box.width, box.height) > 200
+    legends = [axes.get_xlim() for axes in figure.axes if axes.collections]
+    np.testing.assert_allclose(legends[0], (0.2, 0.6), atol=1e-6)
+    texts = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label) if text.get_text()]
+    assert len(texts) == 4 + 3
+    for box in (text.get_window_extent() for text in texts):
+        assert 0 <= box.x0 and box.x1 <= figure.bbox.width
+
+
+def test_the_default_model_explains(busy_corner):
+    (explanation,) = clicv2_keras.explain(str(busy_corner()), output=None)
+    assert 0 < explanation.score < 1 and explanation.map.ndim == 2
+
+
+def test_the_scale_of_a_nearly_even_map_is_not_blown_up():
+    for value in (0.0, 0.5, 1.0):
+        grid = np.full((4, 4), value, "float32")
+        low, high = Explanation("a", None, map=grid).limits()
+        assert 0 <= low <= value <= high <= 1 and abs(high - low - 0.1) < 1e-6
+
+
+def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
+    photo = busy_corner()
+    (tmp_path / "empty").mkdir()
+    for arguments, says in (
+        (([],), "no image is given"),
+        ((tmp_path / "empty",), "none of the 0 files"),
+        ((photo, "defualt"), "Did you mean 'default'"),
+        ((photo, scorer, ["gradcam"]), r"gradcam is not one; allowed are smoothgrad, gradcam\+\+, layercam"),
+        ((photo, scorer, (), photo), "is a file; name a folder"),
+    ):
+        with pytest.raises(UserError, match=says) as error:
+            clicv2_keras.explain(*arguments)
+        assert "\n" not in str(error.value)
+    monkeypatch.setattr(run, "choose_backend", lambda: "jax")
+    with pytest.raises(UserError, match="layercam needs Keras on TensorFlow, not on jax; set KERAS_BACKEND=tensorflow"):
+        clicv2_keras.explain(photo, scorer, "layercam")
+    assert clicv2_keras.explain(photo, scorer, output=None)[0].score > 0
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(scorer, busy_corner, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written to: Not a directory; name another folder"):
+        clicv2_keras.explain(busy_corner(), scorer, output=tmp_path / "file" / "below")
+    shutil.rmtree(tmp_path)

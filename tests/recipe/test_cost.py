@@ -1,0 +1,62 @@
+import math
+
+import pytest
+from tiny_network import tiny_feature_maps
+
+from clicv2_keras.recipe.cost import count_cost
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training.build import build_model
+from clicv2_keras.training.network_cost import recipe_networks
+
+TINY = ["encoder.width=16", "encoder.depth=2", "encoder.num_heads=2", "contrast.projector_hidden=24", "train.jit=false"]
+
+
+def parameters(variables):
+    return sum(math.prod(v.shape) for v in variables)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["entropy.weight=0", "encoder.freeze_patch_projection=false"],
+        ["contrast.level=none", "entropy.target=both", "entropy.decoder_width=64"],
+        ["contrast.level=image", "entropy.target=image", "data.image_size=64", "encoder.patch_size=8"],
+    ],
+)
+def test_parameters_are_those_of_the_model(overrides):
+    recipe = load_recipe("quickstart", [*TINY, *overrides])
+    model, cost = build_model(recipe), count_cost(recipe)
+    assert cost.trainable == parameters(model.trainable_variables)
+    assert cost.encoder == parameters(model.encoder.weights)
+    if model.contrast:
+        teacher = [*model.contrast.teacher_encoder.weights, *model.contrast.teacher_projector.weights]
+        assert cost.teacher == parameters(teacher)
+
+
+@pytest.mark.parametrize("more", [[], ["encoder.stem_rate=0.1", "contrast.level=patch", "entropy.weight=1"]])
+def test_parameters_of_a_guided_hybrid_are_those_of_the_model(network, more):
+    overrides = [*TINY, f"encoder.stem={network}", f"guide.teacher={network}"]
+    recipe = load_recipe("quickstart", [*overrides, "contrast.level=none", "entropy.weight=0", *more])
+    model, cost = build_model(recipe), count_cost(recipe, *recipe_networks(recipe))
+    assert cost.trainable == parameters(model.trainable_variables)
+    assert cost.encoder == parameters(model.encoder.weights)
+    assert cost.guide == parameters(tiny_feature_maps().weights) == parameters(model.guide.teacher.weights)
+    # 3 × 3 kernels from 3 to 4, 6, 8 and 10 channels at strides 2 to 16 of 96 pixels.
+    shapes = zip((3, 4, 6, 8), (4, 6, 8, 10), (48, 24, 12, 6), strict=True)
+    flops = sum(2 * 9 * before * after * side**2 for before, after, side in shapes)
+    assert recipe_networks(recipe)[1].flops == flops
+
+
+def test_flops_of_a_vit_tiny_forward_pass_are_the_known_ones():
+    # 1.26 G multiply-adds at 224 pixels (DeiT, arXiv 2012.12877); a class token less, a small head more.
+    cost = count_cost(load_recipe("clicv2_vit_tiny", ["entropy.weight=0", "contrast.level=image"]))
+    multiply_adds = cost.flops_per_image / 2
+    # Two views, the student forward and twice that backward, the teacher forward.
+    assert multiply_adds / (2 * (3 + 1)) == pytest.approx(1.25e9, rel=0.01)
+
+
+def test_recomputation_keeps_less_and_counts_the_same_state():
+    plain, recomputed = (count_cost(load_recipe("clicv2_vit_tiny", [f"train.recompute={on}"])) for on in (False, True))
+    assert recomputed.activation_bytes < plain.activation_bytes / 2
+    assert recomputed.state_bytes == plain.state_bytes

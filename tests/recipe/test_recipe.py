@@ -1,0 +1,168 @@
+import pytest
+import yaml
+
+from clicv2_keras.recipe.files import load_recipe, shipped_recipes
+from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.text import describe_schema, recipe_yaml
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.package_data import package_data
+
+ABLATION = {
+    # row: (contrast.level, contrast.shift_mode, entropy.weight, data.views)
+    "mocov3": ("image", "none", 0, "two_crops"),
+    "sp": ("image", "patch", 0, "same_crop"),
+    "mem": ("none", "patch", 1, "same_crop"),
+    "imagewise_all": ("image", "patch", 1, "same_crop"),
+    "pw": ("patch", "patch", 0, "same_crop"),
+    "clicv2": ("patch", "patch", 1, "same_crop"),
+    "pw_without_sp": ("patch", "none", 1, "same_crop"),
+}
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_are_valid_and_say_what_they_cost(name):
+    recipe = load_recipe(name)
+    first = (package_data("recipes") / f"{name}.yaml").read_text().split("name:")[0]
+    assert first.startswith("# ") and "osts" in first
+    assert load_recipe(f"recipes/{name}.yaml") == recipe
+    assert recipe.name == name.replace("/", "_")
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("quickstart", 1e-3),
+        ("clicv2_vit_tiny", 2.5e-4),
+        ("clicv2_vit_small", 6e-4),
+        ("clicv2_vit_base", 6e-4),
+        ("clicv2_vit_large", 6e-4),
+        ("mocov3_vit_small", 6e-4),
+        ("ablation/pw", 5e-4),
+    ],
+)
+def test_learning_rates_of_shipped_recipes(name, rate):
+    assert load_recipe(name).learning_rate == pytest.approx(rate, rel=1e-12)
+
+
+def test_the_learning_rate_follows_the_batch_where_none_is_given():
+    recipe = load_recipe("clicv2_vit_base", ["train.batch_size=512"])
+    assert recipe.optimizer.learning_rate is None and recipe.learning_rate == pytest.approx(3e-4)
+    assert load_recipe("quickstart", ["train.batch_size=512"]).learning_rate == 1e-3
+
+
+@pytest.mark.parametrize("row", ABLATION)
+def test_rows_of_the_ablation_differ_in_their_parts_alone(row):
+    recipe, whole = load_recipe(f"ablation/{row}"), load_recipe("ablation/clicv2")
+    parts = (recipe.contrast.level, recipe.contrast.shift_mode, recipe.entropy.weight, recipe.data.views)
+    assert parts == ABLATION[row]
+    assert (recipe.train, recipe.optimizer, recipe.encoder) == (whole.train, whole.optimizer, whole.encoder)
+
+
+def test_random_row_takes_no_step():
+    assert load_recipe("ablation/random").train.steps == 0
+
+
+def test_a_complete_recipe_loads_as_itself(tmp_path):
+    recipe = load_recipe("mocov3_vit_small", ["optimizer.learning_rate=3e-4"])
+    assert recipe.optimizer.learning_rate == 3e-4
+    assert load_recipe(write(tmp_path, "full.yaml", recipe_yaml(recipe))) == recipe
+
+
+def test_extends_a_file_beside_it_and_a_shipped_recipe(tmp_path):
+    write(tmp_path, "base.yaml", "extends: quickstart\ntrain: {steps: 7}\n")
+    recipe = load_recipe(write(tmp_path, "mine.yaml", "extends: base.yaml\ntrain: {batch_size: 9}\n"))
+    assert (recipe.train.steps, recipe.train.batch_size) == (7, 9)
+    assert recipe.data == load_recipe("quickstart").data
+
+
+def test_an_empty_recipe_is_all_defaults(tmp_path):
+    assert load_recipe(write(tmp_path, "empty.yaml", "")) == Recipe()
+
+
+def test_the_schema_tells_every_key_its_type_default_and_meaning():
+    text = describe_schema()
+    for name, field in Recipe.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            assert f"\n{name}:" in text
+            for key, part in field.annotation.model_fields.items():
+                assert f"\n  {key}: " in text and part.description in text
+        else:
+            assert f"\n{name}: " in text and field.description in text
+    assert "learning_rate: number > 0 | null = null" in text
+    assert "level: patch | image | none = patch" in text
+    assert "max_shift: whole number ≥ 1 | null = null" in text
+
+
+MISTAKES = {
+    # text of the file: what the one line must say
+    "optimizer: {learnig_rate: 1}": ["optimizer.learnig_rate", "did you mean learning_rate?", "warmup_steps"],
+    "tarin: {steps: 1}": ["tarin", "did you mean train?"],
+    "train: {steps: many}": ["train.steps", "integer", "'many'"],
+    "train: {steps: -1}": ["train.steps", "greater than or equal to 0"],
+    "train: 5": ["train: 5 is not a section", "batch_size"],
+    "contrast: {level: pach}": ["contrast.level", "did you mean patch?", "patch, image, none"],
+    "encoder: {preset: vit_tiny_patch_16}": ["encoder.preset", "did you mean vit_tiny_patch16?"],
+    "data: {image_size: 100}": ["data.image_size", "100", "16", "96 or 112"],
+    "encoder: {patch_size: 20}": ["encoder.patch_size", "20", "96", "80 or 100"],
+    "encoder: {num_heads: 5}": ["encoder.width", "num_heads 5"],
+    "contrast: {tokens: 37}": ["contrast.tokens", "36 patches"],
+    "contrast: {max_shift: 17}": ["contrast.max_shift", "16"],
+    "data: {views: two_crops}": ["data.views", "contrast.level patch"],
+    "contrast: {level: none}\nentropy: {weight: 0}": ["contrast.level", "nothing to learn"],
+    "train: {batch_size: 1}": ["train.batch_size", "2 or more"],
+    "data: {num_images: null}": ["data.num_images"],
+    "data: {image_size: 16}\ncontrast: {level: image}": ["entropy.weight", "two patches"],
+    "entropy: {decoder_width: 90}": ["entropy.decoder_width", "multiple of 4"],
+    "optimizer: {warmup_steps: 1000}": ["optimizer.warmup_steps", "train.steps"],
+    "optimizer: {learning_rate: .nan}": ["optimizer.learning_rate", "finite"],
+    "extends: quickstrat": ["quickstrat", "did you mean quickstart?"],
+    "extends: mine.yaml": ["extends", "itself"],
+    "train: {steps: 1": ["not valid YAML", "line"],
+    "- 1": ["key: value"],
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "mine.yaml", text)
+    with pytest.raises(UserError) as caught:
+        load_recipe("mine.yaml")
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "mine.yaml" in line or text.startswith("extends: quick")
+    for part in MISTAKES[text]:
+        assert part in line
+
+
+def test_a_mistake_names_the_file_that_holds_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "base.yaml", "train: {stops: 1}")
+    write(tmp_path, "mine.yaml", "extends: base.yaml\n")
+    with pytest.raises(UserError, match=r"^base\.yaml: train\.stops"):
+        load_recipe("mine.yaml")
+
+
+@pytest.mark.parametrize(
+    "override", ["train.steps", "=3", "train..steps=3", "train.steps=[", "train.stops=3", "seed=x"]
+)
+def test_a_mistake_in_an_override_says_so(override):
+    with pytest.raises(UserError, match=r"^--set") as caught:
+        load_recipe("quickstart", [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_is_yaml():
+    recipe = load_recipe("quickstart", ["data.flip=false", "train.steps=3", "run.dir=null", "data={min_area: 0.9}"])
+    assert (recipe.data.flip, recipe.train.steps, recipe.run.dir, recipe.data.min_area) == (False, 3, None, 0.9)
+
+
+def test_recipes_are_plain_data():
+    for path in package_data("recipes").rglob("*.yaml"):
+        assert isinstance(yaml.safe_load(path.read_text()), dict)

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from clicv2_keras.data.labelled.scored_sets import open_scored
+from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.evaluation.metrics import pcc
+from clicv2_keras.layers.patch_read_out import PARTS
+from clicv2_keras.models import ComplexityScorer, LinearHead
+from clicv2_keras.training.finetune import finetune
+from clicv2_keras.training.whole_network import WholeNetwork
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fingerprints import fingerprint
+
+
+def parts(root):
+    data = open_scored("ic9600", root)
+    return [
+        (load_images(subset.source, range(len(subset)), 32), subset.scores)
+        for subset in (data.subset(data.splits == part) for part in ("train", "test"))
+    ]
+
+
+def fingerprints(root):
+    """Of the images of both parts."""
+    data = open_scored("ic9600", root)
+    codes = np.stack([fingerprint(data.source.load(i)) for i in range(len(data))])
+    return codes[data.splits == "train"], codes[data.splits == "test"]
+
+
+def copy_of(encoder):
+    copy = type(encoder).from_config(encoder.get_config())
+    copy.set_weights(encoder.get_weights())
+    return copy
+
+
+def test_the_head_learns_and_the_encoder_stays(tiny_encoder, ic9600, tmp_path):
+    before = tiny_encoder.get_weights()
+    finetune(tiny_encoder, "ic9600", ic9600, tmp_path / "deep" / "scorer.keras", progress=False)
+    scorer = keras.saving.load_model(tmp_path / "deep" / "scorer.keras")
+    (train, labels), (test, unseen) = parts(ic9600)
+    out = scorer.predict(train, verbose=0)
+    assert pcc(out["score"], labels) > 0.6
+    assert pcc(scorer.predict(test, verbose=0)["score"], unseen) > 0.4
+    np.testing.assert_allclose(out["map"].mean(axis=(1, 2)), out["score"], atol=1e-5)
+    for now, then in zip(scorer.encoder.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    seen, unseen = fingerprints(ic9600)
+    assert scorer.head.fitted_to.known(seen).all() and not scorer.head.fitted_to.known(unseen).any()
+    assert len(scorer.encoder.fitted_to) == 0
+    assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "scorer.keras"]
+
+
+def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
+    (train, labels), _ = parts(ic9600)
+    head = finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, progress=False)
+    whole = finetune(
+        copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, epochs=30, learning_rate=1e-2, progress=False
+    )
+    errors = [np.mean((s.predict(train, verbose=0)["score"] - labels) ** 2) for s in (head, whole)]
+    assert errors[1] < 0.8 * errors[0]
+    for part in (whole.encoder, whole.head):  # the labels trained both
+        assert len(part.fitted_to) == 36 and part.fitted_to.known(fingerprints(ic9600)[0]).all()
+    moved = zip(whole.encoder.get_weights(), tiny_encoder.get_weights(), strict=True)
+    assert any(np.abs(now - then).max() > 1e-3 for now, then in moved)
+
+
+def test_vectors_do_not_decay(tiny_encoder, ic9600, decays):
+    found = decays(WholeNetwork)
+    finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, steadiness=0.0, progress=False)
+    assert {moved for dimensions, moved in found if dimensions < 2} == {False}
+    assert {moved for dimensions, moved in found if dimensions >= 2} == {True}
+
+
+def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_encoder, ic9600):
+    """Labels of one category that are lifted as a whole lift what ships by their share, and hardly bend a weight."""
+    ranked = open_scored("ic9600", ic9600, ranked_within_category=True)
+    ranked = replace(ranked, scores=0.3 + 0.4 * ranked.scores)  # far from the bounds, so that a lift is a lift
+    images = parts(ic9600)[1][0]
+
+    def bend(data, **options):
+        """Correlation and mean difference of the scores with and without the lift."""
+        lifted = replace(data, scores=data.scores + np.where(data.categories == "person", 0.2, 0.0))
+        options |= {"steadiness": 0.0, "output": None, "progress": False}
+        fitted = (finetune(copy_of(tiny_encoder), d, **options) for d in (data, lifted))
+        before, after = (scorer.predict(images, verbose=0)["score"] for scorer in fitted)
+        return pcc(before, after), np.mean(after - before)
+
+    for whole in (False, True):
+        correlation, lift = bend(ranked, whole=whole, epochs=1, learning_rate=1e-6)
+        assert correlation > bend(replace(ranked, ranked_within_category=False))[0] + 0.05
+        assert lift == pytest.approx(0.2 / 3, abs=0.02)
+
+
+def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):
+    own = ComplexityScorer(tiny_encoder, LinearHead(("token",)))
+    for model, parts_read in ((own, ("token",)), (tiny_encoder, PARTS)):
+        scorer = finetune(model, "ic9600", ic9600, None, progress=False)
+        assert scorer.head.read_out.parts == parts_read
+
+
+def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
+    with pytest.raises(UserError, match="saved as a .keras file"):
+        finetune(tiny_encoder, "ic9600", ic9600, tmp_path / "scorer.h5", progress=False)
+    images = ic9600 / "images"
+    table = f"file,score\n{images / 'objects_0001.jpg'},0.5\n{images / 'person_0002.jpg'},0.7\n"
+    (tmp_path / "few.csv").write_text(table)
+    with pytest.raises(UserError, match="2 readable labelled images are too few"):
+        finetune(tiny_encoder, "csv", tmp_path / "few.csv", None, progress=False)
+
+
+def test_several_sets_share_a_head_and_the_common_scale_sets_its_level(tiny_encoder, ic9600, tmp_path):
+    """Of one set's labels a third is taken off, and they are called ranked within categories."""
+    data = open_scored("ic9600", ic9600)
+    ranked = replace(data, name="ranked", scores=0.3 * data.scores, ranked_within_category=True)
+    joint = finetune(tiny_encoder, [ranked, data], output=None, steadiness=0.0, progress=False)
+    (train, labels), (test, unseen) = parts(ic9600)
+    score = joint.predict(train, verbose=0)["score"]
+    assert abs(score.mean() - labels.mean()) < 0.05
+    assert pcc(joint.predict(test, verbose=0)["score"], unseen) > 0.4
+    alone = finetune(tiny_encoder, [ranked], output=None, steadiness=0.0, progress=False)
+    assert abs(alone.predict(train, verbose=0)["score"].mean() - 0.3 * labels.mean()) < 0.05
+    with pytest.raises(UserError, match="2 data sets, but 1 roots"):
+        finetune(tiny_encoder, ["ic9600", "ic9600"], [ic9600], output=None, progress=False)
+    with pytest.raises(UserError, match="ic9600: has no image in val; its parts are test, train"):
+        finetune(tiny_encoder, data, splits=("val",), output=None, progress=False)

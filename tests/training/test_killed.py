@@ -1,0 +1,180 @@
+"""A run that is killed, stopped or starved goes on and ends as if nothing had been."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tiny_recipe import TINY
+
+from clicv2_keras.models.find_model import find_model
+from clicv2_keras.recipe.files import load_recipe
+
+LIVES = Path(__file__).with_name("lives.py")
+# TensorFlow treats a step apart that takes more than 205 MB.
+LARGE = ("data.image_size=96", "entropy.decoder_width=192", "train.batch_size=256")
+
+
+def run(folder, images, *overrides):
+    """The command's arguments for a tiny run into `folder`."""
+    recipe = load_recipe("quickstart", [*TINY, f"data.path={images}", f"run.dir={folder}", *overrides])
+    file = folder.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(recipe.model_dump()))
+    return ["train", str(file), "--resume"]
+
+
+class Lives:
+    """Context to run lives in, see lives.py: as a user does, with all threads that there are."""
+
+    def __init__(self, backend=None):
+        self.environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+        if backend:
+            self.environment["KERAS_BACKEND"] = backend
+
+    def __enter__(self):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, str(LIVES)], env=self.environment, **pipes)
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def begin(self, **life):
+        print(json.dumps(life), file=self.process.stdin, flush=True)
+
+    def end(self):
+        """Exit status and the lines that were printed."""
+        outcome = json.loads(self.process.stdout.readline())
+        return outcome["status"], outcome["output"].strip().splitlines()
+
+    def last(self):
+        """The end of the life beside."""
+        self.process.stdin.close()
+        return self.end()
+
+    def live(self, **life):
+        self.begin(**life)
+        return self.end()
+
+
+def state(folder, step):
+    """Weights, teacher, optimizer, random states."""
+    with np.load(folder / "checkpoints" / f"step_{step:08d}.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def rows(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return [
+            {k: v for k, v in row.items() if k not in ("images_per_second", "data_wait")}
+            for row in csv.DictReader(file)
+        ]
+
+
+def event_steps(folder):
+    events = [event for path in (folder / "tensorboard").iterdir() for event in EventFileLoader(str(path)).Load()]
+    return sorted(e.step for e in events for value in e.summary.value if value.tag == "loss")
+
+
+def assert_equal(troubled, steady, steps):
+    mine, theirs = state(troubled, steps), state(steady, steps)
+    assert mine.keys() == theirs.keys()
+    for part in ("teacher_encoder", "projection_head", "velocity", "iteration", "seed_generator"):
+        assert any(part in name for name in mine), part
+    for name in mine:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+    assert rows(troubled) == rows(steady)
+    assert event_steps(troubled) == [int(row["step"]) for row in rows(steady)]
+    for folder in (troubled, steady):
+        assert not list(folder.rglob("*unfinished*"))
+        assert len(list((folder / "checkpoints").iterdir())) == 2
+
+
+def assert_told(outcome, status, *parts):
+    """One line, with what to do."""
+    assert outcome[0] == status, outcome
+    assert not any("Traceback" in line for line in outcome[1])
+    line = outcome[1][-1]
+    assert line.startswith("Error: ") and sum("Error" in line for line in outcome[1]) == 1
+    for part in (*parts, "--resume"):
+        assert part in line
+
+
+def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs, scored):
+    steady, troubled, listed = (tmp_path / name for name in ("steady", "troubled", "listed"))
+    settings = ["train.steps=8", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "entropy.weight=0"]
+    settings += [f"probe={{dataset: csv, root: {scored}, every: 4}}", "optimizer.learning_rate=0.01"]
+    life = {"args": run(troubled, jpegs, *settings, "run.images_every=2"), "eager": True}
+    (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in jpegs.rglob("*.jpg")))
+    checkpoints = troubled / "checkpoints"
+    good = f"last good checkpoint: {checkpoints / 'step_00000002.npz'};"
+    with Lives() as lives:
+        lives.begin(args=run(steady, jpegs, *settings), eager=True, beside=True)
+        assert lives.live(**life, checkpoint=4, stage="half")[0] == -signal.SIGKILL
+        assert_told(lives.live(**life, gone=str(jpegs)), 1, f"{jpegs}: the folder of the images is gone", good)
+        full = lives.live(**life, full=str(checkpoints / "unfinished_step_00000004.npz"))
+        assert_told(full, 1, f"{checkpoints / 'step_00000004.npz'}: No space left on device", good)
+        gone = lives.live(args=run(listed, tmp_path / "list.txt", "data.source=list"), eager=True, gone=str(jpegs))
+        assert_told(gone, 1, f"{tmp_path / 'list.txt'}: none of the 12 files it names exists", "no checkpoint yet")
+        assert_told(lives.live(**life, step=5, signal=signal.SIGTERM), 128 + signal.SIGTERM, "stopped at step 5 of 8")
+        assert lives.live(**life, step=6, delay=0.05)[0] == -signal.SIGKILL
+        assert lives.live(**life)[0] == 0
+        assert lives.last()[0] == 0
+    assert_equal(troubled, steady, 8)
+    assert (troubled / "probe.csv").read_text() == (steady / "probe.csv").read_text()
+    best = [find_model(folder / "encoder_best.keras").get_weights() for folder in (troubled, steady)]
+    for mine, theirs in zip(*best, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+# JAX, which never raced, compiles this step for minutes.
+@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
+    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
+    settings = [*LARGE, "train.steps=4", "run.log_every=1", "run.checkpoint_every=1", "data.jitter=0"]
+    life = {"args": run(troubled, jpegs, *settings)}
+    with Lives(backend) as lives:
+        lives.begin(args=run(steady, jpegs, *settings), beside=True)
+        assert lives.live(**life, row=3)[0] == -signal.SIGKILL
+        assert lives.live(**life)[0] == 0
+        assert lives.last()[0] == 0
+    assert_equal(troubled, steady, 4)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
+    """In steps, in checkpoints, between epochs, and at any time; with a compiled step, as it is by default."""
+    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
+    settings = ["train.steps=240", "run.log_every=4", "run.checkpoint_every=4"]
+    life = {"args": run(troubled, jpegs, *settings)}
+    draw = random.Random(5)
+    with Lives() as lives:
+        lives.begin(args=run(steady, jpegs, *settings), beside=True)
+        for number in range(20):
+            step = newest(troubled)
+            row = step + 4 * draw.randint(1, 2)
+            kinds = [
+                {"step": step + draw.randint(1, 9), "delay": draw.uniform(0, 0.03)},
+                {"checkpoint": row, "stage": draw.choice(["half", "written", "renamed"])},
+                {draw.choice(["row", "epoch"]): row},
+                {"seconds": draw.uniform(0, 0.3)},
+            ]
+            assert lives.live(**life, **kinds[number % 4])[0] == -signal.SIGKILL
+        assert lives.live(**life)[0] == 0
+        assert lives.last()[0] == 0
+    assert_equal(troubled, steady, 240)
+
+
+def newest(folder):
+    """The step of the newest checkpoint."""
+    return max((int(path.stem.removeprefix("step_")) for path in folder.rglob("step_*.npz")), default=0)

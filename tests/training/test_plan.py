@@ -1,0 +1,41 @@
+import re
+
+import pytest
+
+from clicv2_keras.recipe.cost import count_cost
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training import product_rate
+from clicv2_keras.training.plan import EFFICIENCY, describe_run
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(5, "5 s"), (100, "100 s"), (140, "2.3 min"), (600, "10 min"), (10000, "2.8 h"), (1e6, "12 days")],
+)
+def test_the_time_is_that_of_the_flops_at_the_measured_rate(monkeypatch, seconds, told):
+    recipe = load_recipe("quickstart")
+    flops = count_cost(recipe).flops_per_image * recipe.train.batch_size * recipe.train.steps
+    asked = []
+
+    def rate(*arguments):
+        asked.append(arguments)
+        return flops / EFFICIENCY / seconds
+
+    monkeypatch.setattr(product_rate, "product_rate", rate)
+    line = describe_run(recipe).splitlines()[-1]
+    assert line.startswith(f"time        about {told} on ") and f"about {EFFICIENCY:.0%} of that" in line
+    assert asked == [(32 * 36, 192, "float32")]
+
+
+def test_the_rate_is_measured_on_this_device():
+    rate = product_rate.product_rate(1152, 192, "bfloat16")
+    assert 1e7 < rate < 1e16
+    line = describe_run("quickstart", ["train.precision=bfloat16"]).splitlines()[-1]
+    assert float(re.search(r"reach (\S+) GFLOP/s", line)[1]) == pytest.approx(rate / 1e9, rel=0.01)
+
+
+def test_the_learning_rate_is_told_with_its_rule():
+    assert "rate        0.000375 at its highest (1.5e-4 · batch_size / 256)" in describe_run(
+        "quickstart", ["optimizer.learning_rate=null", "train.batch_size=640"]
+    )
+    assert "rate        0.001 at its highest\n" in describe_run("quickstart")

@@ -1,0 +1,156 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clicv2_keras.utils.images import UnreadableImage, is_image, open_rgb
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+
+
+@pytest.fixture
+def pixels():
+    """40 x 60 (height x width), no symmetry, smooth enough to survive JPEG to a level or two."""
+    y, x = np.mgrid[:40, :60]
+    return np.stack([4 * x, 6 * y, 120 + 0 * x], axis=-1).astype("uint8")
+
+
+def encode(image, file_format, **options):
+    stream = io.BytesIO()
+    image.save(stream, file_format, **options)
+    return stream.getvalue()
+
+
+def largest_error(image, expected):
+    assert image.mode == "RGB"
+    return np.abs(np.asarray(image).astype(int) - expected).max()
+
+
+@pytest.mark.parametrize(("file_format", "tolerance"), list(zip(FORMATS, (8, 0, 0, 0, 26), strict=True)))
+def test_every_format_gives_its_pixels(pixels, file_format, tolerance):
+    options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}.get(file_format, {})
+    data = encode(Image.fromarray(pixels), file_format, **options)
+    assert is_image(data[:16])
+    assert largest_error(open_rgb(data), pixels) <= tolerance
+
+
+def test_paths_bytes_and_files_are_alike(pixels, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    with open(path, "rb") as file:
+        images = [open_rgb(path), open_rgb(str(path)), open_rgb(path.read_bytes()), open_rgb(file)]
+    assert all(largest_error(image, pixels) == 0 for image in images)
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"hello world, I am", b"RIFF\0\0\0\0WAVEfmt ", b"%PDF-1.7\n", b"\x89PNX\r\n\x1a\n"]
+)
+def test_other_bytes_are_no_image(head):
+    assert not is_image(head)
+
+
+def test_grey_has_three_equal_channels(pixels):
+    grey = pixels[..., 0]
+    assert largest_error(open_rgb(encode(Image.fromarray(grey), "PNG")), grey[..., None]) == 0
+
+
+def test_black_and_white(pixels):
+    bits = pixels[..., 0] > 100
+    assert largest_error(open_rgb(encode(Image.fromarray(bits), "PNG")), 255 * bits[..., None]) == 0
+
+
+def test_sixteen_bits_keep_the_upper_eight():
+    levels = (np.arange(40 * 60, dtype="uint16") * 27).reshape(40, 60)
+    assert largest_error(open_rgb(encode(Image.fromarray(levels), "PNG")), (levels >> 8)[..., None]) == 0
+
+
+def test_alpha_lies_over_white(pixels):
+    alpha = np.where(np.arange(60) < 20, 0, np.where(np.arange(60) < 40, 128, 255))
+    rgba = np.dstack([pixels, np.broadcast_to(alpha, (40, 60))]).astype("uint8")
+    expected = pixels * (alpha[:, None] / 255) + 255 * (1 - alpha[:, None] / 255)
+    assert largest_error(open_rgb(encode(Image.fromarray(rgba), "PNG")), expected) <= 1
+    grey = np.dstack([pixels[..., 0], rgba[..., 3]])
+    assert largest_error(open_rgb(encode(Image.fromarray(grey, "LA"), "PNG")), expected[..., :1]) <= 1
+
+
+def test_palette_and_its_transparent_colour():
+    image = Image.new("P", (4, 2))
+    image.putpalette([10, 20, 30, 200, 100, 0])
+    image.putpixel((3, 1), 1)
+    solid = np.full((2, 4, 3), (10, 20, 30))
+    solid[1, 3] = (200, 100, 0)
+    assert largest_error(open_rgb(encode(image, "PNG")), solid) == 0
+    clear = solid.copy()
+    clear[1, 3] = 255
+    for file_format in ("PNG", "GIF"):
+        assert largest_error(open_rgb(encode(image, file_format, transparency=1)), clear) == 0
+
+
+def test_cmyk(pixels):
+    data = encode(Image.fromarray(pixels).convert("CMYK"), "JPEG", quality=98)
+    assert largest_error(open_rgb(data), pixels) <= 12
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    for file_format in ("GIF", "WEBP"):
+        data = encode(frames[0], file_format, save_all=True, append_images=frames[1:])
+        assert largest_error(open_rgb(data), np.array([255, 0, 0])) <= 3
+
+
+# What EXIF's number asks for, of an array; 5 to 8 turn the image's sides.
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_exif_orientation(pixels, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for file_format, tolerance in (("PNG", 0), ("JPEG", 8)):
+        options = {"quality": 98, "subsampling": 0} if file_format == "JPEG" else {}
+        image = open_rgb(encode(Image.fromarray(pixels), file_format, exif=exif, **options))
+        assert largest_error(image, TURNS[orientation](pixels)) <= tolerance
+
+
+def test_reduced_decoding_keeps_at_least_what_is_asked():
+    data = encode(Image.new("RGB", (800, 640), "teal"), "JPEG")
+    assert open_rgb(data).size == (800, 640)
+    assert open_rgb(data, at_least=160).size == (200, 160)
+    assert open_rgb(data, at_least=161).size == (400, 320)
+    assert open_rgb(data, at_least=5000).size == (800, 640)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_truncated_files_raise_one_line(file_format):
+    noise = np.random.default_rng(0).integers(0, 256, (80, 80, 3)).astype("uint8")
+    data = encode(Image.fromarray(noise), file_format)
+    for share in (0.02, 0.5, 0.9):
+        with pytest.raises(UnreadableImage) as error:
+            open_rgb(data[: int(len(data) * share)])
+        assert str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_is_no_image_raises_one_line(tmp_path):
+    (tmp_path / "text.jpg").write_text("I am no image.")
+    (tmp_path / "empty.jpg").touch()
+    for name, reason in (("text.jpg", "not an image"), ("empty.jpg", "not an image"), ("none.jpg", "no such file")):
+        with pytest.raises(UnreadableImage, match=reason):
+            open_rgb(tmp_path / name)
+    with pytest.raises(UnreadableImage):
+        open_rgb(tmp_path)
+
+
+def test_a_decompression_bomb_raises_one_line(pixels, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UnreadableImage, match="bomb"):
+        open_rgb(encode(Image.fromarray(pixels), "PNG"))
