@@ -7,7 +7,7 @@ neither Keras nor TensorFlow.
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from clicv2_keras.utils.version import __version__
 
 if TYPE_CHECKING:
     from clicv2_keras.ablation.ablation import Ablation as Ablation

@@ -4,11 +4,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from clicv2_keras.deployment.scoring.maps_folder import limits
+from clicv2_keras.utils import overlays
 from clicv2_keras.utils.images import open_rgb
-
-COLORS = "cividis"
-OPACITY = 0.6
 
 
 @dataclass
@@ -63,7 +60,7 @@ class Explanation:
         grid = self.grids[name]
         if name != "map":
             return 0.0, float(np.percentile(grid, 99)) or float(grid.max()) or 1.0
-        return limits(grid)
+        return overlays.map_limits(grid)
 
     def overlay(self, name="map", image=None):
         """A grid in colours, dark blue to yellow, over the image in grey: a `PIL.Image` of the image's size.
@@ -72,13 +69,7 @@ class Explanation:
             name: `"map"` or a method of `saliency`.
             image: in place of the original, the same picture at another size.
         """
-        from matplotlib import colormaps
-
-        image = image or self.image
-        low, high = self.limits(name)
-        cells = colormaps[COLORS]((self.grids[name] - low) / (high - low), bytes=True)[..., :3]
-        colors = Image.fromarray(cells).resize(image.size, Image.Resampling.BOX)
-        return Image.blend(image.convert("L").convert("RGB"), colors, OPACITY)
+        return overlays.overlay(image or self.image, self.grids[name], self.limits(name))
 
 
 def enlarge(grid, size):

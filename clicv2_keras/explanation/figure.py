@@ -7,8 +7,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from clicv2_keras.explanation.explanation import COLORS, OPACITY
 from clicv2_keras.explanation.methods import METHODS
+from clicv2_keras.utils.overlays import OPACITY
 
 # Inches: the side of a square image's panel; the least and the most width of any; the breadth of a colour bar.
 SIDE, LEAST, MOST, BAR = 3.6, 2.4, 9.0, 0.12
@@ -42,7 +42,7 @@ def draw(explanation):
         panel.imshow(explanation.overlay(name, image))
         low, high = explanation.limits(name)
         # The bar looks as the colours do over a middle grey.
-        scale = ScalarMappable(Normalize(low, high), COLORS)
+        scale = ScalarMappable(Normalize(low, high), "cividis")
         legend = figure.colorbar(scale, cax=bar, orientation="horizontal", alpha=OPACITY)
         bar.set_axis_on()
         bar.set_facecolor("0.5")

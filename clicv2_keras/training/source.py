@@ -44,7 +44,7 @@ def probe_source(recipe):
     if recipe.probe.dataset is None:
         return None
     from clicv2_keras.data.labelled.scored_sets import open_scored
-    from clicv2_keras.evaluation.choose_by import choose_by
+    from clicv2_keras.evaluation.folds import choose_by
 
     probe = recipe.probe
     try:

@@ -6,7 +6,7 @@ import pytest
 
 import clicv2_keras
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.evaluation.choose_by import choose_by
+from clicv2_keras.evaluation.folds import choose_by
 from clicv2_keras.evaluation.predictors import RIDGE
 from clicv2_keras.models import CLICv2
 from clicv2_keras.models.find_model import encoder_of, find_model

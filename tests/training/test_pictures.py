@@ -7,7 +7,7 @@ from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.build import build_model
 from clicv2_keras.training.callbacks.pictures import GAP, GRAY, IMAGES, WHITE, Pictures
-from clicv2_keras.utils.cividis import CIVIDIS
+from clicv2_keras.utils.overlays import CIVIDIS
 
 
 @pytest.fixture

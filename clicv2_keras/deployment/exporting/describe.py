@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from clicv2_keras import __version__
 from clicv2_keras.models import LinearHead
 from clicv2_keras.utils.package_data import ALIASES, trained_presets
+from clicv2_keras.utils.version import __version__
 
 RESIZE = (
     "decode, turn upright as EXIF says, to RGB over white; the whole image to {size} x {size} pixels by the "

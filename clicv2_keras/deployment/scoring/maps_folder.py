@@ -4,14 +4,11 @@ from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
-from clicv2_keras.utils.cividis import CIVIDIS
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.overlays import map_limits, overlay
 
-OPACITY = 0.6
 # A photograph's overlay need not be larger to be looked at.
 MAX_SIDE = 1024
-# Where all patches are nearly alike, the colours must not blow their differences up.
-SMALLEST_SPAN = 0.1
 
 
 class MapsFolder:
@@ -53,12 +50,12 @@ class MapsFolder:
             OSError: where that is not possible.
         """
         path, unfinished = self.path_of(file), self._unfinished()
-        low, high = limits(score.map)
+        low, high = map_limits(score.map)
         about = PngImagePlugin.PngInfo()
         about.add_text("Description", f"complexity {score.score:.6f}; dark blue {low:.3f}, yellow {high:.3f}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            overlay(image, score.map).save(unfinished, "PNG", pnginfo=about)
+            overlay(_reduced(image), score.map).save(unfinished, "PNG", pnginfo=about)
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -67,19 +64,7 @@ class MapsFolder:
         return self.path / f".unfinished-{os.getpid()}-{threading.get_ident()}"
 
 
-def limits(grid):
-    """The values that stand for the ends of the colours."""
-    low, high = float(grid.min()), float(grid.max())
-    low = min(max(low - max(SMALLEST_SPAN - (high - low), 0) / 2, 0.0), 1 - SMALLEST_SPAN)
-    return low, max(high, low + SMALLEST_SPAN)
-
-
-def overlay(image, grid):
-    """The map `grid` (h, w) in colours over a `PIL.Image` in grey, at most 1,024 pixels a side."""
+def _reduced(image):
+    """At most 1,024 pixels a side."""
     scale = min(1, MAX_SIDE / max(image.size))
-    size = tuple(max(1, round(side * scale)) for side in image.size)
-    low, high = limits(grid)
-    levels = ((grid - low) / (high - low) * 255).round().clip(0, 255).astype("uint8")
-    colors = Image.fromarray(CIVIDIS[levels]).resize(size, Image.Resampling.NEAREST)
-    grey = image.resize(size, Image.Resampling.BILINEAR).convert("L").convert("RGB")
-    return Image.blend(grey, colors, OPACITY)
+    return image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.BILINEAR)

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from matplotlib import colormaps
-from PIL import Image
 from scipy import stats
 
 from clicv2_keras.utils.images import UnreadableImage, network_input
+from clicv2_keras.utils.overlays import colorize, overlay
 
 SHOWN = 6
 # Pixels of the longer side, at twice the size on the page for the sake of sharp screens.
 SIDE = 288
-COLORS = "cividis"
 OPACITY = 0.75
 
 
@@ -76,7 +74,7 @@ def make_gallery(evaluation):
     names, categories = data.source.names, data.categories
     cards = {i: Card(names[i], categories[i], human_texts[i], predicted_texts[i]) for i in [*best, *worst]}
     limits = _illustrate(cards, data.source, evaluation.scorer)
-    colors = [f"rgb{tuple(color[:3])}" for color in colormaps[COLORS](np.linspace(0, 1, 9), bytes=True).tolist()]
+    colors = [f"rgb{tuple(color)}" for color in colorize(np.linspace(0, 1, 9)).tolist()]
     return Gallery([cards[i] for i in best], [cards[i] for i in worst], limits, colors)
 
 
@@ -110,10 +108,8 @@ def _illustrate(cards, source, scorer):
     for (i, picture), grid in zip(pictures.items(), maps, strict=True):
         scale = SIDE / max(picture.size)
         picture = picture.resize([max(1, round(side * scale)) for side in picture.size])
-        cells = colormaps[COLORS]((grid - low) / max(high - low, 1e-6), bytes=True)[..., :3]
-        colors = Image.fromarray(cells).resize(picture.size, Image.Resampling.NEAREST)
-        overlay = Image.blend(picture.convert("L").convert("RGB"), colors, OPACITY)
-        cards[i].thumbnail, cards[i].overlay = _data_uri(picture), _data_uri(overlay)
+        cards[i].thumbnail = _data_uri(picture)
+        cards[i].overlay = _data_uri(overlay(picture, grid, (low, high), OPACITY))
     return low, high
 
 

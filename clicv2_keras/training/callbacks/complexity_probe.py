@@ -9,8 +9,7 @@ import numpy as np
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.category_ridge import CategoryRidge
-from clicv2_keras.evaluation.choose_by import choose_by
-from clicv2_keras.evaluation.folds import make_folds
+from clicv2_keras.evaluation.folds import choose_by, make_folds
 from clicv2_keras.evaluation.known_images import KnownImages
 from clicv2_keras.evaluation.measure import measure
 from clicv2_keras.evaluation.meter import Meter

@@ -3,7 +3,7 @@ from keras import ops
 
 from clicv2_keras.layers import EntropyMasking, ShiftedPatchify, patchify
 from clicv2_keras.training.build import build_dataset
-from clicv2_keras.utils.cividis import CIVIDIS
+from clicv2_keras.utils.overlays import colorize
 from clicv2_keras.utils.seeds import seed_for
 
 IMAGES = 4
@@ -48,7 +48,7 @@ class Pictures:
             hidden = np.zeros((IMAGES, self.grid[0] * self.grid[1]), bool)
             np.put_along_axis(hidden, self.masked, True, axis=1)
             self.columns.append(np.where(self._enlarged(hidden)[..., None], np.uint8(GRAY), image))
-            self.columns.append(CIVIDIS[self._enlarged(_byte(ops.convert_to_numpy(self.masks["entropy"])))])
+            self.columns.append(colorize(self._enlarged(ops.convert_to_numpy(self.masks["entropy"]))))
 
     def draw(self):
         """The picture now: uint8 (H, W, 3)."""
@@ -68,7 +68,7 @@ class Pictures:
         visible = encoder.encode(self.patches, keep=self.masks["keep"])
         predicted = branch.patch_loss.restore(branch.decoder(visible, self.masks["keep"], self.masks["masked"]))
         colors = np.full((IMAGES, self.grid[0] * self.grid[1], 3), WHITE, "uint8")
-        np.put_along_axis(colors, self.masked[..., None], CIVIDIS[_byte(ops.convert_to_numpy(predicted))], axis=1)
+        np.put_along_axis(colors, self.masked[..., None], colorize(ops.convert_to_numpy(predicted)), axis=1)
         return self._enlarged(colors)
 
     def _joined(self, patches):
@@ -80,8 +80,3 @@ class Pictures:
         """A value a patch, (n, N, …), as a value a pixel, (n, S, S, …)."""
         values = values.reshape(IMAGES, *self.grid, *values.shape[2:])
         return values.repeat(self.size, axis=1).repeat(self.size, axis=2)
-
-
-def _byte(share):
-    """Of numbers in [0, 1]."""
-    return np.round(share * 255).astype("uint8")

@@ -6,9 +6,9 @@ from matplotlib import colormaps
 from PIL import Image
 
 import clicv2_keras
-from clicv2_keras.deployment.scoring.maps_folder import OPACITY, MapsFolder, limits, overlay
-from clicv2_keras.utils.cividis import CIVIDIS
+from clicv2_keras.deployment.scoring.maps_folder import MapsFolder
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.overlays import CIVIDIS, OPACITY, map_limits, overlay
 from clicv2_keras.utils.procedural import procedural_image
 
 
@@ -27,10 +27,10 @@ def test_each_cell_has_its_colour_over_its_part_of_the_image():
 
 
 def test_alike_cells_have_alike_colours():
-    low, high = limits(np.array([[0.5, 0.51]]))
+    low, high = map_limits(np.array([[0.5, 0.51]]))
     assert high - low == pytest.approx(0.1) and (low + high) / 2 == pytest.approx(0.505)
-    assert limits(np.array([[1.0, 1.0]])) == pytest.approx((0.9, 1.0))
-    assert limits(np.array([[0.0, 0.0]])) == pytest.approx((0, 0.1))
+    assert map_limits(np.array([[1.0, 1.0]])) == pytest.approx((0.9, 1.0))
+    assert map_limits(np.array([[0.0, 0.0]])) == pytest.approx((0, 0.1))
 
 
 def test_large_images_are_overlaid_smaller():

@@ -1,11 +1,39 @@
-"""The colours of the overlays: cividis, dark blue to yellow, read alike with and without colour blindness.
-
-Values as Matplotlib 3 publishes them; J. R. Nuñez, C. R. Anderton, R. S. Renslow, "Optimizing colormaps with
-consideration for color vision deficiency", PLOS ONE 13(7), 2018.
-"""
+"""Complexity maps in colours over their images, read alike with and without colour blindness."""
 
 import numpy as np
+from PIL import Image
 
+OPACITY = 0.6
+# Where all patches are nearly alike, the colours must not blow their differences up.
+SMALLEST_SPAN = 0.1
+
+
+def map_limits(grid):
+    """The values in [0, 1] that stand for the ends of the colours: the map's own, at least 0.1 apart."""
+    low, high = float(grid.min()), float(grid.max())
+    low = min(max(low - max(SMALLEST_SPAN - (high - low), 0) / 2, 0.0), 1 - SMALLEST_SPAN)
+    return low, max(high, low + SMALLEST_SPAN)
+
+
+def colorize(grid, low=0.0, high=1.0):
+    """Numbers (…,) as colours, uint8 (…, 3): dark blue at `low` and below, yellow at `high` and above."""
+    share = (np.asarray(grid) - low) / max(high - low, 1e-6)
+    return CIVIDIS[(share * 255).round().clip(0, 255).astype("uint8")]
+
+
+def overlay(image, grid, limits=None, opacity=OPACITY):
+    """The map `grid` (h, w) in colours over a `PIL.Image` in grey, of the image's size.
+
+    Args:
+        limits: the values at the ends of the colours; those of `map_limits` by default.
+    """
+    # The box filter repeats a cell where it enlarges, and averages cells where it shrinks.
+    cells = Image.fromarray(colorize(grid, *(limits or map_limits(grid))))
+    return Image.blend(image.convert("L").convert("RGB"), cells.resize(image.size, Image.Resampling.BOX), opacity)
+
+
+# cividis as Matplotlib 3 publishes it; J. R. Nuñez, C. R. Anderton, R. S. Renslow, "Optimizing colormaps with
+# consideration for color vision deficiency", PLOS ONE 13(7), 2018.
 _RGB = """
 00224d00234f00235000245200255400265500265700275900285b00285c00295e002a60002a62002b64002c66002c67002d69002e6b
 002f6d002f6f0030700030700031700031700432700833700b33700e347011356f14366f16366f18376f1a386f1c386e1d396e1f3a6e
