@@ -28,11 +28,6 @@ class OutputFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"output: {self.path} is a file; name a folder")
 
-    def lies_between(self, top, file):
-        """Whether `file` is in this folder and this folder below `top`: then `file` is no image to be explained."""
-        here = self.path.resolve()
-        return here in Path(file).resolve().parents and Path(top).expanduser().resolve() in here.parents
-
     def figure_path(self, file):
         """Where the figure of the image `file` goes."""
         for number in itertools.count(1):

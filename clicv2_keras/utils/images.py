@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -24,12 +25,25 @@ class UnreadableImage(Exception):
     """One line that says why an image could not be read."""
 
 
+class DecodedImage(NamedTuple):
+    """A `PIL.Image` of mode RGB, upright, perhaps reduced; `width` and `height` are those before the reduction."""
+
+    image: Image.Image
+    width: int
+    height: int
+
+
 def is_image(head):
     """Whether a file that begins with the bytes `head` (12 or more) is a JPEG, PNG, WebP, BMP or GIF."""
     return head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def open_rgb(file, at_least=None):
+    """The image of `decode_image` alone, a `PIL.Image` of mode RGB."""
+    return decode_image(file, at_least).image
+
+
+def decode_image(file, at_least=None):
     """Decode an image as people see it: upright as EXIF says, in RGB, the first frame of an animation.
 
     Alpha is laid over white, CMYK and palettes are converted, 16-bit greys keep their upper 8 bits.
@@ -39,17 +53,12 @@ def open_rgb(file, at_least=None):
         at_least: decode a JPEG at a reduced scale of 1/2, 1/4 or 1/8 where both sides keep this many pixels.
 
     Returns:
-        A `PIL.Image` of mode RGB.
+        A `DecodedImage`.
 
     Raises:
         UnreadableImage: where the file is missing, no regular file, no image, broken, truncated or too large: above
             100 megapixels after the reduction, 65,535 pixels a side, or a bomb to Pillow (above 179 megapixels).
     """
-    return open_with_size(file, at_least)[0]
-
-
-def open_with_size(file, at_least=None):
-    """As `open_rgb`; returns the image, and the width and height that it has upright and not reduced."""
     try:
         if isinstance(file, str | os.PathLike) and not stat.S_ISREG(os.stat(file).st_mode):
             # A pipe or a device may never end.
@@ -64,7 +73,7 @@ def open_with_size(file, at_least=None):
             upright = upright_rgb(image)
             if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 size = size[::-1]
-            return upright, size
+            return DecodedImage(upright, *size)
     except UnreadableImage:
         raise
     except FileNotFoundError:
@@ -77,7 +86,7 @@ def open_with_size(file, at_least=None):
 
 
 def upright_rgb(image):
-    """A `PIL.Image` at hand as `open_rgb` would give it."""
+    """A `PIL.Image` at hand as `decode_image` would give it."""
     image.load()  # what a PNG says of its orientation may come last
     # exif_transpose copies what is upright too: a tenth of the time that decoding takes.
     turned = image.getexif().get(_ORIENTATION, 1) != 1

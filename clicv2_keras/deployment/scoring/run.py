@@ -2,9 +2,10 @@
 
 import itertools
 from functools import partial
+from typing import NamedTuple
 
 from clicv2_keras.deployment.scoring.rows import Counts, Row
-from clicv2_keras.deployment.scoring.scorer import Scorer
+from clicv2_keras.deployment.scoring.scorer import Picture, Scorer
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage
@@ -108,30 +109,37 @@ def _rows(scorer, folder, files, workers):
     return itertools.chain.from_iterable(ordered_map(work, itertools.chain(singly, groups), workers))
 
 
+class _Item(NamedTuple):
+    """A file to be scored: its decoded `picture`, or the `error` that stands in its place."""
+
+    file: str
+    picture: Picture | None = None
+    error: str | None = None
+
+
 def _rows_of_group(scorer, folder, group):
-    pictures = [_read(scorer, found, keep_image=folder is not None) for found in group]
-    return [_row(scorer, folder, *pair) for pair in zip(group, pictures, strict=True)]
+    items = [_decode(scorer, found, keep_image=folder is not None) for found in group]
+    return [_row(scorer, folder, item) for item in items]
 
 
-def _read(scorer, found, keep_image):
-    """A `Picture`, or what went wrong."""
+def _decode(scorer, found, keep_image):
     if found.error:
-        return found.error
+        return _Item(found.file, error=found.error)
     try:
         picture = scorer.read(found.file)
     except (UnreadableImage, ValueError) as error:
-        return str(error)
-    return picture if keep_image else picture._replace(image=None)
+        return _Item(found.file, error=str(error))
+    return _Item(found.file, picture if keep_image else picture._replace(image=None))
 
 
-def _row(scorer, folder, found, picture):
-    if isinstance(picture, str):
-        return Row(found.file, error=picture)
-    result = scorer.run(picture)
-    row = Row(found.file, round(result.score, 6), result.width, result.height)
+def _row(scorer, folder, item):
+    if item.error:
+        return Row(item.file, error=item.error)
+    result = scorer.run(item.picture)
+    row = Row(item.file, round(result.score, 6), result.width, result.height)
     if folder:
         try:
-            folder.write(found.file, picture.image, result)
+            folder.write(item.file, item.picture.image, result)
         except OSError as error:
             return row._replace(error=f"its map cannot be written: {error.strerror}")
     return row

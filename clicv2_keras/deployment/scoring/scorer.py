@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from clicv2_keras.deployment.scoring.network import Network
-from clicv2_keras.utils.images import UnreadableImage, network_input, open_with_size, upright_rgb
+from clicv2_keras.utils.images import UnreadableImage, decode_image, network_input, upright_rgb
 
 
 class Score(NamedTuple):
@@ -101,7 +101,7 @@ class Scorer:
         if not (isinstance(image, str | os.PathLike | bytes) or hasattr(image, "read")):
             raise TypeError(f"an image is a path, bytes, a PIL.Image or a uint8 array, not {type(image).__name__}")
         # Twice the input's side: the score then moves by less than .005.
-        return self._picture(*open_with_size(image, at_least=2 * self.image_size))
+        return self._picture(*decode_image(image, at_least=2 * self.image_size))
 
     def run(self, picture):
         """The `Score` of a `Picture`."""
