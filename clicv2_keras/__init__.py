@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clicv2_keras.ablation.run import ablate as ablate
     from clicv2_keras.data.records.writer import Prepared as Prepared
     from clicv2_keras.data.records.writer import prepare as prepare
-    from clicv2_keras.deployment.demo.run import demo as demo
+    from clicv2_keras.deployment.demo.server import demo as demo
     from clicv2_keras.deployment.exporting.run import export as export
     from clicv2_keras.deployment.scoring.measurement import benchmark as benchmark
     from clicv2_keras.deployment.scoring.rows import Counts as Counts
@@ -69,7 +69,7 @@ _HOMES = {
     "ViTEncoder": "models",
     "ablate": "ablation.run",
     "benchmark": "deployment.scoring.measurement",
-    "demo": "deployment.demo.run",
+    "demo": "deployment.demo.server",
     "describe_ablation": "ablation.plan",
     "describe_run": "training.plan",
     "distill": "training.distill",

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from clicv2_keras.explanation.explanation import Explanation
-from clicv2_keras.explanation.methods import METHODS
+from clicv2_keras.explanation.explanation import METHODS, Explanation
 from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.errors import UserError

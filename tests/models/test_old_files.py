@@ -1,4 +1,4 @@
-"""Files that version 0.1 wrote, at commit d0e12ef: models, presets. Its run folders: tests/training/test_old_runs.py."""
+"""Files that 0.1 wrote, at commit d0e12ef: models and presets; for its runs see tests/training/test_old_runs.py."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from demo.conftest import SCRIPT
 
-from clicv2_keras.deployment.demo.demo_server import FOLDER, SAMPLES
+from clicv2_keras.deployment.demo.server import FOLDER, SAMPLES
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.package_data import trained_presets
 
@@ -102,7 +102,7 @@ def test_a_mistake_is_one_line(url, arguments, said):
 
 def test_the_light_core_is_enough():
     heavy = {"keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimage", "scipy", "pydantic"}
-    code = f"import sys, clicv2_keras.deployment.demo.run; sys.exit(' '.join({heavy} & set(sys.modules)) or None)"
+    code = f"import sys, clicv2_keras.deployment.demo.server; sys.exit(' '.join({heavy} & set(sys.modules)) or None)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
