@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clicv2_keras.ablation.run import ablate as ablate
     from clicv2_keras.data.records.writer import Prepared as Prepared
     from clicv2_keras.data.records.writer import prepare as prepare
+    from clicv2_keras.deployment.demo.server import DemoServer as DemoServer
     from clicv2_keras.deployment.demo.server import demo as demo
     from clicv2_keras.deployment.exporting.run import export as export
     from clicv2_keras.deployment.scoring.measurement import benchmark as benchmark
@@ -49,12 +50,13 @@ if TYPE_CHECKING:
 # Public name: the module that it comes from.
 _HOMES = {
     "Ablation": "ablation.ablation",
-    "CLICv2": "models.clicv2",
+    "CLICv2": "models",
     "ComplexityProbe": "training.callbacks.complexity_probe",
     "ComplexityScorer": "models",
     "ContrastiveBranch": "models",
     "CosineMomentum": "models",
     "Counts": "deployment.scoring.rows",
+    "DemoServer": "deployment.demo.server",
     "DiversityHead": "models",
     "Evaluation": "evaluation.evaluation",
     "Explanation": "explanation.explanation",

@@ -5,14 +5,16 @@ import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from demo.conftest import SCRIPT
 
 from clicv2_keras.deployment.demo.server import FOLDER, SAMPLES
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.package_data import trained_presets
+
+SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
 
 def ask(url, path, method="GET", host=None, body=None):
