@@ -17,7 +17,9 @@ HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "matplotlib")
 
 def in_a_new_process(code):
     loaded = f"import sys; print(*[name for name in {HEAVY} if name in sys.modules])"
-    return subprocess.run([sys.executable, "-c", f"{code}; {loaded}"], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", f"{code}; {loaded}"], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def test_the_import_brings_next_to_nothing():
