@@ -43,15 +43,19 @@ def score(paths, model="default", maps=None, workers=None, threads=None):
     return _rows(scorer, folder, find_images(paths, folder and folder.path), workers)
 
 
-def score_to_file(paths, output, model="default", maps=None, workers=None, threads=None, resume=False, report=None):
+def score_to_file(
+    paths, output, model="default", maps=None, workers=None, threads=None, resume=False, report=None, force=False
+):
     """Score images into a file, as `score` does.
 
     Args:
         paths, model, maps, workers, threads: see `score`.
-        output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row`. The first two grow row
-            by row; a Parquet file appears when it is whole (until then its rows are in `OUTPUT.partial`).
+        output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row` and `model`, the model's
+            name and checksum (of Parquet in the metadata). The first two grow row by row; a Parquet file appears when
+            it is whole (until then its rows are in `OUTPUT.partial`). A file that is there is not replaced.
         resume: go on with the file that a stopped run of the same paths left; start where there is none.
         report: called with each `Row`, those that the file held among them.
+        force: begin anew in place of an earlier output; a file of anything else is never replaced.
 
     Returns:
         `Counts(scored, failed)` of the whole file.
@@ -61,9 +65,9 @@ def score_to_file(paths, output, model="default", maps=None, workers=None, threa
     """
     from clicv2_keras.deployment.scoring.output_file import OutputFile
 
-    target = OutputFile(output)
     workers, threads = share_cores(workers, threads)
     scorer = Scorer(model, threads)
+    target = OutputFile(output, scorer.identity)
     folder = _maps_folder(maps)
     counts = Counts()
 
@@ -78,7 +82,7 @@ def score_to_file(paths, output, model="default", maps=None, workers=None, threa
             for row in target.resume(files):
                 note(row)
         else:
-            target.start()
+            target.start(force)
         for row in _rows(scorer, folder, files, workers):
             target.write(row)
             note(row)

@@ -55,6 +55,7 @@ class Scorer:
     Attributes:
         image_size: side in pixels of the square that every image is resized to, its aspect not kept.
         metadata: dict of the model file: `name`, `resize`, `score_range`, `label_range`, `quantize`, …
+        identity: the model's name and the first digits of its file's checksum.
 
     Raises:
         UserError: where there is no such model, or it is broken.
@@ -64,6 +65,7 @@ class Scorer:
         self._network = Network(path, threads)
         self.image_size = self._network.image_size
         self.metadata = self._network.metadata
+        self.identity = f"{self.metadata['name']} {self.metadata['sha256'][:12]}"
 
     def score(self, images):
         """Score one image or several.
