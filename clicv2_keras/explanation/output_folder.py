@@ -6,6 +6,9 @@ import numpy as np
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
 
+# No path is longer.
+MOST_BYTES = 2**20
+
 
 class OutputFolder:
     """Writes explanations: for `photos/cat.jpg` the figure `cat.png` and the arrays `cat.npz`.
@@ -69,6 +72,8 @@ def _file_of(arrays):
     """The image that an NPZ of ours explains, or None."""
     try:
         with np.load(arrays) as content:
+            if content.zip.getinfo("image_file.npy").file_size > MOST_BYTES:
+                return None
             return str(content["image_file"])
-    except (OSError, ValueError, KeyError):
+    except Exception:  # NumPy and zipfile raise whatever a broken file leads them to
         return None

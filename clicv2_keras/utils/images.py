@@ -1,8 +1,12 @@
 """The one way a file becomes pixels, for training and scoring alike: Pillow and NumPy, no Keras, no TensorFlow."""
 
+import collections
+import contextlib
 import io
 import os
 import stat
+import threading
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +23,12 @@ MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 _ORIENTATION = 0x0112
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
+
+
+# Bytes that decoded images may take in all threads together; a larger one waits until it is alone.
+BUDGET = 2**30
+# glibc keeps freed blocks of up to 32 MB, for each thread; larger ones go back to the system. Pillow takes 16 MB.
+Image.core.set_block_size(64 * 2**20)
 
 
 class UnreadableImage(Exception):
@@ -70,7 +80,11 @@ def decode_image(file, at_least=None):
             if at_least:
                 image.draft(None, (at_least, at_least))
             _check_size(image)
-            upright = upright_rgb(image)
+            pixels = image.width * image.height
+            # Pillow takes 4 bytes a pixel and mode; to lay a picture over white it holds four of them at a time.
+            with _memory.taken(16 * pixels):
+                upright = upright_rgb(image)
+                _memory.take_for(upright, 4 * pixels)
             if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 size = size[::-1]
             return DecodedImage(upright, *size)
@@ -106,6 +120,44 @@ def network_input(image, size, box=WHOLE, flip=False):
     view = image.resize((size, size), Image.Resampling.BILINEAR, box)
     # Pillow turns it ten times as fast as NumPy copies it backwards.
     return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else view)
+
+
+class _Memory:
+    """Bytes in use by decoded images. Who asks waits for what other threads hold, not for what it holds itself."""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._held = collections.Counter()
+
+    @contextlib.contextmanager
+    def taken(self, count):
+        """Context in which `count` bytes are in use."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._changed.wait_for(lambda: self._others(thread) == 0 or self._held.total() + count <= BUDGET)
+            self._held[thread] += count
+        try:
+            yield
+        finally:
+            self._give_back(thread, count)
+
+    def take_for(self, image, count):
+        """Count `count` bytes until `image` is gone."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._held[thread] += count
+        weakref.finalize(image, self._give_back, thread, count)
+
+    def _others(self, thread):
+        return self._held.total() - self._held[thread]
+
+    def _give_back(self, thread, count):
+        with self._changed:
+            self._held[thread] -= count
+            self._changed.notify_all()
+
+
+_memory = _Memory()
 
 
 def _check_size(image):

@@ -28,16 +28,16 @@ def test_a_folder_files_of_one_name_and_a_broken_one(scorer, busy_corner, tmp_pa
     result = clicv2_keras.explain(named, scorer, output=output, report=seen.append)
     assert result == seen
     assert [explanation.file for explanation in result] == [
-        f"{photos}/below/cat.png",
         f"{photos}/broken.jpg",
         f"{photos}/cat.jpg",
+        f"{photos}/below/cat.png",
         f"{tmp_path}/nowhere.jpg",
     ]
-    assert result[1].error and "\n" not in result[1].error and result[3].error == "no such file"
-    assert result[0].error is None and result[2].error is None
+    assert result[0].error and "\n" not in result[0].error and result[3].error == "no such file"
+    assert result[1].error is None and result[2].error is None
     files = ["cat-2.npz", "cat-2.png", "cat.npz", "cat.png"]
     assert sorted(path.name for path in output.iterdir()) == files
-    for name, explanation in (("cat", result[0]), ("cat-2", result[2])):
+    for name, explanation in (("cat", result[1]), ("cat-2", result[2])):
         with np.load(output / f"{name}.npz") as arrays:
             assert set(arrays) == {"image_file", "score", "size", "map", "map_pixels"}
             assert str(arrays["image_file"]) == explanation.file
@@ -60,6 +60,15 @@ def test_neither_the_photograph_nor_anything_else_is_overwritten(scorer, busy_co
     clicv2_keras.explain(photo, scorer, output=photo.parent)
     assert photo.read_bytes() == before and (photo.parent / "photo-2.npz").read_bytes() == b"someone's"
     assert (photo.parent / "photo-3.png").is_file() and (photo.parent / "photo-3.npz").is_file()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text", b"\x93NUMPY"])
+def test_a_broken_npz_is_anyones_file_and_kept(scorer, busy_corner, tmp_path, content):
+    photo, output = busy_corner("here/photo.png"), tmp_path / "out"
+    output.mkdir()
+    (output / "photo.npz").write_bytes(content)
+    clicv2_keras.explain(photo, scorer, output=output)
+    assert (output / "photo.npz").read_bytes() == content and (output / "photo-2.npz").is_file()
 
 
 def test_earlier_explanations_are_not_explained(scorer, busy_corner, monkeypatch):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -73,7 +74,23 @@ def test_nothing_is_taken(url, method):
 
 def test_a_name_that_a_stranger_points_here_is_refused(url):
     assert ask(url, "/model.tflite", host="evil.example")[0].status == 421
-    assert ask(url, "/", host=f"localhost:{urlsplit(url).port}")[0].status == 200
+    # By an address or as localhost it may be called, at whatever port a tunnel begins.
+    for host in (f"localhost:{urlsplit(url).port}", "localhost:9000", "127.0.0.1", "[::1]:80"):
+        assert ask(url, "/", host=host)[0].status == 200
+    for host in ("", "[", "127.0.0.1.evil.example"):
+        assert ask(url, "/", host=host)[0].status == 421
+
+
+def test_a_tunnels_name_can_be_allowed_and_all_addresses_listened_on():
+    command = [SCRIPT, "demo", "--no-browser", "--host", "0.0.0.0", "--allow-host", "Demo.Example"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = process.stdout.readline().split()[0]
+        assert url.startswith("http://127.0.0.1:")
+        assert ask(url, "/", host="demo.example")[0].status == 200
+        assert ask(url, "/", host="evil.example")[0].status == 421
+        port = urlsplit(url).port
+        assert ask(f"http://127.0.0.2:{port}/", "/")[0].status == 200
+        process.send_signal(signal.SIGINT)
 
 
 def test_it_listens_on_loopback_only(url):
