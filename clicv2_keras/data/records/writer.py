@@ -92,7 +92,7 @@ def _claim(output, images, plan):
     output.mkdir(parents=True, exist_ok=True)
     mark = output / "plan.json"
     if mark.exists():
-        if json.loads(mark.read_text(encoding="utf-8"))["plan"] != plan:
+        if mark.read_text(encoding="utf-8", errors="replace") != json.dumps({"plan": plan}):
             raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
     elif any(output.iterdir()):
         raise UserError(f"{output}: is not empty; name a new folder for the records")
