@@ -37,7 +37,7 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except UserError as error:
-            raise Mistake(str(error), getattr(error, "exit_code", 2)) from None
+            raise Mistake(str(error), error.exit_code) from None
         except OSError as error:
             # Permissions, a full disk: a fault of the place, not of the program. A closed pipe is click's to handle.
             if error.filename is None or isinstance(error, BrokenPipeError):

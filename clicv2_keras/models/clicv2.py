@@ -5,8 +5,8 @@ from keras import ops
 
 from clicv2_keras.layers import RandomViews
 from clicv2_keras.layers.pixels import check_shape, check_uint8
-from clicv2_keras.layers.replicas import all_rows, share_of_mean
-from clicv2_keras.models.composed import Composed
+from clicv2_keras.layers.replicas import all_gather, scale_loss
+from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
 from clicv2_keras.models.embedder import Embedder
 from clicv2_keras.models.kept_weights_jax import KeptWeights
@@ -18,7 +18,7 @@ VIEWS = ("image", "view_a", "view_b")
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
+class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
     """Learn image complexity without labels (arXiv 2503.06641): patch-wise contrast and masked entropy modelling.
 
     ```python
@@ -130,7 +130,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss that `call` made. `add_loss` would keep it in one list for all of TensorFlow's replicas."""
-        return share_of_mean(y_pred["loss"])
+        return scale_loss(y_pred["loss"])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         for metric in self.part_metrics:
@@ -174,7 +174,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
 
 def _spread(embedding):
     """Signs of a collapse, of embeddings (B, D) and those of the other replicas."""
-    embedding, _ = all_rows(ops.stop_gradient(ops.cast(embedding, "float32")))
+    embedding, _ = all_gather(ops.stop_gradient(ops.cast(embedding, "float32")))
     unit = ops.normalize(embedding, axis=-1)
     centered = unit - ops.mean(unit, axis=0, keepdims=True)
     gram = ops.matmul(centered, ops.transpose(centered))

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import PatchEntropy, ProjectionHead, ShiftedPatchify
-from clicv2_keras.layers.replicas import all_rows
+from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.losses import PatchContrastiveLoss
 
@@ -148,9 +148,9 @@ class ContrastiveBranch(SeededLayer):
 
     def _one_direction(self, queries, keys, query_entropy, key_entropy):
         """Against the keys of all replicas."""
-        keys, first = all_rows(keys)
+        keys, first = all_gather(keys)
         if key_entropy is not None:
-            key_entropy, _ = all_rows(key_entropy)
+            key_entropy, _ = all_gather(key_entropy)
         return self.loss(queries, keys, first=first, query_entropy=query_entropy, key_entropy=key_entropy)
 
     def _draw_positions(self, count):

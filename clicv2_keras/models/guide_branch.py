@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import GuideTargets, PatchReadOut
-from clicv2_keras.layers.replicas import all_rows
+from clicv2_keras.layers.replicas import all_gather
 
 # Where a difference begins to count by its size and no longer by its square, in the target's first deviation.
 BEND = 0.5
@@ -125,5 +125,5 @@ def _smooth_l1(error):
 
 def _explained(error, target):
     """The share of the targets' variance about 0, their mean over the images that they were fitted to."""
-    errors, targets = (ops.mean(all_rows(ops.mean(ops.square(each))[None])[0]) for each in (error, target))
+    errors, targets = (ops.mean(all_gather(ops.mean(ops.square(each))[None])[0]) for each in (error, target))
     return 1.0 - errors / ops.maximum(targets, 1e-12)

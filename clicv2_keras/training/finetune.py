@@ -15,7 +15,7 @@ from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.training.crops import crop_batches
 from clicv2_keras.training.fit_head import fit_head
 from clicv2_keras.training.optimizer import adamw
-from clicv2_keras.training.steady import changed, undisputed
+from clicv2_keras.training.prior_knowledge import anchors, equivalent_versions
 from clicv2_keras.training.whole_network import WholeNetwork
 from clicv2_keras.utils.atomic_files import save_model
 from clicv2_keras.utils.errors import UserError
@@ -104,9 +104,9 @@ def finetune(
         changes = (
             read(np.concatenate(versions), mean).reshape(len(versions), -1, features.shape[2]) - unchanged[:, None]
         )
-        pictures, known = undisputed(images, seed)
+        pictures, known = anchors(images, seed)
         steady = {"changes": changes.reshape(-1, features.shape[2]), "steadiness": steadiness}
-        steady["undisputed"] = read(pictures), known
+        steady["anchors"] = read(pictures), known
     weights = fit_head(features, data.scores, groups, common=common, **steady)
     scorer.head.kernel.assign(weights.kernel)
     scorer.head.bias.assign(weights.bias)
@@ -149,7 +149,7 @@ def _load(data, side, every, console):
         images.append(network_input(image, side))
         codes.append(fingerprint(image))
         if every and len(kept) % every == 0:
-            versions.append(np.stack([network_input(version, side) for version in changed(image)]))
+            versions.append(np.stack([network_input(version, side) for version in equivalent_versions(image)]))
         kept.append(i)
     if len(images) < 10:
         raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")

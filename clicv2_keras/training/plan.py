@@ -74,7 +74,7 @@ def describe_run(recipe, overrides=()):
     passes = f", {train.steps * batch / images:.3g} passes" if images else ""
     lines["steps"] = f"{train.steps:,} of {batch} images: {train.steps * batch:,} images{passes}"
     backend = choose_backend(recipe.backend)
-    from clicv2_keras.training.product_rate import product_rate
+    from clicv2_keras.training.measured_cost import product_rate
 
     rate = product_rate(batch * cost.patches, width, train.precision)
     lines["time"] = (
@@ -89,7 +89,7 @@ def _networks(recipe):
     if recipe.encoder.stem == "linear" and recipe.guide.teacher is None:
         return None, None
     choose_backend(recipe.backend)
-    from clicv2_keras.training.network_cost import recipe_networks
+    from clicv2_keras.training.measured_cost import recipe_networks
 
     return recipe_networks(recipe)
 

@@ -6,7 +6,7 @@ from tiny_network import tiny_feature_maps
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.build import build_model
-from clicv2_keras.training.network_cost import recipe_networks
+from clicv2_keras.training.measured_cost import recipe_networks
 
 TINY = ["encoder.width=16", "encoder.depth=2", "encoder.num_heads=2", "contrast.projector_hidden=24", "train.jit=false"]
 
