@@ -5,6 +5,7 @@ from clicv2_keras.layers import PatchEntropy, ProjectionHead, ShiftedPatchify
 from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.losses import PatchContrastiveLoss
+from clicv2_keras.recipe.shapes import projector_hidden
 
 LEVELS = ("patch", "image")
 
@@ -74,7 +75,7 @@ class ContrastiveBranch(SeededLayer):
         count = encoder.grid[0] * encoder.grid[1]
         if self.level == "patch" and not 1 <= self.tokens <= count:
             raise ValueError(f"tokens must be 1 to the {count} patches of an image, got {self.tokens}.")
-        hidden = self.projector_hidden or (1024 if encoder.width <= 192 else 4096)
+        hidden = projector_hidden(encoder.width, self.projector_hidden)
         heads = {"hidden": hidden, "output": self.projection_dim, "statistics": self.statistics}
         heads["dtype"] = self.dtype_policy
         self.shift = ShiftedPatchify(encoder.patch_size, self.shift_mode, self.max_shift, seed=self.seed)

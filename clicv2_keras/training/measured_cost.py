@@ -12,6 +12,7 @@ import numpy as np
 
 from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.recipe.cost import NetworkCost
+from clicv2_keras.recipe.shapes import PIXELS
 
 SECONDS = 0.5
 # More tokens tell no more: a product of this size takes a CPU a tenth of a second, and a GPU longer than its launch.
@@ -61,7 +62,7 @@ def recipe_networks(recipe):
         stem = open_feature_maps(encoder.stem).select(max_stride=encoder.stem_stride)
         stem.trainable = encoder.stem_rate > 0
         stem = network_cost(stem, recipe.data.image_size)
-    if recipe.guide.teacher is not None:
+    if recipe.guide.teacher not in (None, PIXELS):
         teacher = open_feature_maps(recipe.guide.teacher)
         teacher.trainable = False
         teacher = network_cost(teacher, recipe.data.image_size)

@@ -12,7 +12,7 @@ from clicv2_keras.training.plan import micro_batches
 from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.training.run_log import run_log
 from clicv2_keras.training.skipped_images import SkippedImages, losses_in_one_line
-from clicv2_keras.training.source import probe_source, recipe_source
+from clicv2_keras.training.source import label_sets, probe_source, recipe_source
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
@@ -52,28 +52,40 @@ def train(recipe, overrides=(), resume=False, progress=True, begin=None):
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
-    source, labelled = recipe_source(recipe), probe_source(recipe)
+    return train_recipe(recipe, resume=resume, progress=progress, begin=begin)
+
+
+def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None):
+    """Train as a `Recipe` says, as `train` does; `labels` are the `JointSets` at hand in place of those it names."""
+    labels = labels or label_sets(recipe)
+    source = recipe_source(recipe) if recipe.reads_images else labels.images.source
+    probed = probe_source(recipe)
     begin = find_checkpoint(begin, recipe.train.steps) if begin else None
     check_wandb(recipe)
     choose_backend(recipe.backend)
-    from clicv2_keras.training.build import build_model, measure_images
+    from clicv2_keras.training.batches import measure_images
+    from clicv2_keras.training.build import build_model
     from clicv2_keras.training.devices import Devices
+    from clicv2_keras.training.fit_scorer import start_label_branch
 
     devices = Devices(recipe)
     folder = RunFolder(recipe, devices.process)
     start, broken = open_together(folder, resume, devices, begin)
     skipped = SkippedImages(recipe.data, source)
     display = Display(recipe.train.steps, start, "compiling the step", progress and not devices.process)
-    with display, run_log(folder.path / "log.txt", display, devices.process), losses_in_one_line(folder, skipped):
+    told = run_log(display, folder.path / "log.txt", devices.process)
+    with display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
+        for line in broken:
+            log.info(line)
         with devices.building():
-            model = build_model(recipe)
+            model = build_model(recipe, labels)
             if start:
                 folder.checkpoints.load(model, start)
             else:
                 measure_images(model, recipe, source, skipped)
-        for line in broken:
-            log.info(line)
-        fit(model, folder, start, source, labelled, skipped, devices, display)
+            if labels:
+                start_label_branch(model, labels, recipe, resumed=start > 0)
+        fit(model, folder, start, source, labels, probed, skipped, devices, stop, display)
         return TrainedRun(model, folder, finish(model, folder, skipped, display))
 
 
@@ -94,14 +106,14 @@ def open_together(folder, resume, devices, begin=None):
     return start, broken
 
 
-def fit(model, folder, start, source, labelled, skipped, devices, display):
-    """Train from step `start` to the recipe's last one; the arguments as `train` makes them.
+def fit(model, folder, start, source, labels, probed, skipped, devices, stop, display):
+    """Train from step `start` to the recipe's last one; the arguments as `train_recipe` makes them.
 
     Raises:
         Diverged, Interrupted: as `train` does.
     """
     from clicv2_keras.data.data_wait import DataWait
-    from clicv2_keras.training.build import build_dataset
+    from clicv2_keras.training.batches import build_dataset
     from clicv2_keras.training.callbacks.interval import Interval
     from clicv2_keras.training.callbacks.safeguards import CheckpointWriter, StopOnNonFinite, StopOnSignal
 
@@ -114,11 +126,11 @@ def fit(model, folder, start, source, labelled, skipped, devices, display):
     interval = Interval(recipe, start, wait, devices.copies)
     guard = StopOnNonFinite(folder, interval, source)
     checkpoints = CheckpointWriter(folder, interval, guard)
-    with StopSignals() as stop, contextlib.ExitStack() as told:
-        reports = [] if devices.process else _reports(model, folder, interval, source, labelled, skipped, display, told)
+    with contextlib.ExitStack() as told:
+        reports = [] if devices.process else _reports(model, folder, interval, source, probed, skipped, display, told)
         callbacks = [guard, interval, *reports, checkpoints, StopOnSignal(interval, stop, devices)]
         for first, length, epochs in spans(start, steps, recipe.run.log_every):
-            batches = wait.watch(build_dataset(recipe, source, first, skipped, devices))
+            batches = wait.watch(build_dataset(recipe, source, first, skipped, devices, labels=labels))
             settings = {"steps_per_epoch": length * recipe.train.accumulate, "epochs": epochs}
             with devices.fitting():
                 model.fit(batches, callbacks=callbacks, shuffle=False, verbose=0, **settings)
@@ -129,7 +141,7 @@ def fit(model, folder, start, source, labelled, skipped, devices, display):
                 raise Interrupted(f"{folder.path}: {line}", stop.requested)
 
 
-def _reports(model, folder, interval, source, labelled, skipped, display, told):
+def _reports(model, folder, interval, source, probed, skipped, display, told):
     """The callbacks of process 0 alone; `told` closes what they write to."""
     from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe
     from clicv2_keras.training.callbacks.event_writer import EventWriter
@@ -137,8 +149,8 @@ def _reports(model, folder, interval, source, labelled, skipped, display, told):
     from clicv2_keras.training.callbacks.reports import reports
 
     probe = None
-    if labelled:
-        data, split = labelled
+    if probed:
+        data, split = probed
         probe = ComplexityProbe(data, folder=folder.path, split=split)
         probe.begin(interval.step)
     held_out = held_out_guide(model, folder.recipe)
@@ -152,6 +164,9 @@ def finish(model, folder, skipped, display):
     recipe = folder.recipe
     if skipped.names:
         log.info(f"{len(skipped.names)} unreadable images were skipped; log.txt names them")
+    if model.labels is not None:
+        model.labels.fold()
+        folder.save(model.labels.scorer(model.encoder), "scorer.keras")
     folder.save(model.encoder, "encoder.keras")
     if (average := model.averaged_encoder()) is not None:
         folder.save(average, "encoder_ema.keras")
@@ -161,7 +176,7 @@ def finish(model, folder, skipped, display):
     if folder.rows:
         folder.plot()
     table = None
-    if recipe.data.source == "procedural":
+    if recipe.reads_images and recipe.data.source == "procedural":
         from clicv2_keras.training.known_complexity import known_complexity
 
         table = known_complexity(recipe, model)

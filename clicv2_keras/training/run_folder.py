@@ -31,10 +31,12 @@ COLUMNS = (
     "data_wait",
     "probe_pcc",
     "probe_srcc",
+    "label_loss",
+    "label_error",
 )
 # Of `losses.png`.
 PANELS = (
-    ("contrastive_loss", "entropy_loss", "guide_loss"),
+    ("contrastive_loss", "entropy_loss", "guide_loss", "label_loss"),
     ("embedding_std", "retrieval", "guide_grid", "guide_pooled"),
     ("effective_rank",),
 )
@@ -55,7 +57,7 @@ class RunFolder:
     """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `model.keras`, the encoder alone, and the checkpoints.
 
     `encoder.keras` is what the optimizer trained, `encoder_ema.keras` the moving average of its weights, where there is
-    a teacher; `encoder_best.keras` what the probe liked best.
+    a teacher; `encoder_best.keras` what the probe liked best; `scorer.keras` the scorer of a run with labels.
 
     Every file appears whole or not at all; only `log.txt` grows line by line.
 
@@ -91,7 +93,7 @@ class RunFolder:
             raise UserError(f"{self.path}: run.dir: is a file; name a folder")
         if started.exists():
             if not resume:
-                raise UserError(f"{self.path}: holds a run; add --resume to continue it, or --set run.dir=ANOTHER")
+                raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
             self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
         self.path.mkdir(parents=True, exist_ok=True)
         if begin and not started.exists():

@@ -11,19 +11,19 @@ LOGGER = logging.getLogger("clicv2_keras")
 
 
 @contextlib.contextmanager
-def run_log(path, display, process=0):
+def run_log(display, path=None, process=0):
     """Context in which lines of the package go to a file, with the time, and those from INFO on to a display.
 
     Args:
-        path: the file, which they are appended to.
         display: the `Display`.
+        path: the file, which they are appended to; None for none.
         process: number of this process in the run. Only 0 writes the file; the others tell their lines on stderr.
     """
     if process:
         handlers = [logging.StreamHandler(sys.stderr)]
         handlers[0].setFormatter(logging.Formatter(f"process {process}: %(message)s"))
     else:
-        handlers = [_FileHandler(path), _DisplayHandler(display)]
+        handlers = [_DisplayHandler(display), *([_FileHandler(path)] if path else [])]
     level = LOGGER.level
     LOGGER.setLevel(logging.DEBUG)
     for handler in handlers:

@@ -44,7 +44,7 @@ class SkippedImages:
             return
         self.names[name] = reason
         if len(self.names) == len(self.source):
-            self.fault = f"{self.path}: none of the {len(self.source)} images can be read any more"
+            self.fault = f"{self.path or 'labels'}: none of the {len(self.source)} images can be read any more"
         try:
             log.debug("unreadable: %s: %s", name, reason)
         except OSError as error:

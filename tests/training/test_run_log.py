@@ -9,7 +9,7 @@ log = logging.getLogger("clicv2_keras.training.some_module")
 
 
 def test_the_file_gets_all_lines_and_the_screen_those_that_matter(tmp_path, capsys):
-    with run_log(tmp_path / "log.txt", Display(1)):
+    with run_log(Display(1), tmp_path / "log.txt"):
         log.debug("a detail")
         log.info("what [b]matters[/b]")
     log.info("what comes after the run")
@@ -19,7 +19,7 @@ def test_the_file_gets_all_lines_and_the_screen_those_that_matter(tmp_path, caps
 
 
 def test_other_processes_tell_it_on_stderr(tmp_path, capsys):
-    with run_log(tmp_path / "log.txt", Display(1), process=2):
+    with run_log(Display(1), tmp_path / "log.txt", process=2):
         log.debug("a detail")
     assert capsys.readouterr().err == "process 2: a detail\n" and not list(tmp_path.iterdir())
 
@@ -27,7 +27,7 @@ def test_other_processes_tell_it_on_stderr(tmp_path, capsys):
 def test_a_full_disk_is_told_with_its_file(tmp_path):
     (tmp_path / "log.txt").symlink_to("/dev/full")
     with (
-        run_log(tmp_path / "log.txt", Display(1, enabled=False)),
+        run_log(Display(1, enabled=False), tmp_path / "log.txt"),
         pytest.raises(OSError, match="No space left on device") as caught,
     ):
         log.info("a line")

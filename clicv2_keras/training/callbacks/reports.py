@@ -12,6 +12,8 @@ _SHOWN = (
     ("loss", "loss", "{:.3f}"),
     ("contrastive_loss", "contrast", "{:.3f}"),
     ("entropy_loss", "entropy", "{:.3f}"),
+    ("guide_loss", "guide", "{:.3f}"),
+    ("label_loss", "labels", "{:.4f}"),
     ("embedding_std", "spread", "{:.2f}"),
     ("effective_rank", "rank", "{:.1f}"),
     ("retrieval", "retrieval", "{:.2f}"),
