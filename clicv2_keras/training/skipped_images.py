@@ -26,10 +26,10 @@ class SkippedImages:
         self.names = {}
         self.fault = None
         self.path = data.path
-        self.place = self.path and Path(self.path).expanduser()
-        self.listed = data.source == "list"
+        self.place = Path(self.path).expanduser() if self.path else None
+        self.listed = data.source == "list" and self.path is not None
         # Records may lie where there are no folders.
-        self.watched = data.source in ("folder", "records") and self.place.is_dir()
+        self.watched = data.source in ("folder", "records") and self.place is not None and self.place.is_dir()
 
     def __call__(self, name, reason):
         # In a thread of tf.data: what is raised here reaches `fit`, but as an error of another type.

@@ -153,6 +153,27 @@ def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
     assert_equal(troubled, steady, 4)
 
 
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpegs, scored):
+    """All branches at once; the checkpoint of step 2 is the last before the kill."""
+    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
+    settings = ["train.steps=6", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "guide.sample=8"]
+    settings += ["guide.teacher=pixels", f"labels={{dataset: csv, root: {scored}, steadiness: 1}}"]
+    attempt = {"args": run(troubled, jpegs, *settings), "eager": True}
+    with Attempts(backend) as attempts:
+        attempts.begin(args=run(steady, jpegs, *settings), eager=True, beside=True)
+        assert attempts.run(**attempt, step=4)[0] == -signal.SIGKILL
+        stopped = attempts.run(**attempt, step=3, signal=signal.SIGTERM)
+        assert_told(stopped, 128 + signal.SIGTERM, "stopped at step 3 of 6")
+        assert attempts.run(**attempt)[0] == 0
+        assert attempts.last()[0] == 0
+    assert_equal(troubled, steady, 6)
+    scorers = [find_model(folder / "scorer.keras") for folder in (troubled, steady)]
+    for mine, theirs in zip(*(scorer.get_weights() for scorer in scorers), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert len(scorers[0].head.fitted_to) == len(scorers[1].encoder.fitted_to) == 24
+
+
 @pytest.mark.slow
 def test_killed_twenty_times_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
     """In steps, in checkpoints, between epochs, and at any time; with a compiled step, as it is by default."""
