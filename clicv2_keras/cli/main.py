@@ -8,10 +8,10 @@ import click
 from clicv2_keras.utils.errors import UserError
 
 # Command: the module of its click command, the extra it needs; None where the core suffices.
-COMMANDS = dict.fromkeys(
-    ("prepare", "train", "evaluate", "distill", "finetune", "ablate", "export", "explain", "recipe"), "train"
-)
+COMMANDS = dict.fromkeys(("prepare", "train", "evaluate", "finetune", "ablate", "export", "explain", "recipe"), "train")
 COMMANDS |= dict.fromkeys(("score", "benchmark", "demo"))
+# Command of 0.1: what took its place.
+RETIRED = {"distill": "is a recipe now: clicv2-keras train pixels_vit_tiny --set data.path=FOLDER, then finetune it"}
 
 
 class Mistake(click.ClickException):
@@ -29,6 +29,8 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, context, name):
+        if name in RETIRED:
+            raise UserError(f"{name} {RETIRED[name]}")
         if name not in COMMANDS:
             return None
         return getattr(importlib.import_module(f"clicv2_keras.cli.{name}"), name)
@@ -37,7 +39,7 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except UserError as error:
-            raise Mistake(str(error), getattr(error, "exit_code", 2)) from None
+            raise Mistake(str(error), error.exit_code) from None
         except OSError as error:
             # Permissions, a full disk: a fault of the place, not of the program. A closed pipe is click's to handle.
             if error.filename is None or isinstance(error, BrokenPipeError):
