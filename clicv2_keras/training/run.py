@@ -27,11 +27,11 @@ class Interrupted(UserError):
 
 
 class TrainedRun(NamedTuple):
-    """What `train` returns: the `CLICv2` model, the `RunFolder`, and the table of known complexity, or None."""
+    """What `train` returns: the `CLICv2` model, the `RunFolder`, and the figures of `known_complexity`, or None."""
 
     model: object
     folder: RunFolder
-    table: list | None
+    table: dict | None
 
 
 def train(recipe, overrides=(), resume=False, progress=True, begin=None):
@@ -129,14 +129,17 @@ def train(recipe, overrides=(), resume=False, progress=True, begin=None):
         display.say(line)
     table = None
     if recipe.data.source == "procedural" and not devices.process:
-        from clicv2_keras.training.known_complexity import known_complexity
+        from clicv2_keras.training.known_complexity import for_people, known_complexity
 
         table = known_complexity(recipe, model)
         columns = ("features", "PCC", "SRCC")
-        shown = [(name, *(f"{figure:.3f}" for figure in figures)) for name, *figures in table]
-        display.table("Known complexity of unseen procedural images, through one ridge", columns, shown)
+        shown, lines = for_people(table)
+        display.table("Known complexity of unseen procedural images", columns, shown)
         for row in shown:
             folder.log("  ".join(row))
+        for line in lines:
+            folder.log(line)
+            display.say(line)
     folder.log("done")
     display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
     display.say(f"Next: clicv2-keras evaluate {folder.path} --dataset … or clicv2-keras export {folder.path}")

@@ -1,7 +1,7 @@
 """The images that a recipe names."""
 
-from clicv2_keras.data.held_out import split_held_out
 from clicv2_keras.data.sources import open_source
+from clicv2_keras.data.subset import split_held_out
 from clicv2_keras.utils.errors import UserError
 
 

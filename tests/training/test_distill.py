@@ -4,7 +4,7 @@ import pytest
 
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.procedural_source import ProceduralSource
-from clicv2_keras.evaluation.metrics import srcc
+from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.training.distill import distill
 from clicv2_keras.training.pixel_measures import counted_complexity, pixel_measures
 from clicv2_keras.training.student import Student
