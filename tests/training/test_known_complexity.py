@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from keras import ops
 
-from clicv2_keras.models import CLICv2, MaskedEntropyBranch
+from clicv2_keras.layers import EntropyMasking
+from clicv2_keras.models import CLICv2, ContrastiveBranch, MaskedEntropyBranch
 from clicv2_keras.training import known_complexity
 from clicv2_keras.training.known_complexity import for_people, hidden_entropy_explained, unseen_images
 
@@ -42,7 +44,9 @@ def test_both_read_outs_of_both_encoders_and_the_hidden_patches(tiny_encoder, fe
     assert f"{figures['untrained/token_retrieval']:.3f}" in found
     assert f"{figures['model/hidden_entropy_explained']:.3f}" in hidden
 
-    without = known_complexity.known_complexity(RECIPE, CLICv2(tiny_encoder, entropy=None))
+    without = known_complexity.known_complexity(
+        RECIPE, CLICv2(tiny_encoder, ContrastiveBranch(projector_hidden=16, projection_dim=8))
+    )
     assert without == {key: value for key, value in figures.items() if "hidden" not in key}
     assert for_people(without) == (rows, [found])
 
@@ -50,10 +54,6 @@ def test_both_read_outs_of_both_encoders_and_the_hidden_patches(tiny_encoder, fe
 def test_the_share_explained_is_one_of_a_prophet_and_nought_of_a_constant(tiny_encoder, rng):
     images = rng.integers(0, 256, (6, 32, 32, 3)).astype("uint8")
     images[:, :16] //= 20  # patches of unlike entropy
-    from keras import ops
-
-    from clicv2_keras.layers import EntropyMasking
-
     branch = MaskedEntropyBranch(decoder_depth=1, decoder_width=32)
     masks = EntropyMasking(8, branch.mask_ratio, branch.bins, seed=0)(ops.convert_to_tensor(images))
     branch.patch_loss = SimpleNamespace(restore=lambda predicted: predicted)
