@@ -1,6 +1,5 @@
 import pytest
 from PIL import Image
-from tiny_network import tiny_feature_maps
 from tiny_recipe import TINY
 
 from clicv2_keras.utils.procedural import procedural_image
@@ -15,14 +14,6 @@ def jpegs(tmp_path_factory):
         pixels, _ = procedural_image(seed, 64)
         Image.fromarray(pixels).save(folder / ("below" if seed == 0 else "") / f"{seed}.jpg", quality=90)
     return folder
-
-
-@pytest.fixture(scope="session")
-def network(tmp_path_factory):
-    """A `.keras` file of a tiny pretrained network."""
-    path = tmp_path_factory.mktemp("network") / "network.keras"
-    tiny_feature_maps().save(path)
-    return path
 
 
 @pytest.fixture

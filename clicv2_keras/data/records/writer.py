@@ -11,9 +11,8 @@ import numpy as np
 
 from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.records.display import Display
-from clicv2_keras.data.records.encoded_image import encode
 from clicv2_keras.data.records.index import FORMAT, INDEX
-from clicv2_keras.data.records.shard import Shard, packed_before
+from clicv2_keras.data.records.shard import Shard, encode, packed_before
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.threads import ordered_map, share_cores

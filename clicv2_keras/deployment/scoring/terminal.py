@@ -28,10 +28,11 @@ def print_rows(rows, paths, maps):
             sinks = [Table(lambda line, color: click.echo(click.style(line, fg=color) if color else line)).add]
         else:
             binary = click.get_binary_stream("stdout")
-            binary.write(Csv.header)
+            rows_format = Csv()
+            binary.write(rows_format.header)
 
             def write(row):
-                binary.write(Csv.encode(row))
+                binary.write(rows_format.encode(row))
                 binary.flush()
 
             sinks = [write, stack.enter_context(Progress(paths, maps, stderr))]

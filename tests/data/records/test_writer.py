@@ -17,6 +17,23 @@ from clicv2_keras.data.records.shard import sha256
 from clicv2_keras.data.records.writer import prepare
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.procedural import procedural_image
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Ten images of 60 x 40 pixels, one of them a PNG with alpha, and two broken ones."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for seed in range(9):
+        pixels, _ = procedural_image(seed, 60)
+        Image.fromarray(pixels[:40]).save(folder / ("more" if seed % 2 else "") / f"{seed}.jpg", quality=90)
+    Image.new("RGBA", (60, 40), (255, 0, 0, 128)).save(folder / "alpha.png")
+    whole = (folder / "0.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "more" / "head.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder
+
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 # MB: three or four of the small images a shard.
