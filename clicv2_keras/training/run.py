@@ -74,7 +74,8 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     skipped = SkippedImages(recipe.data, source)
     display = Display(recipe.train.steps, start, "compiling the step", progress and not devices.process)
     told = run_log(display, folder.path / "log.txt", devices.process)
-    with display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
+    closing = contextlib.closing(folder)
+    with closing, display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
         for line in broken:
             log.info(line)
         with devices.building():

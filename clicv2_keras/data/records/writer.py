@@ -15,6 +15,7 @@ from clicv2_keras.data.records.shard import Shard, encode, packed_before
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 BAD = "bad.csv"
@@ -53,7 +54,7 @@ def prepare(images, output, shard_size=64, side=None, progress=True):
         OSError: where `output` cannot be written.
     """
     paths, names = _open(images)
-    output = Path(output).expanduser()
+    output = user_path(output)
     plan = hashlib.sha256(json.dumps([names, shard_size, side]).encode()).hexdigest()
     _claim(output, images, plan)
     lines = packed_before(output, plan)
@@ -79,7 +80,7 @@ def prepare(images, output, shard_size=64, side=None, progress=True):
 
 def _open(images):
     """Paths, and names that do not hang on where the folder lies."""
-    root = Path(images).expanduser()
+    root = user_path(images)
     if root.is_file():
         source = FileSource.from_list(root)
         return source.paths, source.names
