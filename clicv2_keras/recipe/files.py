@@ -1,5 +1,6 @@
 """From a YAML file, the recipes it extends and overrides to a valid `Recipe`."""
 
+import contextlib
 from pathlib import Path
 
 import yaml
@@ -44,16 +45,18 @@ def load_recipe(recipe, overrides=()):
     return checked
 
 
-def find_recipe(recipe):
-    """The file that a path or a shipped name stands for."""
+def find_recipe(recipe, beside=None):
+    """The file that a path or a shipped name stands for; first one of that path in the folder `beside`."""
     path = user_path(recipe)
     shipped = package_data("recipes")
     name = path.relative_to("recipes") if path.parts[:1] == ("recipes",) else path
-    for candidate in (path, shipped / name, shipped / f"{name}.yaml"):
-        if candidate.is_file():
-            return candidate
+    nearest = [beside / path] if beside else []
+    for candidate in (*nearest, path, shipped / name, shipped / f"{name}.yaml"):
+        with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+            if candidate.is_file():
+                return candidate
     names = shipped_recipes()
-    hint = did_you_mean(name.with_suffix(""), names)
+    hint = did_you_mean(str(name).removesuffix(".yaml"), names)
     raise UserError(f"{recipe}: no such recipe; {hint}shipped are {', '.join(names)}")
 
 
@@ -78,8 +81,7 @@ def _read(path, below):
     base = own.pop("extends", None)
     values, origins = {}, {}
     if base is not None:
-        beside = path.parent / str(base)
-        values, origins = _read(beside if beside.is_file() else find_recipe(str(base)), (*below, path))
+        values, origins = _read(find_recipe(str(base), path.parent), (*below, path))
     _merge(values, origins, own, _short(path))
     return values, origins
 

@@ -6,6 +6,10 @@ class UserError(Exception):
 
     exit_code = 2
 
+    def __init__(self, message):
+        # What a file holds may be in it.
+        super().__init__(" ".join(str(message).splitlines()))
+
 
 class RunAborted(UserError):
     """A run ended before its last step."""
