@@ -103,7 +103,7 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path):
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
-    for module in [name for name in sys.modules if name.startswith("clicv2_keras.train.")]:
+    for module in [name for name in sys.modules if name.startswith("clicv2_keras.recipe.")]:
         monkeypatch.delitem(sys.modules, module)
     assert_mistake(call("recipe", "quickstart"), "yaml", "pip install 'clicv2-keras[train]'")
 
