@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from clicv2_keras.ablation.run import ablate as ablate
     from clicv2_keras.data.records.writer import Prepared as Prepared
     from clicv2_keras.data.records.writer import prepare as prepare
-    from clicv2_keras.deployment.demo.run import demo as demo
+    from clicv2_keras.deployment.demo.server import DemoServer as DemoServer
+    from clicv2_keras.deployment.demo.server import demo as demo
     from clicv2_keras.deployment.exporting.run import export as export
     from clicv2_keras.deployment.scoring.measurement import benchmark as benchmark
     from clicv2_keras.deployment.scoring.rows import Counts as Counts
@@ -49,12 +50,13 @@ if TYPE_CHECKING:
 # Public name: the module that it comes from.
 _HOMES = {
     "Ablation": "ablation.ablation",
-    "CLICv2": "models.clicv2",
+    "CLICv2": "models",
     "ComplexityProbe": "training.callbacks.complexity_probe",
     "ComplexityScorer": "models",
     "ContrastiveBranch": "models",
     "CosineMomentum": "models",
     "Counts": "deployment.scoring.rows",
+    "DemoServer": "deployment.demo.server",
     "DiversityHead": "models",
     "Evaluation": "evaluation.evaluation",
     "Explanation": "explanation.explanation",
@@ -70,7 +72,7 @@ _HOMES = {
     "ViTEncoder": "models",
     "ablate": "ablation.run",
     "benchmark": "deployment.scoring.measurement",
-    "demo": "deployment.demo.run",
+    "demo": "deployment.demo.server",
     "describe_ablation": "ablation.plan",
     "describe_run": "training.plan",
     "evaluate": "evaluation.run",

@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from PIL import Image
 
 # A shell's background job has SIGINT ignored, and so have all whom it starts: tests that interrupt would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -96,6 +97,21 @@ def ic9600(tmp_path_factory):
     (root / "train.txt").write_text("".join(lines[:36]))
     (root / "test.txt").write_text("".join(lines[36:]))
     return root
+
+
+FORMATS = {"a.jpg": "JPEG", "b.png": "PNG", "more/c.webp": "WEBP", "more/d.gif": "GIF", "more/e.bmp": "BMP"}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Five images of 60 x 40 pixels in five formats, three of them in a folder below."""
+    from clicv2_keras.utils.procedural import procedural_image
+
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for seed, (name, kind) in enumerate(FORMATS.items()):
+        Image.fromarray(procedural_image(seed, 60)[0][:40]).save(folder / name, kind)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.plan import recipe_cost
 from clicv2_keras.training.source import recipe_source
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 KNOWN_COMPLEXITY = "the known complexity of unseen procedural images"
 
@@ -78,7 +79,7 @@ def make_plan(
     if rows or not vary:
         _check_whole(base, recipe)
     rows = choose_rows(rows, vary)
-    output = Path(output or f"runs/ablate_{base.name}").expanduser()
+    output = user_path(output or f"runs/ablate_{base.name}")
     runs = []
     for seed in range(base.seed, base.seed + seeds):
         for row in rows:

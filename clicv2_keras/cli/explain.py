@@ -1,6 +1,6 @@
 import click
 
-from clicv2_keras.explanation.methods import METHODS
+from clicv2_keras.explanation import METHODS
 
 
 @click.command()

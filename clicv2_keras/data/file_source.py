@@ -1,8 +1,9 @@
-import os
 from pathlib import Path
 
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.images import is_image, open_rgb
+from clicv2_keras.utils.find_images import images_below
+from clicv2_keras.utils.images import open_rgb
+from clicv2_keras.utils.paths import user_path
 
 
 class FileSource:
@@ -19,24 +20,26 @@ class FileSource:
 
     @classmethod
     def from_folder(cls, path):
-        """Every image below a folder, sorted by name; what is an image is judged by the first bytes, not by the name.
+        """Every image below a folder, sorted by name; see `images_below`.
 
         Raises:
-            UserError: where the folder is missing or holds no image.
+            UserError: where the folder is missing or holds no image, or a folder in it cannot be read.
         """
-        root = Path(path).expanduser()
+        root = user_path(path)
         if not root.exists():
             raise UserError(f"{path}: there is no such folder; name one that holds images")
         if not root.is_dir():
             raise UserError(f"{path}: this is a file; name a folder of images, or set data.source=list for a list file")
-        files = sorted(_files_below(root))
-        images = [file for file in files if begins_like_an_image(file)]
+        images = []
+        for found in images_below(root):
+            if found.error:
+                raise UserError(f"{found.file}: {found.error}; mend its rights, or name another folder")
+            images.append(Path(found.file))
         if not images:
             raise UserError(
-                f"{path}: none of the {len(files)} files in this folder is an image; "
-                "name a folder with JPEG, PNG, WebP, BMP or GIF images"
+                f"{path}: holds no image at any depth; name a folder with JPEG, PNG, WebP, BMP, GIF, TIFF or AVIF files"
             )
-        return cls(images)
+        return cls(sorted(images))
 
     @classmethod
     def from_list(cls, path):
@@ -46,7 +49,7 @@ class FileSource:
         Raises:
             UserError: where the list is missing or empty, or none of its files exists.
         """
-        file = Path(path).expanduser()
+        file = user_path(path)
         if not file.is_file():
             raise UserError(f"{path}: there is no such list file; name a text file with one image path a line")
         try:
@@ -72,23 +75,3 @@ class FileSource:
     def load(self, index, at_least=None):
         """The image, a `PIL.Image` of mode RGB; see `clicv2_keras.utils.images.open_rgb`."""
         return open_rgb(self.paths[index], at_least)
-
-
-def _files_below(root):
-    """Every file below a folder, each folder once: links may go round in circles."""
-    seen = set()
-    for folder, below, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        yield from (Path(folder, name) for name in names)
-
-
-def begins_like_an_image(file):
-    try:
-        with open(file, "rb") as stream:
-            return is_image(stream.read(16))
-    except OSError:
-        return False

@@ -1,40 +1,46 @@
+"""How far predictions agree with people, on the images that the model was not fitted to."""
+
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from clicv2_keras.evaluation.bootstrap import Bootstrap, interval
-from clicv2_keras.evaluation.metrics import METRICS
+from clicv2_keras.evaluation.statistics import CORRELATIONS, METRICS, Bootstrap, interval
+from clicv2_keras.models import ComplexityScorer, LinearHead
+from clicv2_keras.models.find_model import encoder_of
+from clicv2_keras.utils.fingerprints import Fingerprints
 
-CORRELATIONS = ("PCC", "SRCC", "KRCC")
 # Of images that are left, fewer say nothing.
 FEWEST = 3
 MEAN = "mean of categories"
 
 
 class Figure(NamedTuple):
-    """A metric and its 95 % bootstrap interval; NaN where it is not defined."""
+    """A metric and its 95 % bootstrap interval; NaN where it is not defined, or no interval was asked for."""
 
     value: float
-    low: float
-    high: float
+    low: float = np.nan
+    high: float = np.nan
 
 
 @dataclass(eq=False)
 class Agreement:
     """How far one predictor agrees with people.
 
+    `predictor` and `group` are keys, see `predictors`; `calibrated` as of its `Prediction`.
     `rows` maps "overall", "mean of categories" and each category to a dict of metric to `Figure`. Where scores are
     ranked within categories there is no "overall": a pooled figure would mean nothing.
     `counts` are the images of each row. `images` bool (n,) are those of the test set that it was judged on, `left_out`
     how many were not, because the model was fitted to them. Where none is left the figures are NaN.
     `initialisations` is how many random initialisations the figures are the mean of, `spread` the deviation of the
     headline's SRCC between them: None where there is one.
-    `samples` are the bootstrap samples of the headline's SRCC, which pair between predictors judged on the same images.
+    `samples` are the bootstrap samples of the headline's SRCC, which pair between predictors judged on the same images;
+    None where no interval was asked for.
     """
 
     predictor: str
     group: str
+    calibrated: bool
     rows: dict = field(default_factory=dict)
     samples: np.ndarray | None = None
     counts: dict = field(default_factory=dict)
@@ -44,72 +50,43 @@ class Agreement:
     spread: float | None = None
 
     @property
-    def label(self):
-        """The predictor's name; what it is the mean of, or on which images it was judged where these are not all."""
-        if self.spread is not None:
-            return f"{self.predictor} ({self.initialisations} seeds, SRCC ± {self.spread:.3f})"
-        if not self.left_out:
-            return self.predictor
-        total = len(self.images)
-        if self.images.any():
-            return f"{self.predictor} ({self.images.sum()} of {total} images)"
-        if self.left_out == total:
-            return f"{self.predictor}: fitted to these {total} images"
-        return f"{self.predictor}: fitted to {self.left_out} of these {total} images, too few are left"
-
-    @property
     def headline(self):
         """The row by which predictors are compared: metric to `Figure`."""
         return self.rows["overall"] if "overall" in self.rows else self.rows[MEAN]
 
+    @property
+    def srcc(self):
+        """The headline's SRCC, a float."""
+        return self.headline["SRCC"].value
+
     def above(self, other):
         """How much higher its SRCC is than another predictor's: a `Figure` by paired bootstrap."""
-        difference = self.headline["SRCC"].value - other.headline["SRCC"].value
+        difference = self.srcc - other.srcc
+        if self.samples is None:
+            return Figure(difference)
         return Figure(difference, *interval(self.samples - other.samples))
 
 
-def measure_agreement(prediction, known, categories, bootstrap, pooled):
-    """The `Agreement` of a `Prediction` with scores `known` (n,) of images of `categories` (n,).
+class KnownImages(NamedTuple):
+    """Which images a model was fitted to, by their labels: what it says of them is no evidence.
 
-    Args:
-        bootstrap: the `Bootstrap` of these images.
-        pooled: whether scores of different categories may be compared.
+    `score` bool (n,) tells of its fitted score, `features` (n,) of the encoder's features, which labels fit by
+    `finetune --whole` alone. `silent` says that the model's file does not tell.
     """
-    names = [name for name in np.unique(categories) if name != ""]
-    parts = {str(name): np.flatnonzero(categories == name) for name in names}
-    if pooled or not parts:
-        parts = {"overall": np.arange(len(known)), **parts}
-    runs = np.atleast_2d(prediction.values)
-    # By part and metric: of each run, the value and the bootstrap samples; then the same of the mean of the categories.
-    values, samples = ({part: {} for part in _ordered(parts)} for _ in range(2))
-    for metric, function in _metrics(prediction).items():
-        for part, index in parts.items():
-            values[part][metric] = np.array([function(run[index], known[index]) for run in runs])
-            samples[part][metric] = np.stack([bootstrap.statistics(run, known, index, metric) for run in runs])
-        if names:
-            for found in (values, samples):
-                found[MEAN][metric] = np.mean([found[str(name)][metric] for name in names], axis=0)
-    result = Agreement(prediction.name, prediction.group, initialisations=len(runs))
-    for part, row in values.items():
-        result.rows[part] = {
-            metric: _figure(float(value.mean()), samples[part][metric].mean(axis=0)) for metric, value in row.items()
-        }
-    headline = values["overall" if "overall" in values else MEAN]["SRCC"]
-    result.spread = float(headline.std(ddof=1)) if len(runs) > 1 else None
-    result.samples = samples["overall" if "overall" in values else MEAN]["SRCC"].mean(axis=0)
-    result.counts = {part: len(parts[part]) if part in parts else len(known) for part in result.rows}
-    result.images = np.full(len(known), True)
-    return result
 
+    score: np.ndarray
+    features: np.ndarray
+    silent: bool
 
-def _ordered(parts):
-    """The rows: over all images, the mean of the categories, each category."""
-    single = [part for part in parts if part != "overall"]
-    return [*(["overall"] if "overall" in parts else []), *([MEAN] if single else []), *single]
-
-
-def _figure(value, samples):
-    return Figure(value, *(interval(samples) if value == value else (np.nan, np.nan)))
+    @classmethod
+    def of(cls, model, codes):
+        """Of what `find_model` returns, among images of the fingerprints uint8 (n, 194)."""
+        encoder = encoder_of(model)
+        fitted = isinstance(model, ComplexityScorer) and isinstance(model.head, LinearHead)
+        parts = [encoder.fitted_to, model.head.fitted_to] if fitted else [encoder.fitted_to]
+        encoder_knows, *head_knows = ((part or Fingerprints()).known(codes) for part in parts)
+        score = np.any([encoder_knows, *head_knows], axis=0)
+        return cls(score, encoder_knows, fitted and None in parts)
 
 
 class Judge:
@@ -119,13 +96,13 @@ class Judge:
         scores: (n,) known scores.
         categories: (n,) names.
         pooled: whether scores of different categories may be compared.
-        resamples, seed: see `Bootstrap`.
+        resamples, seed: see `Bootstrap`; 0 resamples for no intervals.
     """
 
     def __init__(self, scores, categories, pooled, resamples=1000, seed=0):
         self.scores, self.categories, self.pooled = scores, categories, pooled
         self.resamples, self.seed = resamples, seed
-        self.bootstraps = {}
+        self._bootstraps = {}
 
     def agreement(self, prediction, images=None):
         """The `Agreement` of a `Prediction` of these images.
@@ -138,19 +115,52 @@ class Judge:
         if images is not None:
             own = images if not np.any(images & ~own) else np.zeros_like(images)
         left_out = int(prediction.left_out.sum())
+        of = prediction.predictor, prediction.group, prediction.calibrated
         if not own.any():
             part = "overall" if self.pooled else MEAN
-            nothing = {metric: Figure(np.nan, np.nan, np.nan) for metric in _metrics(prediction)}
-            samples = np.full(self.resamples, np.nan)
-            rows, counts = {part: nothing}, {part: 0}
-            return Agreement(prediction.name, prediction.group, rows, samples, counts, own, left_out)
-        key = own.tobytes()
-        if key not in self.bootstraps:
-            # The same draws for every predictor, so that they pair.
-            self.bootstraps[key] = Bootstrap(self.categories[own], self.resamples, self.seed)
+            nothing = {metric: Figure(np.nan) for metric in _metrics(prediction)}
+            samples = np.full(self.resamples, np.nan) if self.resamples else None
+            return Agreement(*of, {part: nothing}, samples, {part: 0}, own, left_out)
         part = replace(prediction, values=prediction.values[..., own], left_out=None)
-        found = measure_agreement(part, self.scores[own], self.categories[own], self.bootstraps[key], self.pooled)
-        return replace(found, images=own, left_out=left_out)
+        return replace(self._measure(part, own), images=own, left_out=left_out)
+
+    def _measure(self, prediction, images):
+        """The `Agreement` of a `Prediction` of some of the images, bool (n,)."""
+        known, categories = self.scores[images], self.categories[images]
+        names = [name for name in np.unique(categories) if name != ""]
+        parts = {str(name): np.flatnonzero(categories == name) for name in names}
+        if self.pooled or not parts:
+            parts = {"overall": np.arange(len(known)), **parts}
+        bootstrap = self._bootstrap(images) if self.resamples else None
+        runs = np.atleast_2d(prediction.values)
+        # By part and metric: of each run, the value and the bootstrap samples; then the mean of the categories' both.
+        values, samples = ({part: {} for part in _ordered(parts)} for _ in range(2))
+        for metric, function in _metrics(prediction).items():
+            for part, index in parts.items():
+                values[part][metric] = np.array([function(run[index], known[index]) for run in runs])
+                if bootstrap:
+                    drawn = [bootstrap.statistics(run, known, index, metric) for run in runs]
+                    samples[part][metric] = np.mean(drawn, axis=0)
+            if names:
+                for found in (values, samples) if bootstrap else (values,):
+                    found[MEAN][metric] = np.mean([found[str(name)][metric] for name in names], axis=0)
+        result = Agreement(prediction.predictor, prediction.group, prediction.calibrated, initialisations=len(runs))
+        for part, row in values.items():
+            result.rows[part] = {
+                metric: _figure(float(value.mean()), samples[part].get(metric)) for metric, value in row.items()
+            }
+        headline = "overall" if "overall" in values else MEAN
+        result.spread = float(values[headline]["SRCC"].std(ddof=1)) if len(runs) > 1 else None
+        result.samples = samples[headline].get("SRCC")
+        result.counts = {part: len(parts[part]) if part in parts else len(known) for part in result.rows}
+        return result
+
+    def _bootstrap(self, images):
+        """The same draws for every predictor, so that they pair."""
+        key = images.tobytes()
+        if key not in self._bootstraps:
+            self._bootstraps[key] = Bootstrap(self.categories[images], self.resamples, self.seed)
+        return self._bootstraps[key]
 
     def _enough(self, images):
         """The images without those that are too few to judge by: in all, or in a category that is judged by itself."""
@@ -159,6 +169,16 @@ class Judge:
         groups = np.zeros(len(images)) if self.pooled else self.categories
         few = [name for name in np.unique(groups) if images[groups == name].sum() < FEWEST]
         return images & ~np.isin(groups, few)
+
+
+def _ordered(parts):
+    """The rows: over all images, the mean of the categories, each category."""
+    single = [part for part in parts if part != "overall"]
+    return [*(["overall"] if "overall" in parts else []), *([MEAN] if single else []), *single]
+
+
+def _figure(value, samples):
+    return Figure(value) if samples is None or value != value else Figure(value, *interval(samples))
 
 
 def _metrics(prediction):

@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.progress import Progress
 
 from clicv2_keras.data.class_folders import open_class_folders
-from clicv2_keras.evaluation.leakage import fit_classifier
-from clicv2_keras.evaluation.measure import measure
-from clicv2_keras.models.find_model import find_model
+from clicv2_keras.data.reading import unreadable_note
 from clicv2_keras.utils.atomic_files import write_text
+from clicv2_keras.utils.backend import choose_backend
 
 
 class Top1(NamedTuple):
@@ -46,22 +44,31 @@ def top1(model="default", root=None, per_class=None, seed=0, untrained_seeds=5, 
     Raises:
         UserError: one line on what is wrong with the model or the folder.
     """
-    data, model = open_class_folders(root, per_class, seed), find_model(model)
-    seeds = range(seed, seed + untrained_seeds)
+    choose_backend()
+    from rich.progress import Progress
+
+    from clicv2_keras.evaluation.content import fit_classifier
+    from clicv2_keras.evaluation.features import FeatureExtractor
+    from clicv2_keras.models.find_model import find_model
+
+    data = open_class_folders(root, per_class, seed)
+    extractor = FeatureExtractor(find_model(model), range(seed, seed + untrained_seeds))
     with Progress(transient=True, disable=not progress) as bar:
-        task = bar.add_task(f"measuring {len(data)} images", total=len(data))
-        measures = measure(data.source, model, seeds, pixels=False, tick=lambda: bar.advance(task))
-    classes, splits = data.classes[measures.index], data.splits[measures.index]
+        task = bar.add_task(f"looking at {len(data)} images", total=len(data))
+        features = extractor.extract(data.source, tick=lambda: bar.advance(task))
+    classes, splits = data.classes[features.index], data.splits[features.index]
     train, val = splits == "train", splits == "val"
 
-    def accuracy(features):
-        return float(fit_classifier(features[train], classes[train]).score(features[val], classes[val]))
+    def accuracy(read):
+        token = read.parts["token"]
+        return float(fit_classifier(token[train], classes[train]).score(token[val], classes[val]))
 
     names, counts = np.unique(classes[val], return_counts=True)
     notes = [f"fitted on {train.sum()} images of train, judged on {val.sum()} of val; {len(names)} classes"]
-    notes += [f"unreadable, left out: {name}: {reason}" for name, reason in measures.unreadable]
-    untrained = [accuracy(measured["token"]) for measured in measures.untrained]
+    if features.unreadable:
+        notes.append(unreadable_note(features.unreadable, len(data)))
+    untrained = [accuracy(read) for read in features.untrained]
     if untrained_seeds > 1:
         spread = f"{np.std(untrained, ddof=1):.3f}"
         notes.append(f"untrained: the mean of {untrained_seeds} random initialisations, their deviation {spread}")
-    return Top1(accuracy(measures.model["token"]), float(np.mean(untrained)), counts.max() / counts.sum(), notes)
+    return Top1(accuracy(features.model), float(np.mean(untrained)), counts.max() / counts.sum(), notes)

@@ -1,3 +1,5 @@
+"""What an `Evaluator` found, and its files."""
+
 import csv
 import functools
 import io
@@ -8,42 +10,63 @@ from pathlib import Path
 import numpy as np
 
 from clicv2_keras.data.labelled.scored_images import ScoredImages
-from clicv2_keras.evaluation.agreement import Agreement, Judge
-from clicv2_keras.evaluation.metrics import METRICS
+from clicv2_keras.evaluation.agreement import Agreement, Judge, KnownImages
+from clicv2_keras.evaluation.content import Content
 from clicv2_keras.evaluation.predictors import MODEL, Prediction
-from clicv2_keras.models import ComplexityScorer
+from clicv2_keras.evaluation.report.provenance import Provenance
+from clicv2_keras.models.find_model import scorer_of
 from clicv2_keras.utils.atomic_files import write_text
 
 
 @dataclass
 class Evaluation:
-    """What `evaluate` found.
+    """How far a model agrees with people, beside what it is compared with.
 
     Args:
-        model: how the user named the model.
+        model: the model, a `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
         data: the `ScoredImages` that were judged on, readable ones alone.
         protocol: a sentence on what was fitted and judged.
         predictions: a `Prediction` a predictor, for the images of `data`.
         agreements: an `Agreement` a predictor, in the same order.
         judge: the `Judge` that measured the agreements.
-        leakage: rows (what, model, untrained, chance), numbers in [0, 1] or None.
-        notes: lines for the user.
-        scorer: gives the maps: the model, or the label-free scorer of its encoder.
-        recipe: the text of the recipe that the model was trained by, where it is known.
-        command: the command line that evaluates so, where there is one.
+        known: the `KnownImages` of the model.
+        content: a list of `Content`, what the features tell of it; empty where nobody asked.
+        unreadable: the `Read`s of the images of the set that could not be read.
+        total: how many images the set has, those to fit on and unreadable ones too.
+        provenance: what led to it, for the report.
     """
 
-    model: str
+    model: object
     data: ScoredImages
     protocol: str
     predictions: list[Prediction]
     agreements: list[Agreement]
     judge: Judge
-    leakage: list
-    notes: list[str]
-    scorer: ComplexityScorer
-    recipe: str | None = None
-    command: str | None = None
+    known: KnownImages
+    content: list[Content]
+    unreadable: list
+    total: int
+    provenance: Provenance = Provenance("a model at hand")
+
+    @property
+    def figures(self):
+        """All figures, floats by key.
+
+        `model/ridge/srcc` is the SRCC by which the model's ridge is compared, `model/ridge/art/srcc` that of the
+        category art, `untrained/ridge/srcc` the mean over the random initialisations, `model/token_retrieval` is of the
+        content. For groups and predictors see `predictors`, for metrics `statistics`.
+        """
+        found = {}
+        for a in self.agreements:
+            for place, row in {"": a.headline, **{f"{part}/": row for part, row in a.rows.items()}}.items():
+                for metric, figure in row.items():
+                    found[f"{a.group}/{a.predictor}/{place}{metric.lower()}"] = figure.value
+        for content in self.content:
+            for group in ("model", "untrained", "chance"):
+                value = getattr(content, group)
+                if value is not None:
+                    found[f"{group}/{content.key}"] = value
+        return found
 
     @property
     def main(self):
@@ -56,8 +79,8 @@ class Evaluation:
     @property
     def main_index(self):
         """The place of `main`: of the model's first predictor that saw labels and has images to be judged on."""
-        both = enumerate(zip(self.predictions, self.agreements, strict=True))
-        return next((i for i, (p, a) in both if p.group == MODEL and p.calibrated and a.images.any()), None)
+        both = enumerate(self.agreements)
+        return next((i for i, a in both if a.group == MODEL and a.calibrated and a.images.any()), None)
 
     @functools.cached_property
     def compared(self):
@@ -73,12 +96,24 @@ class Evaluation:
 
     @property
     def differences(self):
-        """How much `main` is above what does not come from the model, in SRCC on the same images and resamples: rows
-        (predictor, `Figure`)."""
+        """How much higher the SRCC of `main` is than that of what does not come from the model, on the same images and
+        resamples: pairs of the other's `Agreement` and a `Figure`."""
         if self.main is None:
             return []
-        rows = [(a.predictor, self.main.above(a)) for a in self.compared if a.group != MODEL]
-        return [(name, figure) for name, figure in rows if np.isfinite(figure.value)]
+        rows = [(a, self.main.above(a)) for a in self.compared if a.group != MODEL]
+        return [(a, figure) for a, figure in rows if np.isfinite(figure.value)]
+
+    @functools.cached_property
+    def scorer(self):
+        """What gives the maps: the model, or the label-free scorer of its encoder."""
+        return scorer_of(self.model)
+
+    @property
+    def notes(self):
+        """Lines for the user."""
+        from clicv2_keras.evaluation.report.notes import notes_on
+
+        return notes_on(self)
 
     def table(self):
         """Rows of dicts of every figure: group, predictor, part, metric, value, low, high, images (how many)."""
@@ -98,7 +133,8 @@ class Evaluation:
     def save(self, folder):
         """Write `table.csv`, `predictions.csv` and `report.html` to a folder.
 
-        A prediction of an image that the model was fitted to is an empty cell.
+        The tables name predictors by their keys. A prediction of an image that the model was fitted to is an empty
+        cell; each of several random initialisations has a column.
         """
         # On demand: matplotlib takes a second to import.
         from clicv2_keras.evaluation.report.report import report_html
@@ -106,73 +142,37 @@ class Evaluation:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         names = ("group", "predictor", "part", "metric", "value", "low", "high", "images")
-        rows = [[_text(row[name]) for name in names] for row in self.table()]
-        _write(folder / "table.csv", names, rows)
+        _write(folder / "table.csv", names, [[_text(row[name]) for name in names] for row in self.table()])
         columns = [column for p in self.predictions for column in _columns(p)]
         rows = [
             [name, category, _text(score), *("" if left_out[i] else _text(v[i]) for _, v, left_out in columns)]
             for i, (name, category, score) in enumerate(
-                zip(self.data.source.names, self.data.categories, self.data.scores, strict=True)
+                zip(self.data.names, self.data.categories, self.data.scores, strict=True)
             )
         ]
         _write(folder / "predictions.csv", ["file", "category", "human", *(name for name, *_ in columns)], rows)
-        command = self.command and f"{self.command} --output {shlex.quote(str(folder))}"
-        write_text(folder / "report.html", report_html(replace(self, command=command)))
+        command = self.provenance.command
+        command = command and f"{command} --output {shlex.quote(str(folder))}"
+        told = replace(self, provenance=self.provenance._replace(command=command))
+        write_text(folder / "report.html", report_html(told))
 
     def show(self, console):
         """Print the tables to a `rich.console.Console`."""
-        from rich.table import Table
+        from clicv2_keras.evaluation.report.terminal import show
 
-        headline = "all images" if self.judge.pooled else "mean of categories"
-        title = f"{self.data.name}: agreement with people, {headline}, 95 % bootstrap intervals"
-        table = Table("predictor", *METRICS, title=title, title_justify="left")
-        group = None
-        for agreement in self.agreements:
-            if agreement.group != group:
-                group = agreement.group
-                table.add_section()
-                table.add_row(f"[bold]{group}")
-            table.add_row(f"  {agreement.label}", *(_figure(agreement.headline.get(m)) for m in METRICS))
-        console.print(table)
-        if self.main:
-            table = Table("part", *METRICS, title=f"{self.main.label}, by category", title_justify="left")
-            for part, row in self.main.rows.items():
-                table.add_row(part, *(_figure(row.get(m)) for m in METRICS))
-            console.print(table)
-        differences = self.differences
-        if differences:
-            title = f"SRCC of “{self.main.label}” above, same images and resamples"
-            table = Table("predictor", "difference", title=title, title_justify="left")
-            for name, figure in differences:
-                table.add_row(name, _figure(figure, sign="+"))
-            console.print(table)
-        table = Table("content in the features", "model", "untrained", "chance", title_justify="left")
-        for what, *values in self.leakage:
-            table.add_row(what, *("–" if v is None else f"{v:.3f}" for v in values))
-        if self.leakage:
-            console.print(table)
-        for line in (self.protocol, *self.notes):
-            console.print(line, markup=False)
+        show(self, console)
 
 
 def _columns(prediction):
     """Its predictions as columns: (name, values, images left out), one an initialisation."""
-    label = f"{prediction.group}: {prediction.name}"
+    label = f"{prediction.group}/{prediction.predictor}"
     if prediction.values.ndim == 1:
         return [(label, prediction.values, prediction.left_out)]
-    return [(f"{label}, run {i}", v, prediction.left_out) for i, v in enumerate(prediction.values, start=1)]
+    return [(f"{label}/{i}", v, prediction.left_out) for i, v in enumerate(prediction.values, start=1)]
 
 
 def _text(value):
     return f"{value:.6g}" if isinstance(value, float | np.floating) else value
-
-
-def _figure(figure, sign=""):
-    if figure is None or figure.value != figure.value:
-        return "–"
-    if figure.low != figure.low:
-        return f"{figure.value:{sign}.3f}"
-    return f"{figure.value:{sign}.3f} [{figure.low:{sign}.2f}, {figure.high:{sign}.2f}]"
 
 
 def _write(path, names, rows):

@@ -1,11 +1,58 @@
 """Which images of a labelled set are fitted on, which are judged, and which a choice between models may rest on."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from clicv2_keras.utils.errors import UserError
+
+
+@dataclass
+class Split:
+    """Which images of a labelled set regressions are fitted to, and which they are judged on.
+
+    `folds` are pairs of index arrays (train, test); each test image is in one fold. `scores` and `categories` (n,) are
+    those of the set; `within` says that weights are shared between categories and intercepts are not.
+    """
+
+    folds: list
+    scores: np.ndarray
+    categories: np.ndarray
+    within: bool
+
+    @property
+    def test(self):
+        """The test images of all folds, ascending."""
+        return np.sort(np.concatenate([test for _, test in self.folds]))
+
+    def predict(self, kind, features):
+        """Predictions (m,) for the test images, of a regression fitted on each fold's training part.
+
+        Args:
+            kind: makes the regression, such as `CategoryRidge`.
+            features: (n, F).
+        """
+        groups = self.categories if self.within else np.zeros(len(self.scores))
+        out = np.full(len(self.scores), np.nan)
+        for train, test in self.folds:
+            regression = kind().fit(features[train], self.scores[train], groups[train])
+            out[test] = regression.predict(features[test], groups[test])
+        return out[self.test]
+
+    def predict_by_category(self, predict):
+        """Predictions (m,) for the test images, a category at a time.
+
+        Args:
+            predict: called with the numbers of a fold's training images, of those of a category among them, and of the
+                category's test images; gives predictions of the last.
+        """
+        out = np.full(len(self.scores), np.nan)
+        for train, test in self.folds:
+            for name in np.unique(self.categories[test]):
+                mine, asked = (part[self.categories[part] == name] for part in (train, test))
+                out[asked] = predict(train, mine, asked)
+        return out[self.test]
 
 
 def make_folds(data, test_split=None, seed=0):

@@ -1,17 +1,15 @@
-"""From what was measured to predictions: each as it is, or through a regression on the training part alone."""
+"""From features to predictions: each as it is, or through a regression on the training part alone."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from clicv2_keras.evaluation import measure
-from clicv2_keras.evaluation.category_neighbors import CategoryNeighbors
-from clicv2_keras.evaluation.category_ridge import CategoryRidge
-from clicv2_keras.layers.patch_read_out import PARTS
+from clicv2_keras.evaluation.handcrafted import HANDCRAFTED
+from clicv2_keras.evaluation.regressions import CategoryNeighbors, CategoryRidge
 
-MODEL, UNTRAINED, NO_MODEL = "this model", "the same, untrained", "no model"
-RIDGE = "ridge on tokens, their deviation and diversity"
-RIDGE_MEAN = "ridge on the mean token"
+MODEL, UNTRAINED, NO_MODEL = "model", "untrained", "no_model"
 
 
 @dataclass
@@ -22,7 +20,7 @@ class Prediction:
     `left_out` bool (n,) are the images to whose labels the model was fitted: their values are NaN. None is none.
     """
 
-    name: str
+    predictor: str
     group: str
     values: np.ndarray
     calibrated: bool
@@ -34,96 +32,115 @@ class Prediction:
         self.values = np.where(self.left_out, np.nan, self.values)
 
 
-@dataclass
-class Split:
-    """Which images regressions are fitted to, and which they are judged on.
+class Predictor(NamedTuple):
+    """`predict(read, split)` gives predictions (m,) for the test images of a `Split`, or None where it has nothing to
+    say; `read` are the `ReadOuts` of an encoder, or for the group `NO_MODEL` the numbers that pixels give, by name."""
 
-    `folds` are pairs of index arrays (train, test); each test image is in one fold. `within` says that weights are
-    shared between categories and intercepts are not.
+    groups: tuple
+    calibrated: bool
+    predict: Callable
+
+
+def predict(predictors, features, split, known):
+    """The `Prediction`s of the predictors named, for the test images of a `Split`, the model's first.
+
+    Args:
+        predictors: keys of `PREDICTORS`, in any order.
+        features: `Features`.
+        split: `Split` of the same images.
+        known: the `KnownImages` of the model: no prediction of these.
     """
-
-    folds: list
-    scores: np.ndarray
-    categories: np.ndarray
-    within: bool
-
-    @property
-    def test(self):
-        """The test images of all folds, ascending."""
-        return np.sort(np.concatenate([test for _, test in self.folds]))
-
-    def predict(self, kind, features):
-        """Predictions (m,) for the test images, of a regression fitted on each fold's training part."""
-        groups = self.categories if self.within else np.zeros(len(self.scores))
-        out = np.full(len(self.scores), np.nan)
-        for train, test in self.folds:
-            regression = kind().fit(features[train], self.scores[train], groups[train])
-            out[test] = regression.predict(features[test], groups[test])
-        return out[self.test]
-
-
-def predictions(measures, split, known):
-    """All `Prediction`s for the test images, the model's first; without what the model knows of the `KnownImages`."""
-    found = [
-        replace(p, left_out=(known.score if p.name == measure.FITTED else known.features)[split.test])
-        for p in _of_encoder(measures.model, MODEL, split)
-    ]
-    if measures.untrained:
-        runs = [_of_encoder(measured, UNTRAINED, split) for measured in measures.untrained]
-        found += [replace(same[0], values=np.stack([p.values for p in same])) for same in zip(*runs, strict=True)]
-    if measures.pixels:
-        found += _of_pixels(measures.pixels, split)
-    if len(set(split.categories)) > 1:
-        found.append(Prediction("category mean", NO_MODEL, _category_mean(split), True))
+    asked = {key: predictor for key, predictor in PREDICTORS.items() if key in predictors}
+    sources = {MODEL: [features.model], UNTRAINED: features.untrained, NO_MODEL: [features.pixels]}
+    found = []
+    for group, reads in sources.items():
+        for key, predictor in asked.items():
+            if group not in predictor.groups:
+                continue
+            values = [predictor.predict(read, split) for read in reads]
+            if not values or values[0] is None:
+                continue
+            left_out = None
+            if group == MODEL:
+                left_out = (known.score if key == "fitted" else known.features)[split.test]
+            values = np.stack(values) if group == UNTRAINED else values[0]
+            found.append(Prediction(key, group, values, predictor.calibrated, left_out))
     return found
 
 
-def _of_encoder(measured, group, split):
-    found = [
-        Prediction(name, group, measured[name][split.test], name == measure.FITTED)
-        for name in (measure.FITTED, measure.DIVERSITY, measure.MASKED_ENTROPY)
-        if name in measured
-    ]
-    features = np.concatenate([measured[part] for part in PARTS], axis=1)
-    found.append(Prediction(RIDGE, group, split.predict(CategoryRidge, features), True))
-    found.append(Prediction(RIDGE_MEAN, group, split.predict(CategoryRidge, measured["token"]), True))
-    if group == MODEL:
-        if split.within:
-            found.append(Prediction(f"{RIDGE}, one a category", group, _ridge_a_category(features, split), True))
-        neighbors = split.predict(CategoryNeighbors, features)
-        found.append(Prediction("nearest neighbours by the same features", group, neighbors, True))
-    return found
+def pixels_of(predictors):
+    """What of the pixels the predictors need; see `FeatureExtractor`."""
+    needed = {"entropy": ENTROPIES, "handcrafted": ("handcrafted_ridge", *HANDCRAFTED)}
+    return tuple(kind for kind, keys in needed.items() if set(keys) & set(predictors))
 
 
-def _of_pixels(measured, split):
-    single = {name: values for name, values in measured.items() if values.ndim == 1}
-    alone = [Prediction(name, NO_MODEL, values[split.test], False) for name, values in single.items()]
-    measures = np.stack([values for name, values in single.items() if name != "mean patch entropy"], axis=1)
-    entropies = split.predict(CategoryRidge, measured["patch entropy statistics"])
-    return [
-        Prediction("ridge on patch entropy statistics", NO_MODEL, entropies, True),
-        Prediction("ridge on handcrafted measures", NO_MODEL, split.predict(CategoryRidge, measures), True),
-        *alone,
-    ]
+def _score(name):
+    return lambda read, split: read.scores[name][split.test] if name in read.scores else None
 
 
-def _ridge_a_category(features, split):
-    out = np.full(len(split.scores), np.nan)
-    for train, test in split.folds:
-        for name in np.unique(split.categories[test]):
-            mine, asked = train[split.categories[train] == name], test[split.categories[test] == name]
-            # Too few for weights of their own: their mean, or the mean of all where there is none.
-            known = split.scores[mine if len(mine) else train]
-            enough = len(mine) > 4
-            out[asked] = CategoryRidge().fit(features[mine], known).predict(features[asked]) if enough else known.mean()
-    return out[split.test]
+def _number(name):
+    return lambda pixels, split: pixels[name][split.test]
 
 
-def _category_mean(split):
-    out = np.full(len(split.scores), np.nan)
-    for train, test in split.folds:
-        for name in np.unique(split.categories[test]):
-            mine = train[split.categories[train] == name]
-            known = split.scores[mine if len(mine) else train]
-            out[test[split.categories[test] == name]] = known.mean()
-    return out[split.test]
+def _ridge(read, split):
+    return split.predict(CategoryRidge, read.features)
+
+
+def _ridge_mean_token(read, split):
+    return split.predict(CategoryRidge, read.parts["token"])
+
+
+def _nearest_neighbors(read, split):
+    return split.predict(CategoryNeighbors, read.features)
+
+
+def _ridge_per_category(read, split):
+    if not split.within:
+        return None
+    features = read.features
+
+    def of_category(train, mine, asked):
+        # Too few for weights of their own: their mean.
+        if len(mine) <= 4:
+            return _mean(split, train, mine)
+        return CategoryRidge().fit(features[mine], split.scores[mine]).predict(features[asked])
+
+    return split.predict_by_category(of_category)
+
+
+def _entropy_ridge(pixels, split):
+    return split.predict(CategoryRidge, pixels["entropy_statistics"])
+
+
+def _handcrafted_ridge(pixels, split):
+    return split.predict(CategoryRidge, np.stack([pixels[name] for name in HANDCRAFTED], axis=1))
+
+
+def _category_mean(pixels, split):
+    if len(set(split.categories)) < 2:
+        return None
+    return split.predict_by_category(lambda train, mine, asked: _mean(split, train, mine))
+
+
+def _mean(split, train, mine):
+    """The category's mean score, or that of all where the fold's training part has none of it."""
+    return split.scores[mine if len(mine) else train].mean()
+
+
+OF_MODEL = {
+    "fitted": Predictor((MODEL,), True, _score("fitted")),
+    "diversity": Predictor((MODEL, UNTRAINED), False, _score("diversity")),
+    "masked_entropy": Predictor((MODEL,), False, _score("masked_entropy")),
+    "ridge": Predictor((MODEL, UNTRAINED), True, _ridge),
+    "ridge_mean_token": Predictor((MODEL, UNTRAINED), True, _ridge_mean_token),
+    "ridge_per_category": Predictor((MODEL,), True, _ridge_per_category),
+    "nearest_neighbors": Predictor((MODEL,), True, _nearest_neighbors),
+}
+OF_PIXELS = {
+    "entropy_ridge": Predictor((NO_MODEL,), True, _entropy_ridge),
+    "handcrafted_ridge": Predictor((NO_MODEL,), True, _handcrafted_ridge),
+    **{key: Predictor((NO_MODEL,), False, _number(key)) for key in ("mean_entropy", *HANDCRAFTED)},
+}
+ENTROPIES = ("entropy_ridge", "mean_entropy")
+# In the order of tables.
+PREDICTORS = OF_MODEL | OF_PIXELS | {"category_mean": Predictor((NO_MODEL,), True, _category_mean)}

@@ -7,7 +7,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from clicv2_keras.explanation.methods import METHODS
+from clicv2_keras.explanation import METHODS
+from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.overlays import OPACITY
 
 # Inches: the side of a square image's panel; the least and the most width of any; the breadth of a colour bar.
@@ -31,7 +32,7 @@ def draw(explanation):
 
     Each panel has the image's aspect; each colour scale is the image's own, see `Explanation.limits`.
     """
-    image = explanation.image
+    image = open_rgb(explanation.path, at_least=PIXELS)
     scale = PIXELS / max(image.size)
     image = image.resize((math.ceil(image.width * scale), math.ceil(image.height * scale)))
     figure, panels, bars = _layout(1 + len(explanation.grids), image.width / image.height)

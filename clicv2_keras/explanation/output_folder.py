@@ -5,6 +5,10 @@ import numpy as np
 
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
+
+# No path is longer.
+MOST_BYTES = 2**20
 
 
 class OutputFolder:
@@ -24,14 +28,9 @@ class OutputFolder:
     """
 
     def __init__(self, path):
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"output: {self.path} is a file; name a folder")
-
-    def lies_between(self, top, file):
-        """Whether `file` is in this folder and this folder below `top`: then `file` is no image to be explained."""
-        here = self.path.resolve()
-        return here in Path(file).resolve().parents and Path(top).expanduser().resolve() in here.parents
 
     def figure_path(self, file):
         """Where the figure of the image `file` goes."""
@@ -74,6 +73,8 @@ def _file_of(arrays):
     """The image that an NPZ of ours explains, or None."""
     try:
         with np.load(arrays) as content:
+            if content.zip.getinfo("image_file.npy").file_size > MOST_BYTES:
+                return None
             return str(content["image_file"])
-    except (OSError, ValueError, KeyError):
+    except Exception:  # NumPy and zipfile raise whatever a broken file leads them to
         return None

@@ -1,16 +1,13 @@
 """From images to what the model sees in them."""
 
-import os
-from pathlib import Path
-
-from clicv2_keras.data.file_source import FileSource
-from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.explanation import METHODS
 from clicv2_keras.explanation.explanation import Explanation
-from clicv2_keras.explanation.methods import METHODS
 from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.images import UnreadableImage, open_rgb
+from clicv2_keras.utils.find_images import find_images
+from clicv2_keras.utils.images import UnreadableImage, decode_image, network_input
+from clicv2_keras.utils.paths import user_path
 
 
 def explain(images, model="default", saliency=(), output="explanations", report=None):
@@ -23,7 +20,7 @@ def explain(images, model="default", saliency=(), output="explanations", report=
     which is another thing: with the label-free score that is the plain parts (`benchmarks/explain_occlusion.py`).
 
     Args:
-        images: a path or several. A folder stands for all images below it, `output` left out.
+        images: a path or several, as for `score`: a folder stands for all images below it, `output` left out.
         model: see `clicv2_keras.models.find_model`; one without a head of its own is scored label-free.
         saliency: any of `"smoothgrad"` (arXiv 1706.03825, on the pixels), `"gradcam++"` (arXiv 1710.11063) and
             `"layercam"` (DOI 10.1109/TIP.2021.3089943, both on the encoder's last tokens), of the score. They need
@@ -38,11 +35,11 @@ def explain(images, model="default", saliency=(), output="explanations", report=
         UserError: one line on what is wrong with `images`, `model`, `saliency`, `output` or the backend.
     """
     folder = OutputFolder(output) if output is not None else None
-    source = _source(images, folder)
+    files = list(find_images(images, output))
     scorer, salient = _load(model, [saliency] if isinstance(saliency, str) else list(saliency))
     explanations = []
-    for index in range(len(source)):
-        explanation = _explain(source, index, scorer, salient)
+    for found in files:
+        explanation = _explain(found, scorer, salient)
         if folder and not explanation.error:
             try:
                 folder.write(explanation)
@@ -52,22 +49,6 @@ def explain(images, model="default", saliency=(), output="explanations", report=
             report(explanation)
         explanations.append(explanation)
     return explanations
-
-
-def _source(images, folder):
-    named = [images] if isinstance(images, str | os.PathLike) else list(images)
-    if not named:
-        raise UserError("explain: no image is given; name image files or folders of them")
-    paths = []
-    for name in named:
-        if not Path(name).expanduser().is_dir():
-            paths.append(Path(name).expanduser())
-            continue
-        found = FileSource.from_folder(name).paths
-        paths += [path for path in found if not (folder and folder.lies_between(name, path))]
-    if not paths:
-        raise UserError(f"{named[0]}: holds no image but earlier explanations; name a folder of images")
-    return FileSource(paths)
 
 
 def _load(model, saliency):
@@ -91,19 +72,22 @@ def _load(model, saliency):
     return scorer, SaliencyTensorFlow(scorer, saliency)
 
 
-def _explain(source, index, scorer, salient):
-    path, name = source.paths[index], source.name(index)
+def _explain(found, scorer, salient):
+    """The `Explanation` of a `Found`."""
+    path, size = user_path(found.file), scorer.encoder.image_size
+    if found.error:
+        return Explanation(found.file, path, error=found.error)
     try:
-        pixels = load_images(source, [index], scorer.encoder.image_size)
-        size = open_rgb(path).size
-    except UnreadableImage as error:
-        return Explanation(name, path, error=str(error).removeprefix(f"{name}: "))
-    out = scorer.predict_on_batch(pixels)
+        decoded = decode_image(path, at_least=2 * size)
+    except (UnreadableImage, ValueError) as error:
+        return Explanation(found.file, path, error=str(error))
+    pixels = network_input(decoded.image, size)
+    out = scorer.predict_on_batch(pixels[None])
     return Explanation(
-        name,
+        found.file,
         path,
         score=float(out["score"][0]),
-        size=size,
+        size=(decoded.width, decoded.height),
         map=out["map"][0],
-        saliency=salient(pixels[0]) if salient else {},
+        saliency=salient(pixels) if salient else {},
     )

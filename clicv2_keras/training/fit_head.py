@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from clicv2_keras.evaluation.category_ridge import CategoryRidge
+from clicv2_keras.evaluation.regressions import CategoryRidge
 
 
 class HeadWeights(NamedTuple):

@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class TrainedRun(NamedTuple):
-    """What `train` returns: the `CLICv2` model, the `RunFolder`, and the table of known complexity, or None."""
+    """What `train` returns: the `CLICv2` model, the `RunFolder`, and the figures of `known_complexity`, or None."""
 
     model: object
     folder: RunFolder
-    table: list | None
+    table: dict | None
 
 
 def train(recipe, overrides=(), resume=False, progress=True, begin=None):
@@ -74,7 +74,8 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     skipped = SkippedImages(recipe.data, source)
     display = Display(recipe.train.steps, start, "compiling the step", progress and not devices.process)
     told = run_log(display, folder.path / "log.txt", devices.process)
-    with display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
+    closing = contextlib.closing(folder)
+    with closing, display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
         for line in broken:
             log.info(line)
         with devices.building():
@@ -177,14 +178,15 @@ def finish(model, folder, skipped, display):
         folder.plot()
     table = None
     if recipe.reads_images and recipe.data.source == "procedural":
-        from clicv2_keras.training.known_complexity import known_complexity
+        from clicv2_keras.training.known_complexity import for_people, known_complexity
 
         table = known_complexity(recipe, model)
-        columns = ("features", "PCC", "SRCC")
-        shown = [(name, *(f"{figure:.3f}" for figure in figures)) for name, *figures in table]
-        display.table("Known complexity of unseen procedural images, through one ridge", columns, shown)
+        shown, lines = for_people(table)
+        display.table("Known complexity of unseen procedural images", ("features", "PCC", "SRCC"), shown)
         for row in shown:
             log.debug("  ".join(row))
+        for line in lines:
+            log.info(line)
     log.info(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
     log.info(f"Next: clicv2-keras evaluate {folder.path} --dataset … or clicv2-keras export {folder.path}")
     return table

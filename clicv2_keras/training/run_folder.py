@@ -3,7 +3,6 @@
 import csv
 import functools
 import io
-from pathlib import Path
 
 import yaml
 
@@ -12,6 +11,7 @@ from clicv2_keras.recipe.text import flat, recipe_yaml
 from clicv2_keras.training.checkpoints import Checkpoints
 from clicv2_keras.utils.atomic_files import atomic_write, save_model, write_text
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import FolderLock, user_path
 
 COLUMNS = (
     "step",
@@ -71,9 +71,10 @@ class RunFolder:
     def __init__(self, recipe, process=0):
         self.recipe = recipe
         self.process = process
-        self.path = Path(recipe.run.dir or f"runs/{recipe.name}")
+        self.path = user_path(recipe.run.dir or f"runs/{recipe.name}")
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
+        self._lock = None
 
     def open(self, resume, begin=None):
         """Make the folder, or open it again.
@@ -86,7 +87,7 @@ class RunFolder:
             The step to go on from, and one line about each checkpoint that was passed over because it is broken.
 
         Raises:
-            UserError: where it holds a run and `resume` is False, or holds the run of another recipe.
+            UserError: where it holds a run and `resume` is False, the run of another recipe, or a process that trains.
         """
         started = self.path / "recipe.yaml"
         if self.path.exists() and not self.path.is_dir():
@@ -96,6 +97,7 @@ class RunFolder:
                 raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
             self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = FolderLock(self.path)
         if begin and not started.exists():
             self.checkpoints.take(begin)
         self.write("recipe.yaml", recipe_yaml(self.recipe))
@@ -104,6 +106,11 @@ class RunFolder:
         self.rows = [row for row in self._read_rows() if row["step"] <= step]
         self._write_rows()
         return step, broken
+
+    def close(self):
+        """Let others work there again."""
+        if self._lock:
+            self._lock.release()
 
     @by_process_0
     def add_row(self, row):

@@ -3,9 +3,9 @@
 import contextlib
 import logging
 import os
-from pathlib import Path
 
 from clicv2_keras.utils.errors import ResourceLost, UserError
+from clicv2_keras.utils.paths import user_path
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class SkippedImages:
         self.names = {}
         self.fault = None
         self.path = data.path
-        self.place = Path(self.path).expanduser() if self.path else None
+        self.place = user_path(self.path) if self.path else None
         self.listed = data.source == "list" and self.path is not None
         # Records may lie where there are no folders.
         self.watched = data.source in ("folder", "records") and self.place is not None and self.place.is_dir()

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from clicv2_keras.data.held_out import split_held_out
 from clicv2_keras.data.sources import open_source
+from clicv2_keras.data.subset import split_held_out
 from clicv2_keras.utils.errors import UserError
 
 

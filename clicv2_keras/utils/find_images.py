@@ -1,4 +1,4 @@
-"""What PATH stands for: a file, a folder to the bottom, a glob, or `-` for a list on standard input. One by one."""
+"""What PATH stands for, for every verb: a file, a folder to the bottom, a glob, or `-` for a list on standard input."""
 
 import glob
 import os
@@ -28,7 +28,7 @@ def find_images(paths, leave_out=None):
 
     Args:
         paths: a path or an iterable of them; `-` reads paths from standard input, one a line, blank lines passed over.
-        leave_out: a folder whose files do not count, such as that of the overlays.
+        leave_out: a folder below one that is named whose files do not count, such as that of the overlays.
 
     Raises:
         UserError: where they stand for nothing at all.
@@ -55,10 +55,10 @@ def _expand(name, leave_out):
     name = os.fspath(name)
     try:
         if os.path.isdir(name):
-            files, nothing = _below(name, leave_out), "no image in this folder"
+            files, nothing = images_below(name, leave_out), "no image in this folder"
         elif glob.has_magic(name) and not os.path.lexists(name):
             matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
-            files, nothing = (Found(file) for file in matches if _looks_like_an_image(file)), "no image matches"
+            files, nothing = (Found(file) for file in matches if seems_image(file)), "no image matches"
         else:
             yield Found(name)
             return
@@ -72,27 +72,34 @@ def _expand(name, leave_out):
         yield Found(name, nothing)
 
 
-def _below(root, leave_out):
-    """Each folder once: links may go round in circles."""
+def images_below(root, leave_out=None):
+    """Yield a `Found` for each image below a folder, and for each folder there that cannot be read.
+
+    Links are followed, but each folder is read once: they may go round in circles.
+    """
     seen, unreadable = set(), []
     for folder, below, names in os.walk(root, followlinks=True, onerror=unreadable.append):
         real = os.path.realpath(folder)
-        if real in seen or real == leave_out:
+        if real in seen or (real == leave_out and folder != root):
             below.clear()
             continue
         seen.add(real)
         below.sort()
         for name in sorted(names):
             file = os.path.join(folder, name)
-            if _looks_like_an_image(file):
+            if seems_image(file):
                 yield Found(file)
     for error in unreadable:
         yield Found(os.fspath(error.filename), f"this folder cannot be read: {error.strerror}")
 
 
-def _looks_like_an_image(file):
-    if file.lower().endswith(ENDINGS):
-        return True
+def seems_image(file):
+    """Whether a file is an image by its name's ending or by its first bytes."""
+    return os.fspath(file).lower().endswith(ENDINGS) or begins_like_image(file)
+
+
+def begins_like_image(file):
+    """Whether the first bytes of a file are those of a JPEG, PNG, WebP, BMP or GIF; False where it cannot be read."""
     try:
         # Never a pipe or a device: they may not end.
         if not Path(file).is_file():

@@ -1,8 +1,13 @@
 """The one way a file becomes pixels, for training and scoring alike: Pillow and NumPy, no Keras, no TensorFlow."""
 
+import collections
+import contextlib
 import io
 import os
 import stat
+import threading
+import weakref
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -20,8 +25,22 @@ _ORIENTATION = 0x0112
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
 
 
+# Bytes that decoded images may take in all threads together; a larger one waits until it is alone.
+BUDGET = 2**30
+# glibc keeps freed blocks of up to 32 MB, for each thread; larger ones go back to the system. Pillow takes 16 MB.
+Image.core.set_block_size(64 * 2**20)
+
+
 class UnreadableImage(Exception):
     """One line that says why an image could not be read."""
+
+
+class DecodedImage(NamedTuple):
+    """A `PIL.Image` of mode RGB, upright, perhaps reduced; `width` and `height` are those before the reduction."""
+
+    image: Image.Image
+    width: int
+    height: int
 
 
 def is_image(head):
@@ -30,6 +49,11 @@ def is_image(head):
 
 
 def open_rgb(file, at_least=None):
+    """The image of `decode_image` alone, a `PIL.Image` of mode RGB."""
+    return decode_image(file, at_least).image
+
+
+def decode_image(file, at_least=None):
     """Decode an image as people see it: upright as EXIF says, in RGB, the first frame of an animation.
 
     Alpha is laid over white, CMYK and palettes are converted, 16-bit greys keep their upper 8 bits.
@@ -39,17 +63,12 @@ def open_rgb(file, at_least=None):
         at_least: decode a JPEG at a reduced scale of 1/2, 1/4 or 1/8 where both sides keep this many pixels.
 
     Returns:
-        A `PIL.Image` of mode RGB.
+        A `DecodedImage`.
 
     Raises:
         UnreadableImage: where the file is missing, no regular file, no image, broken, truncated or too large: above
             100 megapixels after the reduction, 65,535 pixels a side, or a bomb to Pillow (above 179 megapixels).
     """
-    return open_with_size(file, at_least)[0]
-
-
-def open_with_size(file, at_least=None):
-    """As `open_rgb`; returns the image, and the width and height that it has upright and not reduced."""
     try:
         if isinstance(file, str | os.PathLike) and not stat.S_ISREG(os.stat(file).st_mode):
             # A pipe or a device may never end.
@@ -61,10 +80,14 @@ def open_with_size(file, at_least=None):
             if at_least:
                 image.draft(None, (at_least, at_least))
             _check_size(image)
-            upright = upright_rgb(image)
+            pixels = image.width * image.height
+            # Pillow takes 4 bytes a pixel and mode; to lay a picture over white it holds four of them at a time.
+            with _memory.taken(16 * pixels):
+                upright = upright_rgb(image)
+                _memory.take_for(upright, 4 * pixels)
             if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
                 size = size[::-1]
-            return upright, size
+            return DecodedImage(upright, *size)
     except UnreadableImage:
         raise
     except FileNotFoundError:
@@ -77,7 +100,7 @@ def open_with_size(file, at_least=None):
 
 
 def upright_rgb(image):
-    """A `PIL.Image` at hand as `open_rgb` would give it."""
+    """A `PIL.Image` at hand as `decode_image` would give it."""
     image.load()  # what a PNG says of its orientation may come last
     # exif_transpose copies what is upright too: a tenth of the time that decoding takes.
     turned = image.getexif().get(_ORIENTATION, 1) != 1
@@ -97,6 +120,44 @@ def network_input(image, size, box=WHOLE, flip=False):
     view = image.resize((size, size), Image.Resampling.BILINEAR, box)
     # Pillow turns it ten times as fast as NumPy copies it backwards.
     return np.asarray(view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else view)
+
+
+class _Memory:
+    """Bytes in use by decoded images. Who asks waits for what other threads hold, not for what it holds itself."""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._held = collections.Counter()
+
+    @contextlib.contextmanager
+    def taken(self, count):
+        """Context in which `count` bytes are in use."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._changed.wait_for(lambda: self._others(thread) == 0 or self._held.total() + count <= BUDGET)
+            self._held[thread] += count
+        try:
+            yield
+        finally:
+            self._give_back(thread, count)
+
+    def take_for(self, image, count):
+        """Count `count` bytes until `image` is gone."""
+        thread = threading.get_ident()
+        with self._changed:
+            self._held[thread] += count
+        weakref.finalize(image, self._give_back, thread, count)
+
+    def _others(self, thread):
+        return self._held.total() - self._held[thread]
+
+    def _give_back(self, thread, count):
+        with self._changed:
+            self._held[thread] -= count
+            self._changed.notify_all()
+
+
+_memory = _Memory()
 
 
 def _check_size(image):

@@ -14,6 +14,8 @@ from clicv2_keras.utils.errors import UserError
 
 ENTRY = "clicv2_keras.json"
 CARD = "MODEL_CARD.md"
+# Of each of the two, inflated.
+MOST_BYTES = 4 * 2**20
 
 
 class TFLiteFile(NamedTuple):
@@ -53,6 +55,8 @@ def unpack(path):
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"MODEL {path}: cannot be read: it is no regular file")
         whole = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"MODEL {path}: there is no such file") from None
@@ -63,11 +67,14 @@ def unpack(path):
     try:
         with zipfile.ZipFile(io.BytesIO(whole)) as folder:
             start = min(entry.header_offset for entry in folder.infolist())
+            if max(folder.getinfo(name).file_size for name in (ENTRY, CARD)) > MOST_BYTES:
+                raise ValueError("a bomb")
             metadata, card = json.loads(folder.read(ENTRY)), folder.read(CARD).decode()
-    except (zipfile.BadZipFile, KeyError, ValueError):
+        checksum, _ = metadata["sha256"], metadata["name"]
+    except Exception:  # zipfile and json raise whatever a broken file leads them to
         raise UserError(
             f"MODEL {path}: is cut off, or was not made by clicv2-keras export: it has no {ENTRY} at its end"
         ) from None
-    if hashlib.sha256(whole[:start]).hexdigest() != metadata.get("sha256"):
+    if hashlib.sha256(whole[:start]).hexdigest() != checksum:
         raise UserError(f"MODEL {path}: does not match its checksum; get the file again")
     return TFLiteFile(whole[:start], metadata, card)

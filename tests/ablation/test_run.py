@@ -136,8 +136,8 @@ def test_what_diverges_is_a_row_too_and_the_others_go_on(tiny, fake):
 
 
 def test_without_a_data_set_known_complexity_judges(monkeypatch):
-    table = [("trained encoder", 0.2500004, 0.5000004), ("the same at random initialisation", 0.1, 0.2)]
-    expected = {"ridge_mean_srcc": 0.5000004, "ridge_mean_pcc": 0.2500004}
+    table = {"model/ridge/srcc": 0.5000004, "model/ridge_mean_token/pcc": 0.2500004, "untrained/ridge/srcc": 0.1}
+    expected = {"ridge_srcc": 0.5000004, "ridge_mean_pcc": 0.2500004}
     assert probe(SimpleNamespace(table=table)) == (expected, [])
     # Where the run was on other images, it is measured now.
     measured = SimpleNamespace(known_complexity=lambda recipe, model: table if (recipe, model) == (1, 2) else None)

@@ -26,7 +26,7 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
     (ic9600 / "images" / "unlabelled.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     result = run("evaluate", tmp_path / "scorer.keras", *data, "--resamples", 20, "--output", tmp_path / "out")
     assert result.returncode == 0, result.stderr
-    assert "the model's own score" in result.stdout and "ridge on handcrafted" in result.stdout
+    assert "fitted score" in result.stdout and "ridge on handcrafted" in result.stdout
     assert "unlabelled.png" in result.stdout  # said, and in nobody's way
     with open(tmp_path / "out" / "table.csv", newline="") as file:
         metrics = {row["metric"] for row in csv.DictReader(file) if row["part"] == "overall"}
@@ -37,7 +37,7 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["evaluate", "defualt", "--dataset", "ic9600", "--root", "{root}"], "Did you mean 'default'"),
+        (["evaluate", "defualt", "--dataset", "ic9600", "--root", "{root}"], "did you mean default?"),
         (["evaluate", "--dataset", "ic96", "--root", "{root}"], "did you mean ic9600"),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}/nowhere"], "there is no such file or folder"),
         (["evaluate", "--dataset", "imagenet", "--root", "{root}"], "one a class"),

@@ -17,7 +17,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in (ROOT / "recipes").rglob("*.yaml"):
         assert f"clicv2_keras/recipes/{path.relative_to(ROOT / 'recipes').as_posix()}" in names
-    for folder in ("demo/page", "demo/litert"):
+    for folder in ("deployment/demo/page", "deployment/demo/litert"):
         for path in (ROOT / "clicv2_keras" / folder).iterdir():
             assert f"clicv2_keras/{folder}/{path.name}" in names
     assert any(name.startswith("clicv2_keras/saved_models/") for name in names)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.evaluation.agreement import measure_agreement
-from clicv2_keras.evaluation.bootstrap import Bootstrap
-from clicv2_keras.evaluation.leakage import category_accuracy, token_retrieval
-from clicv2_keras.evaluation.metrics import srcc
-from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, RIDGE, UNTRAINED, Prediction
+from clicv2_keras.evaluation.agreement import Judge
+from clicv2_keras.evaluation.content import category_accuracy, token_retrieval
+from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED, Prediction
+from clicv2_keras.evaluation.report.names import label
 from clicv2_keras.evaluation.run import evaluate
+from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.utils.errors import UserError
 
@@ -22,8 +22,8 @@ def evaluation(tiny_encoder, ic9600):
     return evaluate(tiny_encoder, "ic9600", ic9600, resamples=50, progress=False)
 
 
-def find(evaluation, name, group):
-    return next(p for p in evaluation.predictions if (p.name, p.group) == (name, group))
+def find(evaluation, predictor, group):
+    return next(p for p in evaluation.predictions if (p.predictor, p.group) == (predictor, group))
 
 
 def test_ic9600_as_published(evaluation, known):
@@ -50,19 +50,20 @@ def test_the_untrained_rows_are_means_of_five_initialisations(evaluation, known)
     for agreement in untrained:
         runs = srcc(find(evaluation, agreement.predictor, UNTRAINED).values, known)
         assert len(set(runs)) == 5 and agreement.spread == pytest.approx(np.std(runs, ddof=1))
-        assert f"(5 seeds, SRCC ± {agreement.spread:.3f})" in agreement.label
+        assert f"(5 seeds, SRCC ± {agreement.spread:.3f})" in label(agreement)
         # The interval is that of the mean, resampled as the others are, so that differences pair.
         assert len(agreement.samples) == 50 and agreement.headline["SRCC"].low <= np.median(agreement.samples)
-    (what, model, mean, chance) = evaluation.leakage[-1]
-    assert "token" in what and 0 <= mean <= 1
+    category, token = evaluation.content
+    assert (category.key, category.among) == ("category_accuracy", 3)
+    assert token.key == "token_retrieval" and 0 <= token.untrained <= 1 and token.chance == 1 / token.among == 1 / 60
 
 
 def test_known_complexity_is_found_in_the_pixels(evaluation, known):
     """The baselines are no stubs: they see what makes these images complex."""
-    assert srcc(find(evaluation, "ridge on handcrafted measures", NO_MODEL).values, known) > 0.5
-    assert srcc(find(evaluation, "edge density", NO_MODEL).values, known) > 0.4
+    assert srcc(find(evaluation, "handcrafted_ridge", NO_MODEL).values, known) > 0.5
+    assert srcc(find(evaluation, "edges", NO_MODEL).values, known) > 0.4
     np.testing.assert_allclose(
-        sorted(set(find(evaluation, "category mean", NO_MODEL).values)),
+        sorted(set(find(evaluation, "category_mean", NO_MODEL).values)),
         sorted(
             np.mean([float(line.split("  ")[1]) for line in open_lines(evaluation) if line.startswith(name)])
             for name in ("abstract", "objects", "person")
@@ -96,15 +97,15 @@ def test_ranked_within_categories_nothing_is_pooled(tiny_encoder, ic9600):
     )
     assert all("overall" not in a.rows for a in evaluation.agreements)
     assert any("never pooled" in note for note in evaluation.notes)
-    assert any("constant within a category" in note and "category mean" in note for note in evaluation.notes)
+    assert any("constant within a category" in note and "mean of the category" in note for note in evaluation.notes)
 
 
 def test_a_perfect_and_a_shuffled_predictor(rng):
     known, categories = rng.random(300), np.array(["a", "b", "c"] * 100)
-    bootstrap = Bootstrap(categories, 200)
+    both = Judge(known, categories, pooled=True, resamples=200)
 
     def judge(values):
-        return measure_agreement(Prediction("x", MODEL, values, True), known, categories, bootstrap, True)
+        return both.agreement(Prediction("ridge", MODEL, values, True))
 
     perfect = judge(known.copy())
     for row in perfect.rows.values():
@@ -119,7 +120,7 @@ def test_a_fitted_scorer_is_judged_by_its_own_score(tiny_encoder, ic9600, rng):
     scorer = ComplexityScorer(tiny_encoder, LinearHead())
     scorer.head.kernel.assign(rng.normal(0, 0.3, scorer.head.kernel.shape))
     evaluation = evaluate(scorer, "ic9600", ic9600, baselines=False, resamples=10, progress=False)
-    assert evaluation.main.predictor == "the model's own score"
+    assert evaluation.main.predictor == "fitted"
     data = open_scored("ic9600", ic9600)
     images = np.stack([data.source.load(i).resize((32, 32), 2) for i in range(36, 60)])
     np.testing.assert_allclose(
@@ -132,7 +133,7 @@ def test_a_broken_image_is_named_and_the_rest_judged(tiny_encoder, ic9600, tmp_p
     shutil.copytree(ic9600, root)
     (root / "images" / "objects_0040.jpg").write_bytes(b"\xff\xd8\xff no more")
     evaluation = evaluate(tiny_encoder, "ic9600", root, baselines=False, resamples=10, progress=False)
-    assert len(evaluation.data) == 23 and "objects_0040.jpg" not in evaluation.data.source.names
+    assert len(evaluation.data) == 23 and "objects_0040.jpg" not in evaluation.data.names
     assert any("1 of 60 images are unreadable" in note and "objects_0040.jpg" in note for note in evaluation.notes)
 
 
@@ -142,7 +143,7 @@ def test_without_a_train_part_every_image_is_judged_once(tiny_encoder, ic9600, t
     table.write_text("file,score\n" + "".join(f"{ic9600 / 'images' / name},{score}\n" for name, score in rows))
     evaluation = evaluate(tiny_encoder, "csv", table, baselines=False, resamples=10, progress=False)
     assert "5-fold cross-validation over all 36 images" in evaluation.protocol
-    assert np.isfinite(find(evaluation, RIDGE, MODEL).values).all() and len(evaluation.data) == 36
+    assert np.isfinite(find(evaluation, "ridge", MODEL).values).all() and len(evaluation.data) == 36
     assert list(evaluation.main.rows) == ["overall"]
     with pytest.raises(UserError, match="needs a part named train"):
         evaluate(tiny_encoder, "csv", table, test_split="test", progress=False)
@@ -155,7 +156,7 @@ def test_mistakes_in_one_line(tiny_encoder, ic9600):
         evaluate(tiny_encoder, "ic960", ic9600, progress=False)
 
 
-def test_leakage_sees_content_where_there_is_some(tiny_encoder, rng):
+def test_content_is_seen_where_there_is_some(tiny_encoder, rng):
     categories = np.repeat(["a", "b", "c"], 20)
     telling = rng.normal(size=(60, 5)) + 4 * (categories == "b")[:, None] - 4 * (categories == "c")[:, None]
     assert category_accuracy(telling, categories) > 0.95
@@ -172,7 +173,7 @@ def test_tables_are_written_whole(evaluation, tmp_path):
     assert rows[0] == "group,predictor,part,metric,value,low,high,images" and len(rows) == 1 + len(evaluation.table())
     with open(tmp_path / "out" / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == evaluation.data.source.names and rows[0]["category"] == "abstract"
-    main = find(evaluation, RIDGE, MODEL).values
-    np.testing.assert_allclose([float(row[f"{MODEL}: {RIDGE}"]) for row in rows], main, rtol=1e-4)
+    assert [row["file"] for row in rows] == evaluation.data.names and rows[0]["category"] == "abstract"
+    main = find(evaluation, "ridge", MODEL).values
+    np.testing.assert_allclose([float(row["model/ridge"]) for row in rows], main, rtol=1e-4)
     assert not list((tmp_path / "out").glob("unfinished*"))

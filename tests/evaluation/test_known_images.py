@@ -12,13 +12,14 @@ from rich.console import Console
 from clicv2_keras.cli.main import main
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.evaluation.agreement import Judge
-from clicv2_keras.evaluation.metrics import srcc
-from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, RIDGE, UNTRAINED, Prediction
+from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED, Prediction
+from clicv2_keras.evaluation.report.names import label
 from clicv2_keras.evaluation.run import evaluate
+from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
 
-OWN = "the model's own score"
+OWN, RIDGE = "fitted score", "ridge on tokens, their deviation and diversity"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def agreement(agreements, predictor, group=MODEL):
 def test_the_others_are_judged_and_compared_on_these_alone(make_scorer, table, tmp_path):
     evaluation = judge(make_scorer(10), table, baselines=False)
     data, own = evaluation.data, evaluation.main
-    assert own.predictor == OWN and own.left_out == 10 and own.label == f"{OWN} (14 of 24 images)"
+    assert own.predictor == "fitted" and own.left_out == 10 and label(own) == f"{OWN} (14 of 24 images)"
     unseen = np.arange(24) >= 10
     np.testing.assert_array_equal(own.images, unseen)
     values = evaluation.predictions[evaluation.main_index].values
@@ -85,27 +86,28 @@ def test_the_others_are_judged_and_compared_on_these_alone(make_scorer, table, t
     assert own.counts["overall"] == 14 and own.counts["objects"] + own.counts["abstract"] == 14
 
     # The other rows stay on all images; the comparison takes both sides on the same ones.
-    mean = next(p for p in evaluation.predictions if p.name == "category mean").values
-    assert agreement(evaluation.agreements, "category mean", NO_MODEL).headline["SRCC"].value == srcc(mean, data.scores)
-    ((name, difference),) = evaluation.differences
-    assert name == "category mean"
+    mean = next(p for p in evaluation.predictions if p.predictor == "category_mean").values
+    assert agreement(evaluation.agreements, "category_mean", NO_MODEL).srcc == srcc(mean, data.scores)
+    ((other, difference),) = evaluation.differences
+    assert other.predictor == "category_mean"
     expected = srcc(values[10:], data.scores[10:]) - srcc(mean[10:], data.scores[10:])
     assert difference.value == pytest.approx(expected)
-    assert agreement(evaluation.agreements, RIDGE).left_out == 0  # its encoder saw no label
+    assert agreement(evaluation.agreements, "ridge").left_out == 0  # its encoder saw no label
 
     text = shown(evaluation)
-    assert "10 of the 24 images fitted the model: left out of its own score" in text
-    assert "judged on the other 14, and compared on these alone" in text
+    assert (
+        "the model was fitted to 10 of the 24 images: its fitted score is judged on the other 14, and compared" in text
+    )
     evaluation.save(tmp_path)
     with open(tmp_path / "predictions.csv", newline="") as file:
-        cells = [row[f"{MODEL}: {OWN}"] for row in csv.DictReader(file)]
+        cells = [row["model/fitted"] for row in csv.DictReader(file)]
     assert cells[:10] == [""] * 10 and all(map(float, cells[10:]))
     with open(tmp_path / "table.csv", newline="") as file:
         counts = {(row["predictor"], row["part"]): row["images"] for row in csv.DictReader(file)}
-    assert counts[OWN, "overall"] == "14" and counts[RIDGE, "overall"] == "24"
+    assert counts["fitted", "overall"] == "14" and counts["ridge", "overall"] == "24"
     html = (tmp_path / "report.html").read_text()
     assert "on the 14 of 24 images that the model was not fitted to" in html and "14 of 24 images)" in html
-    assert not any(f'alt="{name}"' in html for name in data.source.names[:10])
+    assert not any(f'alt="{name}"' in html for name in data.names[:10])
 
 
 def test_within_categories_those_that_are_left_are_judged(make_scorer, table):
@@ -124,9 +126,9 @@ def test_fitted_to_all_of_them_it_has_no_score_and_the_rest_stays(make_scorer, t
     assert f"{OWN}: fitted to these 24 images" in cells
     with open(tmp_path / "out" / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    own = [row for row in rows if row["predictor"] == OWN]
+    own = [row for row in rows if row["predictor"] == "fitted"]
     assert {(row["value"], row["images"]) for row in own} == {("nan", "0")}
-    assert any(row["predictor"] == RIDGE and row["value"] != "nan" and row["images"] == "24" for row in rows)
+    assert any(row["predictor"] == "ridge" and row["value"] != "nan" and row["images"] == "24" for row in rows)
     html = (tmp_path / "out" / "report.html").read_text()
     assert "fitted to these 24 images" in html and re.search(f"<q>{RIDGE}</q>\\s+reaches an SRCC", html)
 
@@ -149,7 +151,7 @@ def test_where_labels_trained_the_encoder_its_probes_have_none_either(make_score
     assert all(a.left_out == 10 and a.images.sum() == 14 for a in half.agreements if a.group == MODEL)
     # The encoder by itself too.
     encoder = judge(half.scorer.encoder, table, baselines=False)
-    assert encoder.main.predictor == RIDGE and encoder.main.left_out == 10
+    assert encoder.main.predictor == "ridge" and encoder.main.left_out == 10
 
 
 def test_a_model_that_does_not_say_is_told(make_scorer, table):
@@ -164,7 +166,5 @@ def test_a_model_that_does_not_say_is_told(make_scorer, table):
 def test_too_few_left_say_nothing(rng):
     known, categories = rng.random(20), np.array(["a", "b"] * 10)
     left_out = np.arange(20) < 18
-    found = Judge(known, categories, True, 10).agreement(Prediction("x", MODEL, known, True, left_out))
-    assert (
-        np.isnan(found.headline["SRCC"].value) and found.label == "x: fitted to 18 of these 20 images, too few are left"
-    )
+    found = Judge(known, categories, True, 10).agreement(Prediction("fitted", MODEL, known, True, left_out))
+    assert np.isnan(found.srcc) and label(found) == f"{OWN}: fitted to 18 of these 20 images, too few are left"

@@ -16,12 +16,14 @@ from scipy import stats
 
 from clicv2_keras.cli.evaluate import evaluate as command
 from clicv2_keras.evaluation.agreement import Agreement, Figure
-from clicv2_keras.evaluation.metrics import METRICS
-from clicv2_keras.evaluation.report.provenance import command_line, recipe_of
-from clicv2_keras.evaluation.report.report import report_html
+from clicv2_keras.evaluation.predictors import PREDICTORS
+from clicv2_keras.evaluation.report import names
+from clicv2_keras.evaluation.report.names import label, name
+from clicv2_keras.evaluation.report.provenance import Provenance, command_line, recipe_of
+from clicv2_keras.evaluation.report.report import Verdict, report_html
 from clicv2_keras.evaluation.report.scatter import regression_band
-from clicv2_keras.evaluation.report.verdict import Verdict
 from clicv2_keras.evaluation.run import evaluate
+from clicv2_keras.evaluation.statistics import METRICS
 from clicv2_keras.models import ComplexityScorer, LinearHead, ViTEncoder
 from clicv2_keras.utils.procedural import procedural_image
 
@@ -73,19 +75,19 @@ def table(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scored")
     rows = []
     for i in range(28):
-        name = HOSTILE if i == 27 else f"{i}.jpg"
+        file = HOSTILE if i == 27 else f"{i}.jpg"
         pixels, complexity = procedural_image(i, 40)
-        Image.fromarray(pixels[:32]).save(folder / name, "JPEG")
-        rows.append([name, "plain <i>" if i % 2 else "other", "train" if i < 14 else "val", f"{100 * complexity:.2f}"])
+        Image.fromarray(pixels[:32]).save(folder / file, "JPEG")
+        rows.append([file, "plain <i>" if i % 2 else "other", "train" if i < 14 else "val", f"{100 * complexity:.2f}"])
     with open(folder / "scored.csv", "w", newline="") as stream:
         csv.writer(stream).writerows([["file", "category", "split", "score"], *rows])
     return folder / "scored.csv"
 
 
-def judge(table, model=None, **options):
+def judge(table, model=None, resamples=50, **options):
     keras.utils.set_random_seed(0)
     model = model or tiny_encoder()
-    return evaluate(model, "csv", table, resamples=50, untrained_seeds=2, progress=False, **options)
+    return evaluate(model, "csv", table, resamples=resamples, untrained_seeds=2, progress=False, **options)
 
 
 def tiny_encoder():
@@ -109,8 +111,8 @@ def shown(figure):
     return "" if figure is None else "–" if np.isnan(figure.value) else f"{figure.value:.3f}".replace("-", "−")
 
 
-def row_of(name, figures):
-    return [name, *(shown(figures.get(metric)) for metric in METRICS)]
+def row_of(first, figures):
+    return [first, *(shown(figures.get(metric)) for metric in METRICS)]
 
 
 def rows_of(table):
@@ -122,9 +124,9 @@ def test_holds_every_predictor_with_the_figures_of_the_table(ranked, html):
     page = Page(html)
     assert page.tables[0][0][0] == "predictor"
     rows = rows_of(page.tables[0])
-    assert rows == [row_of(a.label, a.headline) for a in ranked.agreements]
-    assert "category mean" in [row[0] for row in rows if "–" in row]  # constant within a category
-    expected = [[name, shown(figure)] for name, figure in ranked.differences]
+    assert rows == [row_of(label(a), a.headline) for a in ranked.agreements]
+    assert "mean of the category" in [row[0] for row in rows if "–" in row]  # constant within a category
+    expected = [[name(other), shown(figure)] for other, figure in ranked.differences]
     assert [[n, v.replace("+", "")] for n, v in rows_of(page.tables[1])] == expected
     for table, agreement in zip(page.tables[2:4], (ranked.main, ranked.agreements[0]), strict=True):
         parts = ["other", "plain <i>", "mean of categories"]
@@ -132,7 +134,7 @@ def test_holds_every_predictor_with_the_figures_of_the_table(ranked, html):
 
 
 def test_marks_the_best_of_each_column(ranked, html):
-    best = max(a.headline["SRCC"].value for a in ranked.agreements if a.headline["SRCC"].value > -1)
+    best = max(a.srcc for a in ranked.agreements if a.srcc > -1)
     assert f'<td class="best"><b>{best:.3f}</b>' in html
     assert html.count('<td class="best">') >= len(METRICS)
 
@@ -170,20 +172,22 @@ def test_scores_that_compare_are_pooled_in_one_plot(constant):
     page = Page(report_html(constant))
     assert "All 14 images together" in page.text
     assert "● other" in page.text and "■ plain <i>" in page.text
-    assert rows_of(page.tables[0]) == [row_of(a.predictor, a.rows["overall"]) for a in constant.agreements]
+    assert rows_of(page.tables[0]) == [row_of(name(a), a.rows["overall"]) for a in constant.agreements]
 
 
 def test_a_constant_model_is_called_so_and_a_lost_image_named(constant):
     page = Page(report_html(constant))
     text = " ".join(page.text.split())
     assert "has no SRCC: what it predicts is constant, and" in text
-    assert rows_of(page.tables[0])[0][:4] == [constant.main.predictor, "–", "–", "–"]
+    assert rows_of(page.tables[0])[0][:4] == [name(constant.main), "–", "–", "–"]
     assert "cannot be read any more: no such file" in text
-    assert f"Its mean is {constant.main.predictor}." in text
+    assert f"The mean of a map is the image’s {name(constant.main)}." in text
 
 
 def test_command_and_recipe_are_told(ranked):
-    page = Page(report_html(replace(ranked, command="clicv2-keras evaluate 'a <b>'", recipe="name: <x>\n")))
+    page = Page(
+        report_html(replace(ranked, provenance=Provenance("a", "name: <x>\n", "clicv2-keras evaluate 'a <b>'")))
+    )
     assert "clicv2-keras evaluate 'a <b>'" in page.text and "name: <x>" in page.text
 
 
@@ -206,8 +210,18 @@ def test_the_recipe_is_that_of_a_run_folder_or_a_preset(tmp_path):
     assert recipe_of("vit_tiny_patch16") is recipe_of(tmp_path / "recipe.yaml") is recipe_of(tiny_encoder()) is None
 
 
+def test_every_predictor_has_a_name_and_no_two_the_same():
+    assert list(names.PREDICTORS) == list(PREDICTORS)
+    assert len(set(names.PREDICTORS.values())) == len(PREDICTORS)
+
+
+def test_without_resamples_nothing_is_said_of_intervals(table):
+    text = Page(report_html(judge(table, baselines=False, resamples=0))).text
+    assert "SRCC" in text and "interval" not in text and "resample" not in text.split("How this was made")[0]
+
+
 def agreement(value, samples):
-    return Agreement("x", "no model", {"overall": {"SRCC": Figure(value, 0, 1)}}, np.array(samples))
+    return Agreement("png", "no_model", False, {"overall": {"SRCC": Figure(value, 0, 1)}}, np.array(samples))
 
 
 @pytest.mark.parametrize(

@@ -28,16 +28,16 @@ def test_a_folder_files_of_one_name_and_a_broken_one(scorer, busy_corner, tmp_pa
     result = clicv2_keras.explain(named, scorer, output=output, report=seen.append)
     assert result == seen
     assert [explanation.file for explanation in result] == [
-        f"{photos}/below/cat.png",
         f"{photos}/broken.jpg",
         f"{photos}/cat.jpg",
+        f"{photos}/below/cat.png",
         f"{tmp_path}/nowhere.jpg",
     ]
-    assert result[1].error and "\n" not in result[1].error and result[3].error == "no such file"
-    assert result[0].error is None and result[2].error is None
+    assert result[0].error and "\n" not in result[0].error and result[3].error == "no such file"
+    assert result[1].error is None and result[2].error is None
     files = ["cat-2.npz", "cat-2.png", "cat.npz", "cat.png"]
     assert sorted(path.name for path in output.iterdir()) == files
-    for name, explanation in (("cat", result[0]), ("cat-2", result[2])):
+    for name, explanation in (("cat", result[1]), ("cat-2", result[2])):
         with np.load(output / f"{name}.npz") as arrays:
             assert set(arrays) == {"image_file", "score", "size", "map", "map_pixels"}
             assert str(arrays["image_file"]) == explanation.file
@@ -62,15 +62,24 @@ def test_neither_the_photograph_nor_anything_else_is_overwritten(scorer, busy_co
     assert (photo.parent / "photo-3.png").is_file() and (photo.parent / "photo-3.npz").is_file()
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text", b"\x93NUMPY"])
+def test_a_broken_npz_is_anyones_file_and_kept(scorer, busy_corner, tmp_path, content):
+    photo, output = busy_corner("here/photo.png"), tmp_path / "out"
+    output.mkdir()
+    (output / "photo.npz").write_bytes(content)
+    clicv2_keras.explain(photo, scorer, output=output)
+    assert (output / "photo.npz").read_bytes() == content and (output / "photo-2.npz").is_file()
+
+
 def test_earlier_explanations_are_not_explained(scorer, busy_corner, monkeypatch):
     photo = busy_corner("here/photo.jpg")
     monkeypatch.chdir(photo.parent)
     for _ in range(2):
-        assert [explanation.file for explanation in clicv2_keras.explain(".", scorer)] == ["photo.jpg"]
+        assert [explanation.file for explanation in clicv2_keras.explain(".", scorer)] == ["./photo.jpg"]
     assert sorted(path.name for path in (photo.parent / "explanations").iterdir()) == ["photo.npz", "photo.png"]
     photo.unlink()
-    with pytest.raises(UserError, match="holds no image but earlier explanations"):
-        clicv2_keras.explain(".", scorer)
+    (nothing,) = clicv2_keras.explain(".", scorer)
+    assert nothing.error == "no image in this folder"
 
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (1000, 100), (30, 900), (5, 4)])
@@ -111,11 +120,9 @@ def test_the_scale_of_a_nearly_even_map_is_not_blown_up():
 
 def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
     photo = busy_corner()
-    (tmp_path / "empty").mkdir()
     for arguments, says in (
-        (([],), "no image is given"),
-        ((tmp_path / "empty",), "none of the 0 files"),
-        ((photo, "defualt"), "Did you mean 'default'"),
+        (([],), "no image is named"),
+        ((photo, "defualt"), "did you mean default?"),
         ((photo, scorer, ["gradcam"]), r"gradcam is not one; allowed are smoothgrad, gradcam\+\+, layercam"),
         ((photo, scorer, (), photo), "is a file; name a folder"),
     ):

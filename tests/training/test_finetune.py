@@ -6,7 +6,7 @@ import pytest
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.pipeline import load_images
-from clicv2_keras.evaluation.metrics import pcc
+from clicv2_keras.evaluation.statistics import pcc
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead
 from clicv2_keras.recipe.files import load_recipe

@@ -3,7 +3,7 @@ import zlib
 import numpy as np
 import pytest
 
-from clicv2_keras.data import procedural
+from clicv2_keras.utils import procedural
 from clicv2_keras.utils.procedural import procedural_image
 
 FROZEN = [0.603768, 0.469668, 0.198478, 0.0, 0.918235, 0.564196]

@@ -1,3 +1,7 @@
+import io
+import os
+import zipfile
+
 import pytest
 
 from clicv2_keras.utils.errors import UserError
@@ -31,8 +35,33 @@ def test_what_was_changed_is_refused(tmp_path, change, says):
         unpack(tmp_path / "a.tflite")
 
 
+def packed_with(**entries):
+    """A file whose metadata or card is another, as text."""
+    archive = io.BytesIO(MODEL)
+    archive.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as folder:
+        for name, text in ({"clicv2_keras.json": "{}", "MODEL_CARD.md": ""} | entries).items():
+            folder.writestr(name, text)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "{}", '{"sha256": 3}', "[" * 3000, "{"])
+def test_metadata_that_is_none_is_refused(tmp_path, text):
+    (tmp_path / "a.tflite").write_bytes(packed_with(**{"clicv2_keras.json": text}))
+    with pytest.raises(UserError, match="made by clicv2-keras export"):
+        unpack(tmp_path / "a.tflite")
+
+
+def test_a_bomb_is_not_inflated(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(packed_with(**{"MODEL_CARD.md": "0" * (5 * 2**20)}))
+    with pytest.raises(UserError, match="made by clicv2-keras export"):
+        unpack(tmp_path / "a.tflite")
+
+
 def test_missing_and_no_file(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         unpack(tmp_path / "nowhere.tflite")
-    with pytest.raises(UserError, match="cannot be read"):
-        unpack(tmp_path)
+    os.mkfifo(tmp_path / "pipe.tflite")
+    for path in (tmp_path, tmp_path / "pipe.tflite"):
+        with pytest.raises(UserError, match="cannot be read: it is no regular file"):
+            unpack(path)

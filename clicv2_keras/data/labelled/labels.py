@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource, begins_like_an_image
+from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.utils.errors import UserError
-
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+from clicv2_keras.utils.find_images import begins_like_image, seems_image
 
 
 class Label(NamedTuple):
@@ -126,11 +125,7 @@ class _Folder:
     def alike(self, name):
         """Images of that name with another ending or, where the name has none, with any; real images first."""
         files = self.stems.get(name) or self.stems.get(Path(name).stem, [])
-        return sorted(filter(_seems_image, files), key=lambda file: not begins_like_an_image(file))
+        return sorted(filter(seems_image, files), key=lambda file: not begins_like_image(file))
 
     def images(self):
-        return (self.path / name for name in self.names if _seems_image(self.path / name))
-
-
-def _seems_image(path):
-    return path.suffix.lower() in _ENDINGS or begins_like_an_image(path)
+        return (self.path / name for name in self.names if seems_image(self.path / name))

@@ -1,6 +1,10 @@
 """The two forms in which the repository of Savoias gives the scores of a category."""
 
+import io
+import math
 import pickle
+import re
+import zipfile
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -8,17 +12,8 @@ import numpy as np
 from clicv2_keras.data.labelled.labels import parse_score
 from clicv2_keras.utils.errors import UserError
 
-# What a NumPy array of numbers and names needs. Any other name in a pickle could run a stranger's code.
-_HARMLESS = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-    *(
-        (module, name)
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for name in ("_reconstruct", "scalar")
-    ),
-}
+# The repository's files have some kilobytes and some hundred rows.
+MOST_BYTES, MOST_INFLATED, MOST_ROWS = 16 * 2**20, 256 * 2**20, 100_000
 
 
 def read_savoias_scores(path):
@@ -49,26 +44,104 @@ def read_savoias_scores(path):
 
 
 def _from_npy(path):
-    with open(path, "rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        dtype = header(stream)[-1]
+    data = path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
+    if data is None:
+        raise UserError(f"{path}: {path.stat().st_size:,} bytes are too many for scores; take the repository's file")
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(stream)
+    if dtype.hasobject:
         # Python 2 wrote some of these files: its strings are read as latin-1.
-        values = _NumbersUnpickler(stream, encoding="latin1").load() if dtype.hasobject else np.load(path)
-    values = values.item() if values.ndim == 0 else dict(enumerate(values.squeeze().tolist()))
-    for number, value in values.items():
-        if isinstance(value, (list, tuple, np.ndarray)):
+        values = _plain(_NumbersUnpickler(stream, encoding="latin1").load())
+    else:
+        if math.prod(shape) * dtype.itemsize > len(data):
+            raise ValueError("it is cut off")
+        values = np.load(io.BytesIO(data)).squeeze().tolist()
+    if isinstance(values, list) and len(values) == 1 and isinstance(values[0], dict):
+        (values,) = values
+    for number, value in (values if isinstance(values, dict) else dict(enumerate(values))).items():
+        if isinstance(value, list | tuple):
             name, value = value
-            yield PurePath(name).stem, value
+            yield PurePath(name).stem, _plain(value)
         else:
-            yield str(number), value
+            yield str(number), _plain(value)
 
 
-class _NumbersUnpickler(pickle.Unpickler):
+class _DType:
+    """Stands in for `numpy.dtype` in a pickle: numbers, strings and objects, nothing else."""
+
+    def __init__(self, code, *_):
+        if not re.fullmatch(r"O8?|[iuf][1248]|[SU]\d{1,4}", code):
+            raise pickle.UnpicklingError(f"it holds a dtype {code!r:.40}")
+        self.code, self.order = code, "<"
+
+    def set_state(self, state):
+        if state[1] not in ("<", ">", "|", "="):
+            raise pickle.UnpicklingError("it holds a dtype of no byte order")
+        self.order = state[1]
+
+    def read(self, data):
+        """The values of a buffer, a list."""
+        if self.code[0] == "O":
+            raise pickle.UnpicklingError("it would make objects of bytes")
+        return np.frombuffer(bytes(data), np.dtype(self.order + self.code)).tolist()
+
+
+class _Array:
+    """Stands in for a `numpy.ndarray` of whatever shape: its values in a list."""
+
+    values = ()
+
+    def set_state(self, state):
+        _, _, dtype, _, content = state
+        self.values = content if isinstance(content, list) else dtype.read(content)
+
+
+def _reconstruct(*_):
+    return _Array()
+
+
+def _scalar(dtype, data):
+    (value,) = dtype.read(data)
+    return value
+
+
+def _encode(text, _="latin1"):
+    return text.encode("latin1")
+
+
+class _NumbersUnpickler(pickle._Unpickler):
+    """Reads the pickle of an array of numbers and names, and calls nothing of NumPy: its own functions believe whatever
+    a file says of shapes and buffers.
+
+    The one in Python, not the one in C, whose memory a file can ask for at will.
+    """
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+    stand_ins = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _DType, ("_codecs", "encode"): _encode} | {
+        (module, name): stand_in
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for name, stand_in in (("_reconstruct", _reconstruct), ("scalar", _scalar))
+    }
+
     def find_class(self, module, name):
-        if (module, name) not in _HARMLESS:
+        if (module, name) not in self.stand_ins:
             raise pickle.UnpicklingError(f"it would load {module}.{name}")
-        return super().find_class(module, name)
+        return self.stand_ins[module, name]
+
+    def load_build(self):
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if not isinstance(target, _Array | _DType):
+            raise pickle.UnpicklingError(f"it would change a {type(target).__name__}")
+        target.set_state(state)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def _plain(value):
+    return list(value.values) if isinstance(value, _Array) else value
 
 
 def _from_xlsx(path):
@@ -76,8 +149,12 @@ def _from_xlsx(path):
         from openpyxl import load_workbook
     except ImportError:
         raise UserError(f"{path}: reading it needs openpyxl; install clicv2-keras[train]") from None
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MOST_INFLATED:
+            raise ValueError("it inflates to more than 256 MB")
     workbook = load_workbook(path, read_only=True, data_only=True)
-    rows = [list(row) for row in workbook.active.iter_rows(values_only=True)]
+    # A row may bear any number, and those before it would be made up.
+    rows = [list(row) for row in workbook.active.iter_rows(max_row=MOST_ROWS, values_only=True)]
     workbook.close()
     head = [str(cell).strip().lower() for cell in rows[0]] if rows else []
     column = head.index("gt") if "gt" in head else 0

@@ -2,17 +2,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.subset import Subset
 from clicv2_keras.utils.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
 class ScoredImages:
-    """Images with the complexity that people gave them, row by row.
+    """Images with the complexity that people gave them, or that is known, row by row.
 
     Args:
         name: the data set's name.
-        source: the images, in row order; `source.names[i]` is what the label file calls image i.
+        source: the images, in row order, see `open_source`; `source.name(i)` is what the label file calls image i.
         scores: float64 (n,), in [0, 1]: the labels, rescaled from `score_range`.
         score_range: the lowest and the highest possible label, as given.
         categories: str (n,), "" where an image has none.
@@ -26,7 +26,7 @@ class ScoredImages:
     """
 
     name: str
-    source: FileSource
+    source: object
     scores: np.ndarray
     score_range: tuple[float, float]
     categories: np.ndarray
@@ -36,7 +36,7 @@ class ScoredImages:
 
     def __post_init__(self):
         if self.ranked_within_category and not np.all(self.categories != ""):
-            first = self.source.names[int(np.argmin(self.categories != ""))]
+            first = self.source.name(int(np.argmin(self.categories != "")))
             raise UserError(
                 f"{self.name}: scores ranked within categories need a category for every image, and {first} has none; "
                 "add one, or say that the scores are not ranked within categories"
@@ -45,12 +45,17 @@ class ScoredImages:
     def __len__(self):
         return len(self.source)
 
+    @property
+    def names(self):
+        """What the label file calls the images, row by row."""
+        return [self.source.name(i) for i in range(len(self))]
+
     def subset(self, index):
         """The rows of a boolean mask (n,) or of row numbers (m,), in that order."""
         rows = np.arange(len(self))[index]
         return replace(
             self,
-            source=FileSource([self.source.paths[i] for i in rows], [self.source.names[i] for i in rows]),
+            source=Subset(self.source, rows),
             scores=self.scores[rows],
             categories=self.categories[rows],
             splits=self.splits[rows],

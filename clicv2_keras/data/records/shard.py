@@ -1,11 +1,60 @@
+"""A shard on its way: images as they are packed, into a tar file that appears when it is whole."""
+
+import io
 import json
 import os
 import tarfile
 import zlib
-from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
+from PIL import Image
+
+from clicv2_keras.data.records.index import ShardLine
 from clicv2_keras.utils.atomic_files import sha256, write_text
+from clicv2_keras.utils.images import UnreadableImage, decode_image
+
+QUALITY = 90
+
+
+class EncodedImage(NamedTuple):
+    """An image as it is packed: its `data`, and the `ending` of its name; or the `reason` why it cannot be."""
+
+    data: bytes | None = None
+    ending: str | None = None
+    reason: str | None = None
+
+
+def encode(path, side=None):
+    """An image file as it is packed.
+
+    Args:
+        path: the file.
+        side: where the image's shorter side is longer, it becomes a JPEG of that shorter side; else the file's own
+            bytes are kept.
+    """
+    try:
+        # Without a side the pixels are read only to see that they can be: at the smallest scale.
+        decoded = decode_image(path, at_least=2 * side if side else 1)
+        if side and min(decoded.width, decoded.height) > side:
+            return EncodedImage(_shrunk(decoded, side), "jpg")
+        data = Path(path).read_bytes()
+    except UnreadableImage as error:
+        return EncodedImage(reason=str(error))
+    except OSError as error:
+        return EncodedImage(reason=error.strerror)
+    with Image.open(io.BytesIO(data)) as image:
+        ending = image.format.lower()
+    return EncodedImage(data, {"jpeg": "jpg", "mpo": "jpg"}.get(ending, ending))
+
+
+def _shrunk(decoded, side):
+    size = decoded.width, decoded.height
+    target = [max(side, round(edge * side / min(size))) for edge in size]
+    stream = io.BytesIO()
+    # Of Pillow's filters the one that keeps most detail: the crops of a run are resized once more.
+    decoded.image.resize(target, Image.Resampling.LANCZOS).save(stream, "JPEG", quality=QUALITY)
+    return stream.getvalue()
 
 
 class Shard:
@@ -36,7 +85,7 @@ class Shard:
         member = tarfile.TarInfo(f"{number:09}.{image.ending}")
         member.size = len(image.data)
         self.images.append([name, self.size + tarfile.BLOCKSIZE, member.size, zlib.crc32(image.data)])
-        self._tar.addfile(member, BytesIO(image.data))
+        self._tar.addfile(member, io.BytesIO(image.data))
 
     def close(self):
         """Put the shard and its line in place; returns the line."""
@@ -66,9 +115,9 @@ def packed_before(folder, plan):
     while True:
         path = Path(folder, f"{len(lines):05}.tar")
         try:
-            line = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            if line["plan"] != plan or line["sha256"] != sha256(path):
+            line = ShardLine.parse(path.with_suffix(".json").read_bytes())
+            if line.plan != plan or line.shard != path.name or line.sha256 != sha256(path):
                 return lines
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError):
             return lines
-        lines.append(line)
+        lines.append(line.model_dump())

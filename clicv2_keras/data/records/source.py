@@ -4,8 +4,7 @@ import zlib
 import numpy as np
 
 from clicv2_keras.data.records.index import RecordIndex
-from clicv2_keras.data.records.remote import RemoteShards
-from clicv2_keras.data.records.storage import is_remote, join
+from clicv2_keras.data.records.storage import RemoteShards, is_remote, join
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage, open_rgb
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from clicv2_keras.data.file_source import FileSource
-from clicv2_keras.data.records.encoded_image import encode
 from clicv2_keras.data.records.index import FORMAT, INDEX
-from clicv2_keras.data.records.shard import Shard, packed_before
+from clicv2_keras.data.records.shard import Shard, encode, packed_before
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 BAD = "bad.csv"
@@ -54,7 +54,7 @@ def prepare(images, output, shard_size=64, side=None, progress=True):
         OSError: where `output` cannot be written.
     """
     paths, names = _open(images)
-    output = Path(output).expanduser()
+    output = user_path(output)
     plan = hashlib.sha256(json.dumps([names, shard_size, side]).encode()).hexdigest()
     _claim(output, images, plan)
     lines = packed_before(output, plan)
@@ -80,7 +80,7 @@ def prepare(images, output, shard_size=64, side=None, progress=True):
 
 def _open(images):
     """Paths, and names that do not hang on where the folder lies."""
-    root = Path(images).expanduser()
+    root = user_path(images)
     if root.is_file():
         source = FileSource.from_list(root)
         return source.paths, source.names
@@ -93,7 +93,7 @@ def _claim(output, images, plan):
     output.mkdir(parents=True, exist_ok=True)
     mark = output / "plan.json"
     if mark.exists():
-        if json.loads(mark.read_text(encoding="utf-8"))["plan"] != plan:
+        if mark.read_text(encoding="utf-8", errors="replace") != json.dumps({"plan": plan}):
             raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
     elif any(output.iterdir()):
         raise UserError(f"{output}: is not empty; name a new folder for the records")

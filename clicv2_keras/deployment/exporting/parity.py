@@ -1,13 +1,24 @@
-"""How far an export is from the Keras model it was made from, and how far it may be."""
+"""How far an export is from the Keras model it was made from, on which images, and how far it may be."""
 
+import itertools
 import statistics
 import time
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from scipy import stats
 
+from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.procedural_source import ProceduralSource
+from clicv2_keras.data.reading import read_images
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import network_input
+
+COMPARED, CALIBRATED = 200, 100
+UNSEEN_SEED = 2**31 - 4
 # Largest difference of the score and of the map; least rank correlation of the scores. In float16 the roundings of a
 # convolutional stem add up in single patches (.007 of the map at worst, of 28,800 patches), and hardly in their mean.
 BOUNDS = {
@@ -107,3 +118,30 @@ def run_tflite(path, images):
         milliseconds[threads] = statistics.median(times)
     outputs = {name: np.concatenate([o[name] for o in out]) for name in ("score", "map", "embedding")}
     return outputs, dict(sorted(milliseconds.items()))
+
+
+class Exported(NamedTuple):
+    """What `export` returns: where the model is, and its `Parity` with the Keras model."""
+
+    path: Path
+    parity: Parity
+
+
+def images_to_compare_on(path, size):
+    """Up to 300 images at a model's size: uint8 (n, S, S, 3), and their names.
+
+    Args:
+        path: a folder; an evenly spaced choice of its images is taken. None draws procedural images.
+        size: S.
+
+    Raises:
+        UserError: where fewer than 200 images can be read.
+    """
+    wanted = COMPARED + CALIBRATED
+    source = ProceduralSource(wanted, size, UNSEEN_SEED) if path is None else FileSource.from_folder(path)
+    chosen = range(0, len(source), max(len(source) // wanted, 1))
+    reads = read_images(source, lambda image: network_input(image, size), 2 * size, chosen)
+    readable = list(itertools.islice((read for read in reads if not read.error), wanted))
+    if len(readable) < COMPARED:
+        raise UserError(f"{path}: {len(readable)} readable images are too few to compare on; give {COMPARED} or more")
+    return np.stack([read.value for read in readable]), [read.name for read in readable]

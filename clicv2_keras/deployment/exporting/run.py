@@ -1,21 +1,17 @@
 """Export, from a model of any backend to a file whose agreement with it has been measured."""
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
-from clicv2_keras.deployment.exporting.parity import Parity, run_tflite
+from clicv2_keras.deployment.exporting.parity import COMPARED, Exported, Parity, images_to_compare_on, run_tflite
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 FORMATS = ("saved_model", "tflite")
-
-
-class Exported(NamedTuple):
-    """What `export` returns: where the model is, and its `Parity` with the Keras model."""
-
-    path: Path
-    parity: Parity
 
 
 def export(model="default", format="tflite", quantize="none", output=None, images=None):
@@ -45,19 +41,57 @@ def export(model="default", format="tflite", quantize="none", output=None, image
     from clicv2_keras.utils.backend import choose_backend
 
     if choose_backend() != "tensorflow":
-        from clicv2_keras.deployment.exporting.other_backend import export_in_tensorflow
-
-        return export_in_tensorflow(model, format, quantize, output, images)
+        return _in_tensorflow(model, format, quantize, output, images)
     return _export(model, format, quantize, output, images)
+
+
+def _in_tensorflow(model, format, quantize, output, images):
+    """Export in a process that runs Keras on TensorFlow; weights go there through a `.keras` file."""
+    from clicv2_keras.models.find_model import find_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        if not isinstance(model, str | os.PathLike):
+            path = Path(folder) / "model.keras"
+            find_model(model).save(path)
+            model, output = path, output or ("model.tflite" if format == "tflite" else "model_saved_model")
+        arguments = [str(model), format, quantize, output and str(output), images and str(images)]
+        result = subprocess.run(
+            [sys.executable, "-c", f"from {__name__} import answer; answer()", json.dumps(arguments)],
+            env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+            capture_output=True,
+            text=True,
+        )
+    if result.returncode:
+        raise RuntimeError(f"the export on TensorFlow ended with {result.returncode}:\n{result.stderr[-3000:]}")
+    found = json.loads(result.stdout.splitlines()[-1])
+    if "error" in found:
+        raise UserError(found["error"])
+    parity = found["parity"]
+    # JSON has no whole numbers as keys.
+    parity["milliseconds"] = {int(threads): ms for threads, ms in parity["milliseconds"].items()}
+    return Exported(Path(found["path"]), Parity(**parity))
+
+
+def answer():
+    """In the other process: export as told, and answer with one line of JSON."""
+    try:
+        path, parity = export(*json.loads(sys.argv[1]))
+    except UserError as error:
+        print(json.dumps({"error": str(error)}))
+    else:
+        print(json.dumps({"path": str(path), "parity": vars(parity)}))
 
 
 def _export(model, format, quantize, output, images):
     import numpy as np
 
     from clicv2_keras.deployment.exporting.describe import describe
-    from clicv2_keras.deployment.exporting.images import COMPARED, read_images
-    from clicv2_keras.deployment.exporting.saved_model_tensorflow import write_saved_model, write_tflite_source
-    from clicv2_keras.deployment.exporting.tflite_tensorflow import QUANTIZE, convert
+    from clicv2_keras.deployment.exporting.formats_tensorflow import (
+        QUANTIZE,
+        convert,
+        write_saved_model,
+        write_tflite_source,
+    )
     from clicv2_keras.models.find_model import find_model, scorer_of
     from clicv2_keras.utils.tflite_file import pack
 
@@ -66,7 +100,7 @@ def _export(model, format, quantize, output, images):
     scorer = scorer_of(find_model(model))
     metadata, card = describe(model, scorer, quantize)
     target = _target(output, metadata["name"], format)
-    pixels, names = read_images(images, scorer.encoder.image_size)
+    pixels, names = images_to_compare_on(images, scorer.encoder.image_size)
     # What calibrates must not judge.
     judged, names, calibration = pixels[:COMPARED], names[:COMPARED], pixels[COMPARED:]
     expected = {name: np.asarray(v) for name, v in scorer.predict(judged, batch_size=25, verbose=0).items()}
@@ -96,7 +130,7 @@ def _export(model, format, quantize, output, images):
 
 def _target(output, name, format):
     """Where to write; a SavedModel never replaces a folder."""
-    target = Path(output) if output else Path(f"{name}.tflite" if format == "tflite" else f"{name}_saved_model")
+    target = user_path(output) if output else Path(f"{name}.tflite" if format == "tflite" else f"{name}_saved_model")
     if format == "tflite" and (target.suffix != ".tflite" or target.is_dir()):
         raise UserError(f"{target}: a TFLite model is a file that ends in .tflite; name one")
     if format == "saved_model" and target.exists():

@@ -4,12 +4,13 @@ import contextlib
 import os
 import sys
 import tempfile
-from pathlib import Path
+import threading
 
 import numpy as np
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.tflite_file import unpack
 
 SIGNATURE = "serving_default"
@@ -72,26 +73,50 @@ class Network:
         return interpreter.get_signature_runner(SIGNATURE)
 
 
+_first = threading.Lock()
+_started = threading.Event()
+
+
 @contextlib.contextmanager
 def _without_notices():
-    """LiteRT's notices, written past Python to stderr, are dropped; whatever else is written there comes after."""
-    try:
-        sys.stderr.flush()
-        kept = os.dup(2)
-    except (OSError, AttributeError):
-        # No stderr, nothing to hide.
-        yield
-        return
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
+    """LiteRT tells of itself once a process, as its first interpreter is made, past Python on stderr.
+
+    That is dropped; what else is written there meanwhile comes after. One thread at a time, or stderr would be lost.
+    """
+    with contextlib.ExitStack() as stack:
+        if not _started.is_set():
+            stack.enter_context(_first)
+        captured = None if _started.is_set() else _capture_stderr()
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            caught.seek(0)
-            rest = [line for line in caught if not line.startswith((b"INFO: ", b"I0000 "))]
-            os.write(2, b"".join(rest))
+            if captured:
+                _release_stderr(*captured)
+            _started.set()
+
+
+def _capture_stderr():
+    """Where stderr is and where it goes meanwhile; None where there is none, or no place to keep it."""
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError, ValueError):
+        return None
+    try:
+        captured = tempfile.TemporaryFile()
+    except OSError:
+        os.close(kept)
+        return None
+    os.dup2(captured.fileno(), 2)
+    return kept, captured
+
+
+def _release_stderr(kept, captured):
+    os.dup2(kept, 2)
+    os.close(kept)
+    with captured:
+        captured.seek(0)
+        os.write(2, b"".join(line for line in captured if not line.startswith((b"INFO: ", b"I0000 "))))
 
 
 def find_tflite(model="default"):
@@ -100,7 +125,7 @@ def find_tflite(model="default"):
     Raises:
         UserError: where there is none; what can be exported first is told how.
     """
-    path = Path(model).expanduser()
+    path = user_path(model)
     presets = trained_presets()
     if path.suffix == ".tflite" or (path.is_file() and path.suffix != ".keras"):
         return path

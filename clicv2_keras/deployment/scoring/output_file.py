@@ -1,107 +1,155 @@
 import importlib.util
 import os
-from pathlib import Path
 
-from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, read_rows
+from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherModelError, read_rows
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 FORMATS = {".csv": Csv, ".jsonl": JsonLines, ".ndjson": JsonLines, ".parquet": JsonLines}
 
 
 class OutputFile:
-    """A file of rows that a stopped run can go on with.
+    """A file of rows that a stopped run can go on with, and that replaces nobody's file.
 
     CSV and JSON lines grow in place. Parquet cannot: its rows stand as JSON lines in `PATH.partial` until all are
-    there.
+    there. Each row names the model that scored it. Nothing is opened before the first row.
 
     Args:
         path: the file; its ending says the format.
+        model: the model's name and checksum, as the file will name it.
 
     Raises:
-        UserError: where the ending is another, or Parquet is asked for and pyarrow is missing.
+        UserError: where the ending is another, its folder is missing, or Parquet is asked for and pyarrow is missing.
     """
 
-    def __init__(self, path):
-        self.path = Path(path).expanduser()
+    def __init__(self, path, model):
+        self.path = user_path(path)
         ending = self.path.suffix.lower()
         if ending not in FORMATS:
             raise UserError(f"--output {path}: its name must end in .csv, .jsonl or .parquet")
+        if not self.path.parent.is_dir():
+            raise UserError(f"--output {path}: there is no folder {self.path.parent}; make it first")
         self._is_parquet = ending == ".parquet"
         if self._is_parquet and importlib.util.find_spec("pyarrow") is None:
             raise UserError(f"--output {path}: Parquet needs pyarrow; pip install 'clicv2-keras[parquet]'")
-        self._format = FORMATS[ending]
+        self._format = FORMATS[ending](model)
         self._rows = self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
         self._stream = None
+        # Of a whole Parquet file that is gone on with, until there is something new.
+        self._is_copy = False
 
-    def start(self):
-        """Begin anew, in place of what the file held."""
-        self._stream = open(self._rows, "wb")
-        self._put(self._format.header)
+    def start(self, force=False):
+        """Begin anew.
+
+        Args:
+            force: replace what earlier calls wrote there, of whatever model.
+
+        Raises:
+            UserError: where there is such a file and `force` is False, or a file that is no output of ours.
+        """
+        for path in {self.path, self._rows}:
+            if not path.exists() or path.stat().st_size == 0:
+                continue
+            if not self._is_ours(path):
+                raise UserError(f"--output {path}: is no output of clicv2-keras score, and is kept; name another")
+            if not force:
+                raise UserError(f"--output {path}: exists; --resume goes on with it, --force begins anew in its place")
 
     def resume(self, files):
         """Yield the rows that are there, and take from the iterator `files` what they are about; then go on behind
         them.
 
         Raises:
-            UserError: where the file is none of ours, or about other images.
+            UserError: where the file is none of ours, of another model, or about other images.
         """
-        if self._is_parquet and not self._rows.exists() and self.path.exists():
-            from clicv2_keras.deployment.scoring.parquet import to_json_lines
-
-            try:
-                to_json_lines(self.path, self._rows)
-            except ValueError:
-                raise _foreign(self.path) from None
-        if not self._rows.exists() or self._has_only_a_part_of_the_header():
-            self.start()
-            return
-        self._stream = open(self._rows, "r+b")
-        header = self._format.header
-        if self._stream.read(len(header)) != header:
-            raise _foreign(self._rows)
-        end = len(header)
         try:
-            for number, (row, row_end) in enumerate(read_rows(self._stream, self._format), 1):
-                found = next(files, None)
-                if found is None or found.file != row.file:
-                    there = "there is none" if found is None else f"it is {found.file}"
-                    raise UserError(
-                        f"--resume: image {number} in {self._rows} is {row.file}, but now {there}; "
-                        "give the same PATHs, or leave --resume out to begin anew"
-                    )
-                yield row
-                end = row_end
+            if self._is_parquet and not self._rows.exists() and self.path.exists():
+                from clicv2_keras.deployment.scoring.parquet import to_json_lines
+
+                to_json_lines(self.path, self._rows, self._format)
+                self._is_copy = True
+            if not self._rows.exists() or self._has_only_a_part_of_the_header():
+                return
+            yield from self._kept_rows(files)
+        except OtherModelError as error:
+            raise UserError(
+                f"--resume: {self.path}: {error}, not of {self._format.model}; name another file, or take that model"
+            ) from None
         except ValueError:
-            raise _foreign(self._rows) from None
-        self._stream.truncate(end)
-        self._stream.seek(end)
+            raise UserError(
+                f"--resume: {self.path} is no output of clicv2-keras score; name another file with --output"
+            ) from None
 
     def write(self, row):
+        if self._stream is None:
+            self._stream = open(self._rows, "wb")
+            self._put(self._format.header)
         self._put(self._format.encode(row))
+        self._is_copy = False
 
     def finish(self):
         """All rows are written."""
-        self.close()
+        self._stream.close()
         if self._is_parquet:
             from clicv2_keras.deployment.scoring.parquet import from_json_lines
 
-            from_json_lines(self._rows, self.path)
+            from_json_lines(self._rows, self.path, self._format)
             os.unlink(self._rows)
 
     def close(self):
         if self._stream:
             self._stream.close()
+        if self._is_copy:
+            self._rows.unlink(missing_ok=True)
+
+    def _kept_rows(self, files):
+        stream = open(self._rows, "r+b")
+        self._stream = stream
+        header = self._format.header
+        if (begin := stream.read(len(header))) != header:
+            if begin.startswith(Csv().header.strip()):
+                raise OtherModelError("its rows do not name their model")
+            raise ValueError("another header")
+        end = len(header)
+        for number, (row, row_end) in enumerate(read_rows(stream, self._format), 1):
+            found = next(files, None)
+            if found is None or row.file not in self._names(found.file):
+                there = "there is none" if found is None else f"it is {found.file}"
+                raise UserError(
+                    f"--resume: image {number} in {self._rows} is {row.file}, but now {there}; "
+                    "give the same PATHs, or name another --output"
+                )
+            yield row
+            end = row_end
+        stream.truncate(end)
+        stream.seek(end)
+
+    def _names(self, file):
+        """What a file may be called in the rows: in Parquet a name that is not Unicode was made so."""
+        if not self._is_parquet:
+            return (file,)
+        from clicv2_keras.deployment.scoring.parquet import unicode_name
+
+        return file, unicode_name(file)
 
     def _put(self, data):
         self._stream.write(data)
         # A row that was reported is there, whatever happens next.
         self._stream.flush()
 
+    def _is_ours(self, path):
+        """Whether a file begins as an output of this or an earlier version does."""
+        if path.suffix.lower() == ".parquet":
+            from clicv2_keras.deployment.scoring.parquet import holds_rows
+
+            return holds_rows(path)
+        with open(path, "rb") as stream:
+            line = stream.readline(2**16)
+        if isinstance(self._format, Csv):
+            return line.startswith(Csv().header.strip())
+        return line.startswith(b'{"file": ')
+
     def _has_only_a_part_of_the_header(self):
         with open(self._rows, "rb") as stream:
             start = stream.read(len(self._format.header) + 1)
         return len(start) < len(self._format.header) and self._format.header.startswith(start)
-
-
-def _foreign(path):
-    return UserError(f"--resume: {path} is no output of clicv2-keras score; name another file with --output")

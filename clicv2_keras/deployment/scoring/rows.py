@@ -38,22 +38,33 @@ class Counts:
             self.failed += 1
 
 
+class OtherModelError(ValueError):
+    """A row that another model scored, or that does not say which did."""
+
+
 class Csv:
-    """Columns as in `Row`, empty where a value is None; UTF-8, names that are none keep their bytes."""
+    """Columns as in `Row`, empty where a value is None; UTF-8, names that are none keep their bytes.
 
-    header = (",".join(Row._fields) + "\n").encode()
+    Args:
+        model: what a further column of that name holds, of a file that may be gone on with; None: no such column.
+    """
 
-    @staticmethod
-    def encode(row):
+    def __init__(self, model=None):
+        self.model = model
+        columns = Row._fields if model is None else (*Row._fields, "model")
+        self.header = (",".join(columns) + "\n").encode()
+
+    def encode(self, row):
         text = io.StringIO()
         # Python 3.11 quotes only those line breaks in a name that are in its line's end.
-        csv.writer(text, lineterminator="\r\n").writerow(row)
+        csv.writer(text, lineterminator="\r\n").writerow(row if self.model is None else (*row, self.model))
         return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
 
-    @staticmethod
-    def decode(record):
+    def decode(self, record):
         (cells,) = csv.reader([record.decode("utf-8", "surrogateescape")])
+        model = cells.pop() if self.model is not None else None
         file, score, width, height, error = cells
+        _check_model(self.model, model)
         return Row(
             file,
             float(score) if score else None,
@@ -69,21 +80,35 @@ class Csv:
 
 
 class JsonLines:
-    """One object a line with the keys of `Row`; ASCII."""
+    """One object a line with the keys of `Row`, and `model`; ASCII.
+
+    Args:
+        model: see `Csv`.
+    """
 
     header = b""
 
-    @staticmethod
-    def encode(row):
-        return (json.dumps(row._asdict()) + "\n").encode()
+    def __init__(self, model=None):
+        self.model = model
 
-    @staticmethod
-    def decode(record):
-        return Row(**json.loads(record))
+    def encode(self, row):
+        return (json.dumps(row._asdict() | ({} if self.model is None else {"model": self.model})) + "\n").encode()
+
+    def decode(self, record):
+        values = json.loads(record)
+        if not isinstance(values, dict) or set(values) - {"model"} != set(Row._fields):
+            raise ValueError(f"its keys are not those of a row: {record[:40]!r}")
+        _check_model(self.model, values.pop("model", None))
+        return Row(**values)
 
     @staticmethod
     def is_whole(record):
         return record.endswith(b"\n")
+
+
+def _check_model(wanted, found):
+    if found != wanted:
+        raise OtherModelError(f"its rows are of the model {found}" if found else "its rows do not name their model")
 
 
 def read_rows(stream, row_format):
@@ -91,14 +116,12 @@ def read_rows(stream, row_format):
 
     Raises:
         ValueError: where these are no rows of this format.
+        OtherModelError: where they are of another model.
     """
     record, end = b"", stream.tell()
     for line in stream:
         record += line
         if row_format.is_whole(record):
             end += len(record)
-            try:
-                yield row_format.decode(record), end
-            except TypeError as error:  # other keys than a row's
-                raise ValueError(str(error)) from None
+            yield row_format.decode(record), end
             record = b""

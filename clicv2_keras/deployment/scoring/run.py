@@ -2,9 +2,10 @@
 
 import itertools
 from functools import partial
+from typing import NamedTuple
 
 from clicv2_keras.deployment.scoring.rows import Counts, Row
-from clicv2_keras.deployment.scoring.scorer import Scorer
+from clicv2_keras.deployment.scoring.scorer import Picture, Scorer
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage
@@ -42,15 +43,19 @@ def score(paths, model="default", maps=None, workers=None, threads=None):
     return _rows(scorer, folder, find_images(paths, folder and folder.path), workers)
 
 
-def score_to_file(paths, output, model="default", maps=None, workers=None, threads=None, resume=False, report=None):
+def score_to_file(
+    paths, output, model="default", maps=None, workers=None, threads=None, resume=False, report=None, force=False
+):
     """Score images into a file, as `score` does.
 
     Args:
         paths, model, maps, workers, threads: see `score`.
-        output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row`. The first two grow row
-            by row; a Parquet file appears when it is whole (until then its rows are in `OUTPUT.partial`).
+        output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row` and `model`, the model's
+            name and checksum (of Parquet in the metadata). The first two grow row by row; a Parquet file appears when
+            it is whole (until then its rows are in `OUTPUT.partial`). A file that is there is not replaced.
         resume: go on with the file that a stopped run of the same paths left; start where there is none.
         report: called with each `Row`, those that the file held among them.
+        force: begin anew in place of an earlier output; a file of anything else is never replaced.
 
     Returns:
         `Counts(scored, failed)` of the whole file.
@@ -60,9 +65,9 @@ def score_to_file(paths, output, model="default", maps=None, workers=None, threa
     """
     from clicv2_keras.deployment.scoring.output_file import OutputFile
 
-    target = OutputFile(output)
     workers, threads = share_cores(workers, threads)
     scorer = Scorer(model, threads)
+    target = OutputFile(output, scorer.identity)
     folder = _maps_folder(maps)
     counts = Counts()
 
@@ -77,7 +82,7 @@ def score_to_file(paths, output, model="default", maps=None, workers=None, threa
             for row in target.resume(files):
                 note(row)
         else:
-            target.start()
+            target.start(force)
         for row in _rows(scorer, folder, files, workers):
             target.write(row)
             note(row)
@@ -108,30 +113,37 @@ def _rows(scorer, folder, files, workers):
     return itertools.chain.from_iterable(ordered_map(work, itertools.chain(singly, groups), workers))
 
 
+class _Item(NamedTuple):
+    """A file to be scored: its decoded `picture`, or the `error` that stands in its place."""
+
+    file: str
+    picture: Picture | None = None
+    error: str | None = None
+
+
 def _rows_of_group(scorer, folder, group):
-    pictures = [_read(scorer, found, keep_image=folder is not None) for found in group]
-    return [_row(scorer, folder, *pair) for pair in zip(group, pictures, strict=True)]
+    items = [_decode(scorer, found, keep_image=folder is not None) for found in group]
+    return [_row(scorer, folder, item) for item in items]
 
 
-def _read(scorer, found, keep_image):
-    """A `Picture`, or what went wrong."""
+def _decode(scorer, found, keep_image):
     if found.error:
-        return found.error
+        return _Item(found.file, error=found.error)
     try:
         picture = scorer.read(found.file)
     except (UnreadableImage, ValueError) as error:
-        return str(error)
-    return picture if keep_image else picture._replace(image=None)
+        return _Item(found.file, error=str(error))
+    return _Item(found.file, picture if keep_image else picture._replace(image=None))
 
 
-def _row(scorer, folder, found, picture):
-    if isinstance(picture, str):
-        return Row(found.file, error=picture)
-    result = scorer.run(picture)
-    row = Row(found.file, round(result.score, 6), result.width, result.height)
+def _row(scorer, folder, item):
+    if item.error:
+        return Row(item.file, error=item.error)
+    result = scorer.run(item.picture)
+    row = Row(item.file, round(result.score, 6), result.width, result.height)
     if folder:
         try:
-            folder.write(found.file, picture.image, result)
+            folder.write(item.file, item.picture.image, result)
         except OSError as error:
             return row._replace(error=f"its map cannot be written: {error.strerror}")
     return row

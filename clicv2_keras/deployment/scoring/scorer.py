@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from clicv2_keras.deployment.scoring.network import Network
-from clicv2_keras.utils.images import UnreadableImage, network_input, open_with_size, upright_rgb
+from clicv2_keras.utils.images import DecodedImage, UnreadableImage, decode_image, network_input, upright_rgb
 
 
 class Score(NamedTuple):
@@ -55,6 +55,7 @@ class Scorer:
     Attributes:
         image_size: side in pixels of the square that every image is resized to, its aspect not kept.
         metadata: dict of the model file: `name`, `resize`, `score_range`, `label_range`, `quantize`, …
+        identity: the model's name and the first digits of its file's checksum.
 
     Raises:
         UserError: where there is no such model, or it is broken.
@@ -64,6 +65,7 @@ class Scorer:
         self._network = Network(path, threads)
         self.image_size = self._network.image_size
         self.metadata = self._network.metadata
+        self.identity = f"{self.metadata['name']} {self.metadata['sha256'][:12]}"
 
     def score(self, images):
         """Score one image or several.
@@ -90,26 +92,28 @@ class Scorer:
     def read(self, image):
         """One image, as `score` takes it, decoded; a JPEG at no more of its scale than is needed."""
         if isinstance(image, np.ndarray):
-            return self._picture(_of_array(image))
+            image = _of_array(image)
+            return self._picture(DecodedImage(image, *image.size))
         if isinstance(image, Image.Image):
             try:
-                return self._picture(upright_rgb(image))
+                upright = upright_rgb(image)
             except OSError as error:
                 raise UnreadableImage(str(error)) from None
+            return self._picture(DecodedImage(upright, *upright.size))
         if isinstance(image, bytearray | memoryview):
             image = bytes(image)
         if not (isinstance(image, str | os.PathLike | bytes) or hasattr(image, "read")):
             raise TypeError(f"an image is a path, bytes, a PIL.Image or a uint8 array, not {type(image).__name__}")
         # Twice the input's side: the score then moves by less than .005.
-        return self._picture(*open_with_size(image, at_least=2 * self.image_size))
+        return self._picture(decode_image(image, at_least=2 * self.image_size))
 
     def run(self, picture):
         """The `Score` of a `Picture`."""
         out = self._network(picture.pixels)
         return Score(float(out["score"][0]), out["map"][0], out["embedding"][0], picture.width, picture.height)
 
-    def _picture(self, image, size=None):
-        return Picture(image, network_input(image, self.image_size), *(size or image.size))
+    def _picture(self, decoded):
+        return Picture(decoded.image, network_input(decoded.image, self.image_size), decoded.width, decoded.height)
 
 
 def _of_array(array):

@@ -71,7 +71,7 @@ def make_gallery(evaluation):
     rest = np.setdiff1d(np.arange(len(data)), worst)
     sixths = np.array_split(rest[np.argsort(human[rest], kind="stable")], shown)
     best = [part[np.argmin(off[part])] for part in sixths]
-    names, categories = data.source.names, data.categories
+    names, categories = data.names, data.categories
     cards = {i: Card(names[i], categories[i], human_texts[i], predicted_texts[i]) for i in [*best, *worst]}
     limits = _illustrate(cards, data.source, evaluation.scorer)
     colors = [f"rgb{tuple(color)}" for color in colorize(np.linspace(0, 1, 9)).tolist()]

@@ -1,14 +1,23 @@
-"""What led to an evaluation: the command, the recipe, the versions."""
+"""What led to an evaluation: the model's name, its recipe, the command, the versions."""
 
 import importlib
 import platform
 import shlex
 from importlib.metadata import version
 from pathlib import Path
-
-import keras
+from typing import NamedTuple
 
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.paths import user_path
+
+
+class Provenance(NamedTuple):
+    """How the user named the model, the text of the recipe that it was trained by, and the command line that evaluates
+    so; None where there is none."""
+
+    name: str
+    recipe: str | None = None
+    command: str | None = None
 
 
 def command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds):
@@ -26,11 +35,17 @@ def command_line(model, dataset, root, test_split, within_category, baselines, r
     return shlex.join(words)
 
 
+def provenance_of(model, *arguments):
+    """The `Provenance` of what `evaluate` makes of these arguments, as `command_line` takes them."""
+    name = str(model) if _is_name(model) else type(model).__name__
+    return Provenance(name, recipe_of(model), command_line(model, *arguments))
+
+
 def recipe_of(model):
     """The text of the resolved recipe that a run folder or a trained preset holds; None where there is none."""
     if not _is_name(model):
         return None
-    path = Path(model).expanduser()
+    path = user_path(model)
     if path.is_file():
         return None
     folder = path if path.is_dir() else trained_presets().get(str(model))
@@ -40,6 +55,7 @@ def recipe_of(model):
 
 def versions():
     """Versions by name: this package, Python, Keras, its backend, and what the figures are computed with."""
+    keras = importlib.import_module("keras")
     backend = keras.backend.backend()
     return {
         "clicv2-keras": importlib.import_module("clicv2_keras").__version__,

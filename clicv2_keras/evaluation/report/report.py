@@ -1,26 +1,26 @@
 """An `Evaluation` as one HTML file to send round: nothing in it comes from elsewhere, and it runs no script."""
 
 import datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from clicv2_keras.evaluation import measure
-from clicv2_keras.evaluation.metrics import METRICS
-from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED
+from clicv2_keras.evaluation.agreement import Agreement, Figure
+from clicv2_keras.evaluation.predictors import MODEL
 from clicv2_keras.evaluation.report.gallery import make_gallery
+from clicv2_keras.evaluation.report.names import GROUPS, LABEL_FREE, PREDICTORS, content_name, label, name
 from clicv2_keras.evaluation.report.provenance import versions
 from clicv2_keras.evaluation.report.scatter import legend, scatter_svg
-from clicv2_keras.evaluation.report.verdict import Verdict
+from clicv2_keras.evaluation.statistics import METRICS
 from clicv2_keras.models import LinearHead, MaskedEntropyBranch
 
 TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("report.html.j2", "report.css"))
 LOWER_IS_BETTER = ("RMSE", "RMAE")
-LABEL_FREE = (measure.DIVERSITY, measure.MASKED_ENTROPY)
 # The predictor that is the mean of a scorer's map, by its head.
-_MAPPED = {LinearHead: measure.FITTED, MaskedEntropyBranch: measure.MASKED_ENTROPY}
+_MAPPED = {LinearHead: "fitted", MaskedEntropyBranch: "masked_entropy"}
 # Panels of the scatter plot: more would be no picture, and weigh too much.
 MOST_PANELS = 12
 
@@ -28,7 +28,7 @@ MOST_PANELS = 12
 def report_html(evaluation):
     """The report on an `Evaluation`: the text of a page of its own."""
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters |= {"number": _number, "interval": _interval}
+    environment.filters |= {"number": _number, "interval": _interval, "name": name, "label": label}
     agreements, main = evaluation.agreements, evaluation.main
     shown = [a for a in agreements if a is main or (a.group == MODEL and a.predictor in LABEL_FREE and a.images.any())]
     shown.sort(key=lambda a: a is not main)
@@ -37,9 +37,11 @@ def report_html(evaluation):
         evaluation=evaluation,
         data=evaluation.data,
         main=main,
+        group_names=GROUPS,
+        intervals=evaluation.judge.resamples > 0,
         date=datetime.date.today().isoformat(),
         metrics={metric: "↓" if metric in LOWER_IS_BETTER else "↑" for metric in METRICS},
-        groups={group: [a for a in agreements if a.group == group] for group in (MODEL, UNTRAINED, NO_MODEL)},
+        groups={group: [a for a in agreements if a.group == group] for group in GROUPS},
         best=_best([a for a in agreements if not a.left_out]),
         pooled=evaluation.judge.pooled,
         categories={name: count for name, count in _counts(evaluation.data).items() if name},
@@ -47,33 +49,64 @@ def report_html(evaluation):
         verdict=main and Verdict.of(main, [a for a in evaluation.compared if a.group != MODEL]),
         label_free=_label_free(evaluation),
         differences=_differences(evaluation),
-        constant=[a for a in agreements if a.images.any() and np.isnan(a.headline["SRCC"].value)],
+        constant=[a for a in agreements if a.images.any() and np.isnan(a.srcc)],
         forest=_Forest(evaluation.compared),
         panels=_panels(evaluation) if main else [],
         legend=legend(evaluation.data.categories) if main and evaluation.judge.pooled else {},
         gallery=make_gallery(evaluation) if main else None,
-        mapped=_MAPPED.get(type(evaluation.scorer.head), measure.DIVERSITY),
+        mapped=PREDICTORS[_MAPPED.get(type(evaluation.scorer.head), "diversity")],
+        contents=[(content_name(c), c.model, c.untrained, c.chance) for c in evaluation.content],
         versions=versions(),
     )
+
+
+@dataclass
+class Verdict:
+    """What can be said of a predictor against the best of its rivals.
+
+    `rival` and `difference` (of SRCC, paired by resample) are None where no rival has a figure.
+    """
+
+    agreement: Agreement
+    rival: Agreement | None = None
+    difference: Figure | None = None
+
+    @classmethod
+    def of(cls, agreement, rivals):
+        """The verdict on an `Agreement` against the best of a list of others."""
+        best = max((r for r in rivals if np.isfinite(r.srcc)), key=lambda r: r.srcc, default=None)
+        if best is None or not np.isfinite(agreement.srcc):
+            return cls(agreement)
+        return cls(agreement, best, agreement.above(best))
+
+    @property
+    def outcome(self):
+        """The verb of the sentence. Only an interval wholly above 0 is called a win."""
+        if np.isnan(self.difference.low):
+            return "is above" if self.difference.value > 0 else "is not above"
+        if self.difference.low > 0:
+            return "beats"
+        if self.difference.high < 0:
+            return "falls short of"
+        return "does not clearly beat" if self.difference.value > 0 else "does not beat"
 
 
 def _label_free(evaluation):
     """The `Verdict` on the model's label-free score, against what saw no label either and does not come from it.
 
-    None where human labels trained the encoder.
+    None where human labels trained the encoder, or there is no such score.
     """
     if evaluation.scorer.encoder.fitted_to:
         return None
-    unlabelled = [a for a, p in zip(evaluation.agreements, evaluation.predictions, strict=True) if not p.calibrated]
-    mine = next(a for a in unlabelled if a.group == MODEL and a.predictor in LABEL_FREE)
-    return Verdict.of(mine, [a for a in unlabelled if a.group != MODEL])
+    unlabelled = [a for a in evaluation.agreements if not a.calibrated]
+    mine = next((a for a in unlabelled if a.group == MODEL), None)
+    return mine and Verdict.of(mine, [a for a in unlabelled if a.group != MODEL])
 
 
 def _differences(evaluation):
     """The paired differences, by group."""
-    groups = {a.predictor: a.group for a in evaluation.agreements if a.group != MODEL}
     rows = evaluation.differences
-    return {group: [row for row in rows if groups[row[0]] == group] for group in (UNTRAINED, NO_MODEL) if rows}
+    return {group: [row for row in rows if row[0].group == group] for group in GROUPS if group != MODEL and rows}
 
 
 def _best(agreements):
@@ -115,10 +148,10 @@ def _panels(evaluation):
         return [("", Markup(svg), evaluation.main.headline["SRCC"])]
     counts = _counts(data)
     panels = []
-    for name in sorted(sorted(counts, key=counts.get, reverse=True)[:MOST_PANELS]):
-        mine = data.categories == name
+    for category in sorted(sorted(counts, key=counts.get, reverse=True)[:MOST_PANELS]):
+        mine = data.categories == category
         svg = scatter_svg(human[mine], predicted[mine], data.categories[mine], data.score_range)
-        panels.append((name, Markup(svg), evaluation.main.rows[name]["SRCC"]))
+        panels.append((category, Markup(svg), evaluation.main.rows[category]["SRCC"]))
     return panels
 
 

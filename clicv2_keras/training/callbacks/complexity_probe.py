@@ -1,22 +1,15 @@
 import csv
 import io
 import math
-from pathlib import Path
 
 import keras
-import numpy as np
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.evaluation.agreement import Judge
-from clicv2_keras.evaluation.category_ridge import CategoryRidge
-from clicv2_keras.evaluation.folds import choose_by, make_folds
-from clicv2_keras.evaluation.known_images import KnownImages
-from clicv2_keras.evaluation.measure import measure
-from clicv2_keras.evaluation.meter import Meter
-from clicv2_keras.evaluation.predictors import MODEL, RIDGE, Prediction, Split
-from clicv2_keras.layers.patch_read_out import PARTS
+from clicv2_keras.evaluation.evaluator import Evaluator
+from clicv2_keras.evaluation.folds import choose_by
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.utils.atomic_files import save_model, write_text
+from clicv2_keras.utils.paths import user_path
 
 _NUMBERS = {"step": int, "PCC": float, "SRCC": float}
 
@@ -24,8 +17,8 @@ _NUMBERS = {"step": int, "PCC": float, "SRCC": float}
 class ComplexityProbe(keras.callbacks.Callback):
     """Asks while a model trains how far its features agree with people, and keeps the best encoder.
 
-    The encoder's features go through the ridge of `clicv2-keras evaluate` ("ridge on tokens, their deviation and
-    diversity"), fitted on one part of a labelled set and judged on another, never on `test`. The training goes on as it
+    The encoder's features go through the ridge of `clicv2-keras evaluate` (on tokens, their deviation and diversity),
+    fitted on one part of a labelled set and judged on another, never on `test`. The training goes on as it
     would have without.
 
     ```python
@@ -41,12 +34,12 @@ class ComplexityProbe(keras.callbacks.Callback):
         root: the data set's folder, or the CSV file.
         folder: gets `probe.csv`, a row each time (step of the optimizer, PCC, SRCC), and `encoder_best.keras`, the
             encoder of the highest SRCC. It goes on from the rows that are there, those up to the optimizer's step.
-        every: epochs between the questions; the last epoch of a `fit` is always asked.
+        every: epochs between two evaluations; the last epoch of a `fit` always has one.
         split: the part to judge on; see `choose_by`.
         within_category: scores can be compared only within a category; None leaves it to the data set.
 
     `rows` are those of `probe.csv`, numbers by column, and `best` is the one of the highest SRCC; `unreadable` are
-    pairs of name and reason of the images that the last question went without.
+    the `Read`s of the images that the last evaluation went without.
 
     Raises:
         UserError: one line on what is wrong with the data.
@@ -57,12 +50,12 @@ class ComplexityProbe(keras.callbacks.Callback):
     def __init__(self, dataset, root=None, folder="probe", every=1, split=None, within_category=None):
         super().__init__()
         data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
-        self.data, self.split = choose_by(data, split)
-        self.folder = Path(folder).expanduser()
+        data, split = choose_by(data, split)
+        self.evaluator = Evaluator(data, predictors=("ridge",), test_split=split)
+        self.folder = user_path(folder)
         self.every = every
         self.rows = []
         self.unreadable = []
-        self.meter = None
 
     @property
     def best(self):
@@ -95,10 +88,9 @@ class ComplexityProbe(keras.callbacks.Callback):
             dict of `probe_pcc` and `probe_srcc`.
         """
         encoder = encoder_of(model)
-        if self.meter is None or self.meter.encoder is not encoder:
-            # Compiled once: each further one would stay in memory.
-            self.meter = Meter(encoder)
-        pcc, srcc = self._agreement()
+        found = self.evaluator.run(encoder)
+        self.unreadable = found.unreadable
+        pcc, srcc = (found.figures[f"model/ridge/{metric}"] for metric in ("pcc", "srcc"))
         self.folder.mkdir(parents=True, exist_ok=True)
         # Written to the last digit: a run that goes on must choose as if it had never stopped.
         self.rows.append({"step": step, "PCC": pcc, "SRCC": srcc})
@@ -111,19 +103,3 @@ class ComplexityProbe(keras.callbacks.Callback):
         writer.writerows(self.rows)
         write_text(self.folder / "probe.csv", text.getvalue())
         return {"probe_pcc": pcc, "probe_srcc": srcc}
-
-    def _agreement(self):
-        """PCC and SRCC, as `evaluate` finds them."""
-        measures = measure(self.data.source, self.meter, pixels=False)
-        self.unreadable = measures.unreadable
-        data = self.data.subset(measures.index)
-        folds, _ = make_folds(data, self.split)
-        split = Split(folds, data.scores, data.categories, data.ranked_within_category)
-        features = np.concatenate([measures.model[part] for part in PARTS], axis=1)
-        known = KnownImages.of(self.meter.encoder, measures.fingerprints).features[split.test]
-        found = Prediction(RIDGE, MODEL, split.predict(CategoryRidge, features), calibrated=False, left_out=known)
-        judged = data.subset(split.test)
-        # No interval is reported: as few resamples as the bootstrap takes.
-        judge = Judge(judged.scores, judged.categories, not data.ranked_within_category, resamples=2)
-        headline = judge.agreement(found).headline
-        return headline["PCC"].value, headline["SRCC"].value

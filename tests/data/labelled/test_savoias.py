@@ -146,6 +146,49 @@ def test_ground_truth_runs_no_strangers_code(root, tmp_path):
     assert not (tmp_path / "was here").exists()
 
 
+class _Calls:
+    def __init__(self, function, *arguments):
+        self.called = function, arguments
+
+    def __reduce__(self):
+        return self.called
+
+
+@pytest.mark.parametrize(
+    "crash",
+    [
+        _Calls(np.ndarray, (1,), "O", b"\x01" * 8),
+        _Calls(np.dtype, "V8"),
+        _Calls(np._core.multiarray.scalar, np.dtype("O"), b"\x01" * 8),
+    ],
+    ids=["object from bytes", "other dtype", "object scalar"],
+)
+def test_ground_truth_makes_no_object_of_bytes(root, crash):
+    np.save(root / "Ground truth" / "npy" / "global_ranking_art.npy", crash, allow_pickle=True)
+    with pytest.raises(UserError, match=r"art\.npy: these are no Savoias scores"):
+        open_savoias(root)
+
+
+def test_a_row_of_any_number_and_a_bomb_end_soon(root):
+    file = root / "Ground truth" / "xlsx" / "global_ranking_art.xlsx"
+    (root / "Ground truth" / "npy" / "global_ranking_art.npy").unlink()
+    write_xlsx(file, ART)
+    with zipfile.ZipFile(file) as archive:
+        parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    sheet = next(name for name in parts if "worksheets/sheet" in name)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in parts.items():
+            far = b'<row r="2000000000"><c r="A2000000000"><v>1</v></c></row></sheetData>'
+            archive.writestr(name, data.replace(b"</sheetData>", far) if name == sheet else data)
+    assert_whole(open_savoias(root))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+        archive.writestr("bomb", b"0" * (257 * 2**20))
+    with pytest.raises(UserError, match="inflates to more than 256 MB"):
+        open_savoias(root)
+
+
 def test_what_is_wrong_is_one_line(root, tmp_path):
     file = root / "Ground truth" / "npy" / "global_ranking_art.npy"
     whole = file.read_bytes()

@@ -17,6 +17,23 @@ from clicv2_keras.data.records.shard import sha256
 from clicv2_keras.data.records.writer import prepare
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.procedural import procedural_image
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Ten images of 60 x 40 pixels, one of them a PNG with alpha, and two broken ones."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for seed in range(9):
+        pixels, _ = procedural_image(seed, 60)
+        Image.fromarray(pixels[:40]).save(folder / ("more" if seed % 2 else "") / f"{seed}.jpg", quality=90)
+    Image.new("RGBA", (60, 40), (255, 0, 0, 128)).save(folder / "alpha.png")
+    whole = (folder / "0.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "more" / "head.jpg").write_bytes(b"\xff\xd8\xff")
+    return folder
+
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 # MB: three or four of the small images a shard.
@@ -102,6 +119,26 @@ def test_a_damaged_shard_is_packed_again(photos, tmp_path):
     (out / "00001.tar").write_bytes(shard)
     prepare(photos, out, SHARD, progress=False)
     assert content(out) == before
+
+
+def test_a_name_that_is_not_unicode_is_packed_and_read(photos, tmp_path):
+    os.rename(photos / "0.jpg", os.fsencode(photos) + b"/\xff.jpg")
+    prepare(photos, tmp_path / "records", SHARD, progress=False)
+    source = open_source("records", tmp_path / "records")
+    assert "\udcff.jpg" in [source.name(i) for i in range(len(source))]
+
+
+@pytest.mark.parametrize("line", ["null", "{", '{"plan": 3}', "[" * 3000])
+def test_a_broken_line_of_a_shard_is_packed_again(photos, tmp_path, line):
+    out = tmp_path / "records"
+    prepare(photos, out, SHARD, progress=False)
+    before = content(out)
+    (out / "00001.json").write_text(line)
+    prepare(photos, out, SHARD, progress=False)
+    assert content(out) == before
+    (out / "plan.json").write_text(line)
+    with pytest.raises(UserError, match="other images or options"):
+        prepare(photos, out, SHARD, progress=False)
 
 
 def test_mistakes(photos, tmp_path):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from clicv2_keras.deployment.demo.demo_server import FOLDER
+from clicv2_keras.deployment.demo.server import FOLDER
 from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.utils.package_data import trained_presets
 
-DOC = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
+DOC = (Path(__file__).parents[3] / "docs" / "devices.md").read_text(encoding="utf-8")
 MODEL = trained_presets()["default"] / "dynamic.tflite"
 
 

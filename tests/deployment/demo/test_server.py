@@ -2,17 +2,20 @@
 
 import http.client
 import json
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from demo.conftest import SCRIPT
 
-from clicv2_keras.deployment.demo.demo_server import FOLDER, SAMPLES
+from clicv2_keras.deployment.demo.server import FOLDER, SAMPLES
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.package_data import trained_presets
+
+SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
 
 def ask(url, path, method="GET", host=None, body=None):
@@ -71,7 +74,23 @@ def test_nothing_is_taken(url, method):
 
 def test_a_name_that_a_stranger_points_here_is_refused(url):
     assert ask(url, "/model.tflite", host="evil.example")[0].status == 421
-    assert ask(url, "/", host=f"localhost:{urlsplit(url).port}")[0].status == 200
+    # By an address or as localhost it may be called, at whatever port a tunnel begins.
+    for host in (f"localhost:{urlsplit(url).port}", "localhost:9000", "127.0.0.1", "[::1]:80"):
+        assert ask(url, "/", host=host)[0].status == 200
+    for host in ("", "[", "127.0.0.1.evil.example"):
+        assert ask(url, "/", host=host)[0].status == 421
+
+
+def test_a_tunnels_name_can_be_allowed_and_all_addresses_listened_on():
+    command = [SCRIPT, "demo", "--no-browser", "--host", "0.0.0.0", "--allow-host", "Demo.Example"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = process.stdout.readline().split()[0]
+        assert url.startswith("http://127.0.0.1:")
+        assert ask(url, "/", host="demo.example")[0].status == 200
+        assert ask(url, "/", host="evil.example")[0].status == 421
+        port = urlsplit(url).port
+        assert ask(f"http://127.0.0.2:{port}/", "/")[0].status == 200
+        process.send_signal(signal.SIGINT)
 
 
 def test_it_listens_on_loopback_only(url):
@@ -102,7 +121,7 @@ def test_a_mistake_is_one_line(url, arguments, said):
 
 def test_the_light_core_is_enough():
     heavy = {"keras", "tensorflow", "jax", "torch", "matplotlib", "sklearn", "skimage", "scipy", "pydantic"}
-    code = f"import sys, clicv2_keras.deployment.demo.run; sys.exit(' '.join({heavy} & set(sys.modules)) or None)"
+    code = f"import sys, clicv2_keras.deployment.demo.server; sys.exit(' '.join({heavy} & set(sys.modules)) or None)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -114,7 +114,7 @@ def test_saved_model_runs_without_this_package(scorer, folder, tmp_path):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="converts by TensorFlow in this process")
 def test_fingerprints_are_in_no_graph(scorer, tmp_path):
-    from clicv2_keras.deployment.exporting.saved_model_tensorflow import write_tflite_source
+    from clicv2_keras.deployment.exporting.formats_tensorflow import write_tflite_source
 
     codes = np.random.default_rng(0).integers(0, 256, (1000, 194))
     sizes = []

@@ -126,6 +126,25 @@ def test_pipes_devices_and_a_bomb_neither_hang_nor_take_memory(tmp_path):
     assert memory < 200e6
 
 
+def test_workers_share_a_budget_of_memory(tmp_path):
+    Image.new("P", (10_000, 8_000)).save(tmp_path / "0.png", transparency=0)
+    for number in range(1, 4):
+        (tmp_path / f"{number}.png").write_bytes((tmp_path / "0.png").read_bytes())
+    code = (
+        "import json, sys, clicv2_keras; from clicv2_keras.deployment.scoring.measurement import peak_memory; "
+        "rows = list(clicv2_keras.score(sys.argv[1], workers=int(sys.argv[2]), threads=1)); "
+        "print(json.dumps([[row.error for row in rows], peak_memory()]))"
+    )
+    peaks = []
+    for workers in "1", "4":
+        result = subprocess.run([sys.executable, "-c", code, tmp_path, workers], capture_output=True, text=True)
+        errors, peak = json.loads(result.stdout)
+        assert errors == [None] * 4
+        peaks.append(peak)
+    # Each takes 1.3 GB while it is laid over white.
+    assert peaks[1] < 1.6 * peaks[0]
+
+
 def mutations(rng, data):
     """The bytes of a file, spoilt in one of the ways in which files get spoilt."""
     data = bytearray(data)

@@ -20,11 +20,12 @@ ROWS = [
     Row("last.png", 0.0, 3, 4),
 ]
 FILES = [Found(row.file) for row in ROWS]
+MODEL = "tiny 0123456789ab"
 
 
 def write(path, rows=ROWS):
-    target = OutputFile(path)
-    target.start()
+    target = OutputFile(path, MODEL)
+    target.start(force=True)
     for row in rows:
         target.write(row)
     return target
@@ -32,7 +33,7 @@ def write(path, rows=ROWS):
 
 def finish(path):
     """What a run with --resume does."""
-    target, files = OutputFile(path), iter(FILES)
+    target, files = OutputFile(path, MODEL), iter(FILES)
     kept = list(target.resume(files))
     for found in files:
         target.write(ROWS[FILES.index(found)])
@@ -87,18 +88,18 @@ def test_resume_of_another_run_is_refused(tmp_path):
     whole = path.read_bytes()
     for files, message in (([Found("b.jpg")], "image 1 .* a.jpg, but now it is b.jpg"), (FILES[:2], "there is none")):
         with pytest.raises(UserError, match=message):
-            list(OutputFile(path).resume(iter(files)))
+            list(OutputFile(path, MODEL).resume(iter(files)))
         assert path.read_bytes() == whole
     for name, content in {
         "other.csv": b"name,value\n1,2\n",
-        "wide.csv": b"file,score,width,height,error\na,1,2,3,4,5,6\n",
+        "wide.csv": b"file,score,width,height,error,model\na,1,2,3,4,5,6\n",
         "other.jsonl": b'{"name": 3}\n',
         "text.jsonl": b"text\n",
         "other.parquet": b"text",
     }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match="no output of clicv2-keras score"):
-            list(OutputFile(tmp_path / name).resume(iter(FILES)))
+            list(OutputFile(tmp_path / name, MODEL).resume(iter(FILES)))
         assert (tmp_path / name).read_bytes() == content
 
 
@@ -110,11 +111,15 @@ def test_the_three_formats_say_the_same(photos, tmp_path):
         counts = score_to_file(photos, tmp_path / f"rows.{ending}")
         assert (counts.scored, counts.failed) == (5, 1)
     lines = (tmp_path / "rows.jsonl").read_text().splitlines()
-    assert [Row(**json.loads(line)) for line in lines] == expected
+    rows = [json.loads(line) for line in lines]
+    (model,) = {row.pop("model") for row in rows}
+    assert [Row(**row) for row in rows] == expected
+    assert pq.read_schema(tmp_path / "rows.parquet").metadata[b"clicv2_keras.model"].decode() == model
     assert [Row(**row) for row in pq.read_table(tmp_path / "rows.parquet").to_pylist()] == expected
     with open(tmp_path / "rows.csv", newline="") as stream:
         table = list(csv.DictReader(stream))
-    assert list(table[0]) == ["file", "score", "width", "height", "error"]
+    assert list(table[0]) == ["file", "score", "width", "height", "error", "model"]
+    assert {row["model"] for row in table} == {model} and len(model.split()[1]) == 12
     assert [float(row["score"]) if row["score"] else None for row in table] == [row.score for row in expected]
     assert table[2]["error"] == "not an image that Pillow can read"
 
@@ -126,7 +131,7 @@ def test_resume_scores_only_what_is_missing_and_counts_all(photos, tmp_path):
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
     # A score that no model gives shows that the row was kept.
-    marked = lines[1].split(b",")[0] + b",0.424242,60,40,\n"
+    marked = lines[1].split(b",")[0] + b",0.424242,60,40,," + lines[1].split(b",")[-1]
     path.write_bytes(b"".join([lines[0], marked, *lines[2:4], lines[4][:9]]))
     reported = []
     counts = score_to_file(photos, path, resume=True, report=reported.append)
@@ -138,8 +143,8 @@ def test_resume_scores_only_what_is_missing_and_counts_all(photos, tmp_path):
 def test_what_is_wrong_with_the_output_is_one_line(photos, tmp_path, monkeypatch):
     for output, message in {
         tmp_path / "rows.txt": "must end in .csv, .jsonl or .parquet",
-        tmp_path / "none" / "rows.csv": "No such file or directory",
-        photos / "a.jpg" / "rows.jsonl": "Not a directory",
+        tmp_path / "none" / "rows.csv": "there is no folder",
+        photos / "a.jpg" / "rows.jsonl": "there is no folder",
     }.items():
         with pytest.raises(UserError, match=message):
             score_to_file(photos, output)
@@ -154,3 +159,54 @@ def test_a_broken_model_leaves_the_output_alone(photos, tmp_path):
     with pytest.raises(UserError, match="no such file"):
         score_to_file(photos, path, model="none.tflite")
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_what_is_there_is_replaced_only_when_asked_and_ours(photos, tmp_path, ending):
+    path = tmp_path / f"rows.{ending}"
+    score_to_file(photos, path)
+    whole = path.read_bytes()
+    with pytest.raises(UserError, match="exists; --resume goes on with it, --force begins anew"):
+        score_to_file(photos / "a.jpg", path)
+    assert path.read_bytes() == whole
+    score_to_file(photos / "a.jpg", path, force=True)
+    assert len(path.read_bytes()) < len(whole)
+    path.write_text("file,label\nmine,1\n")
+    with pytest.raises(UserError, match="is no output of clicv2-keras score, and is kept"):
+        score_to_file(photos, path, force=True)
+    assert path.read_text() == "file,label\nmine,1\n"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_a_list_of_nothing_opens_nothing(photos, tmp_path, ending):
+    path = tmp_path / f"rows.{ending}"
+    score_to_file(photos, path)
+    whole = path.read_bytes()
+    for options in ({"force": True}, {"resume": True}):
+        with pytest.raises(UserError, match="no image is named"):
+            score_to_file([], path, **options)
+        assert path.read_bytes() == whole
+    assert [entry.name for entry in tmp_path.iterdir() if entry != photos] == [path.name]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_rows_of_two_models_do_not_mix(photos, tmp_path, ending):
+    path = tmp_path / f"rows.{ending}"
+    score_to_file(photos, path)
+    whole = path.read_bytes()
+    with pytest.raises(UserError, match="its rows are of the model guided_hybrid.*, not of clicv2_vit_tiny"):
+        score_to_file(photos, path, model="clicv2_vit_tiny_d4_patch16_128", resume=True)
+    assert path.read_bytes() == whole
+
+
+def test_rows_of_0_1_name_no_model(photos, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"file,score,width,height,error\na.jpg,0.1,2,3,\n")
+    with pytest.raises(UserError, match="its rows do not name their model"):
+        score_to_file(photos, path, resume=True)
+
+
+def test_a_parquet_file_with_a_name_that_is_not_unicode_is_gone_on_with(tmp_path):
+    path = tmp_path / "rows.parquet"
+    write(path).finish()
+    assert len(finish(path)) == len(ROWS)

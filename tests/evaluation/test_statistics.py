@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clicv2_keras.evaluation.bootstrap import Bootstrap, interval
-from clicv2_keras.evaluation.metrics import METRICS, krcc, pcc, rmae, rmse, srcc
+from clicv2_keras.evaluation.statistics import METRICS, Bootstrap, interval, krcc, pcc, rmae, rmse, srcc
 
 REFERENCES = {pcc: stats.pearsonr, srcc: stats.spearmanr, krcc: stats.kendalltau}
 

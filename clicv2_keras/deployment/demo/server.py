@@ -1,19 +1,31 @@
+"""A page on this machine that scores pictures in the browser: nothing is uploaded."""
+
 import base64
+import errno
 import functools
 import hashlib
 import io
+import ipaddress
 import json
 import re
+import socket
 import socketserver
+import threading
+import webbrowser
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from PIL import Image
 
+from clicv2_keras.deployment.scoring.network import find_tflite
+from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.procedural import procedural_image
+from clicv2_keras.utils.tflite_file import unpack
 
 FOLDER = Path(__file__).parent
+LOOPBACK = "127.0.0.1"
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -30,13 +42,48 @@ SAMPLES = (3, 20, 18, 1, 21, 4)
 SAMPLE_SIDE = 480
 
 
+def demo(model="default", port=0, browser=True, on_start=print, host=LOOPBACK, allowed_hosts=()):
+    """Serve the demo until Ctrl-C: pictures are decoded, scored and shown by the browser alone.
+
+    Args:
+        model: a trained preset's name, or a `.tflite` file of `clicv2-keras export`.
+        port: the port to listen on; 0 takes one that is free.
+        browser: open the page in the user's browser.
+        on_start: called with the page's address once it can be opened.
+        host: the address to listen on; 0.0.0.0 is for containers.
+        allowed_hosts: names besides localhost and addresses by which browsers may call the server, such as a tunnel's.
+
+    Raises:
+        UserError: where there is no such model, or the port is taken.
+    """
+    file = find_tflite(model)
+    try:
+        server = DemoServer(file, unpack(file), port, host, allowed_hosts)
+    except OSError as error:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        raise UserError(f"--port {port}: {reason}; name another, or none to take one that is free") from None
+    except OverflowError:
+        raise UserError(f"--port {port}: is none; ports go from 0 to 65535") from None
+    with server:
+        on_start(server.url)
+        if browser:
+            # Where the only browser is one for terminals, opening it waits until it is left.
+            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            pass
+
+
 class DemoServer(socketserver.ThreadingTCPServer):
-    """The demo's files over HTTP, to this machine alone. It answers GET and HEAD for a fixed list of addresses.
+    """The demo's files over HTTP, by default to this machine alone. It answers GET and HEAD for a fixed list of paths.
 
     Args:
         file: path of a `.tflite` file.
         model: the same as `clicv2_keras.utils.tflite_file.TFLiteFile`.
         port: 0 takes one that is free.
+        host: the address to listen on.
+        allowed_hosts: names by which browsers may call the server, see `is_allowed`.
 
     Raises:
         OSError: where the port cannot be had.
@@ -45,7 +92,7 @@ class DemoServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, file, model, port=0):
+    def __init__(self, file, model, port=0, host=LOOPBACK, allowed_hosts=()):
         page = FOLDER / "page"
         self.routes = {f"/{path.name}": path.read_bytes for path in page.iterdir() if path.suffix in TYPES}
         self.routes |= {f"/litert/{path.name}": path.read_bytes for path in (FOLDER / "litert").iterdir()}
@@ -57,16 +104,29 @@ class DemoServer(socketserver.ThreadingTCPServer):
             "/card.md": model.card.encode,
         }
         self.policy = _policy((page / "index.html").read_text(encoding="utf-8"))
-        super().__init__(("127.0.0.1", port), _Handler)
+        self.allowed_hosts = {"localhost", *(name.lower() for name in allowed_hosts)}
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), _Handler)
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}/"
+        host, port, *_ = self.server_address
+        if ipaddress.ip_address(host).is_unspecified:
+            host = LOOPBACK
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
-    @property
-    def hosts(self):
-        """What a browser may call this server: a stranger's name that resolves to 127.0.0.1 is refused."""
-        return {f"{name}:{self.server_address[1]}" for name in ("127.0.0.1", "localhost")}
+    def is_allowed(self, host):
+        """Whether a browser may call this server so: by an address, or by a name that is allowed, at any port.
+
+        A stranger's page may have its own name resolve to this machine, and would then be of one origin with the demo.
+        """
+        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name in self.allowed_hosts
+        return True
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,8 +134,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0]
-        if self.headers.get("Host") not in self.server.hosts:
-            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+        try:
+            allowed = self.server.is_allowed(self.headers.get("Host", ""))
+        except ValueError:  # no host at all
+            allowed = False
+        if not allowed:
+            return self.send_error(HTTPStatus.MISDIRECTED_REQUEST, explain="Name this host by --allow-host.")
         if path not in self.server.routes:
             return self.send_error(HTTPStatus.NOT_FOUND)
         body = self.server.routes[path]()

@@ -4,7 +4,7 @@ from pathlib import PurePath
 import numpy as np
 
 
-class SourcePart:
+class Subset:
     """Some images of a source, as a source of their own.
 
     Args:
@@ -23,6 +23,11 @@ class SourcePart:
     def paths(self):
         """Of a source of files."""
         return [self.source.paths[i] for i in self.indices]
+
+    @property
+    def names(self):
+        """Of a source of files."""
+        return [self.source.names[i] for i in self.indices]
 
     def name(self, index):
         return self.source.name(self.indices[index])
@@ -51,4 +56,4 @@ def split_held_out(source, count):
         return hashlib.sha256(PurePath(source.name(index)).name.encode("utf-8", "surrogateescape")).digest(), index
 
     out = sorted(sorted(range(len(source)), key=mark)[:count])
-    return SourcePart(source, np.setdiff1d(np.arange(len(source)), out)), SourcePart(source, out)
+    return Subset(source, np.setdiff1d(np.arange(len(source)), out)), Subset(source, out)

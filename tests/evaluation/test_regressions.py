@@ -3,9 +3,8 @@ import pytest
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-from clicv2_keras.evaluation.category_neighbors import CategoryNeighbors
-from clicv2_keras.evaluation.category_ridge import ALPHAS, CategoryRidge
-from clicv2_keras.evaluation.metrics import pcc
+from clicv2_keras.evaluation.regressions import ALPHAS, CategoryNeighbors, CategoryRidge
+from clicv2_keras.evaluation.statistics import pcc
 
 
 def test_is_scikit_learns_ridge_at_the_best_strength_left_one_out(rng):

@@ -1,0 +1,101 @@
+"""A `ComplexityScorer` as a SavedModel that runs without this package, and as a TFLite model of builtin operations."""
+
+import contextlib
+import io
+import warnings
+
+import tensorflow as tf
+from keras.export import ExportArchive
+
+from clicv2_keras.utils.errors import UserError
+
+OUTPUTS = ("score", "map", "embedding")
+QUANTIZE = ("none", "float16", "dynamic", "int8")
+
+
+def write_saved_model(scorer, folder):
+    """Write a SavedModel with two signatures.
+
+    `serving_default` takes uint8 `images` (B, H, W, 3) of any size, `serving_bytes` strings `image_bytes` (B,) of
+    JPEG, PNG or still GIF files, whose EXIF orientation is the caller's. Both resize as the package does, and return
+    float32 `score` (B,), `map` (B, rows, columns) and `embedding` (B, D).
+    """
+    size = scorer.encoder.image_size
+
+    def score_images(images):
+        return scorer(_resize(images, size))
+
+    def score_bytes(image_bytes):
+        def decode(data):
+            # It reads PNG and GIF as well; its own default for JPEG is faster and further from Pillow's pixels.
+            image = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+            return _resize(image[None], size)[0]
+
+        signature = tf.TensorSpec((size, size, 3), tf.uint8)
+        return scorer(tf.map_fn(decode, image_bytes, fn_output_signature=signature))
+
+    archive = ExportArchive()
+    archive.track(scorer)
+    pixels = tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")
+    archive.add_endpoint("serving_default", score_images, input_signature=[pixels])
+    files = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    archive.add_endpoint("serving_bytes", score_bytes, input_signature=[files])
+    archive.write_out(str(folder), verbose=False)
+
+
+def write_tflite_source(scorer, folder):
+    """Write the SavedModel of one uint8 `image` (1, S, S, 3), from which TFLite is made."""
+    size = scorer.encoder.image_size
+    archive = ExportArchive()
+    archive.track(scorer)
+    # A static batch of 1 gives XNNPACK one partition of the graph instead of dozens.
+    pixels = tf.TensorSpec((1, size, size, 3), tf.uint8, name="image")
+    archive.add_endpoint("serving_default", lambda image: scorer(image), input_signature=[pixels])
+    archive.write_out(str(folder), verbose=False)
+
+
+def _resize(images, size):
+    """As `images.network_input`: the antialiased triangle filter, in whole grey levels."""
+    resized = tf.image.resize(images, (size, size), method="bilinear", antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+
+
+def convert(folder, quantize, calibration=()):
+    """The flatbuffer, bytes, of the SavedModel in `folder`.
+
+    Args:
+        quantize: `"none"`: float32; `"float16"`: half the size, computed in float32; `"dynamic"`: int8 weights and, in
+            matrix products, int8 activations scaled on the fly; `"int8"`: int8 weights, and int8 activations in dense
+            layers with scales from calibration. Attention, norms and softmax stay float32: a ViT breaks without them.
+        calibration: uint8 images (1, S, S, 3), for `"int8"`.
+
+    Raises:
+        UserError: where the model needs an operation that is not built into TFLite.
+    """
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if quantize in ("float16", "dynamic"):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        model = converter.convert()
+    except Exception as error:  # the converter's errors have no common class
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"export: TFLite cannot hold this model by builtin operations alone: {reason[:200]}") from None
+    return _static(model, calibration) if quantize == "int8" else model
+
+
+def _static(model, calibration):
+    """int8 weights and activations in dense layers, by ai-edge-quantizer."""
+    from ai_edge_quantizer import qtyping, quantizer, recipe_manager
+
+    rules = recipe_manager.RecipeManager()
+    dense = qtyping.TFLOperationName.FULLY_CONNECTED
+    rules.add_static_config(regex=".*", operation_name=dense, activation_num_bits=8, weight_num_bits=8)
+    silent = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        warnings.simplefilter("ignore")
+        worker = quantizer.Quantizer(bytearray(model), rules.get_quantization_recipe())
+        ranges = worker.calibrate({"serving_default": [{"image": image} for image in calibration]})
+        return bytes(worker.quantize(ranges).quantized_model)

@@ -1,0 +1,155 @@
+"""The evaluator that `evaluate`, the run's probe, `ablate` and the quickstart's table share."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clicv2_keras.data.labelled.scored_images import ScoredImages
+from clicv2_keras.data.labelled.scored_sets import open_scored
+from clicv2_keras.data.procedural_source import ProceduralSource
+from clicv2_keras.evaluation import features
+from clicv2_keras.evaluation.evaluator import Evaluator
+from clicv2_keras.evaluation.features import FeatureExtractor
+from clicv2_keras.evaluation.predictors import PREDICTORS
+from clicv2_keras.evaluation.run import evaluate
+from clicv2_keras.evaluation.statistics import Bootstrap
+from clicv2_keras.layers import PatchEntropy
+from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead, MaskedEntropyBranch
+from clicv2_keras.utils.errors import UserError
+
+WITHOUT_PIXELS = ("ridge", "ridge_mean_token", "diversity")
+
+
+@pytest.fixture(scope="module")
+def data(ic9600):
+    return open_scored("ic9600", ic9600)
+
+
+def test_figures_are_floats_by_stable_keys(tiny_encoder, data):
+    figures = Evaluator(data, untrained_seeds=2, content=True).run(tiny_encoder).figures
+    assert all(isinstance(value, float) for value in figures.values())
+    for key in (
+        "model/ridge/srcc",
+        "model/ridge/person/rmse",
+        "model/ridge/mean of categories/krcc",
+        "untrained/ridge_mean_token/pcc",
+        "no_model/edges/srcc",
+        "no_model/category_mean/objects/rmae",
+        "model/category_accuracy",
+        "untrained/token_retrieval",
+        "chance/token_retrieval",
+    ):
+        assert key in figures
+    assert figures["model/ridge/srcc"] == figures["model/ridge/overall/srcc"]
+    # There is no fitted score to judge, and one ridge a category only where scores are ranked within them.
+    assert not any("fitted" in key or "masked_entropy" in key or "per_category" in key for key in figures)
+
+
+def test_they_are_those_of_evaluate(tiny_encoder, data, ic9600):
+    mine = Evaluator(data, WITHOUT_PIXELS).run(tiny_encoder).figures
+    theirs = evaluate(tiny_encoder, "ic9600", ic9600, baselines=False, resamples=20, progress=False)
+    assert len(mine) > 50 and mine.items() <= theirs.figures.items()
+    assert np.isfinite(theirs.main.headline["SRCC"].low)
+
+
+def test_without_resamples_there_is_no_bootstrap(tiny_encoder, data, monkeypatch):
+    monkeypatch.setattr(Bootstrap, "__init__", None)
+    found = Evaluator(data, ("ridge",)).run(tiny_encoder)
+    (ridge,) = found.agreements
+    assert ridge.samples is None and np.isnan(ridge.headline["SRCC"].low) and np.isfinite(ridge.srcc)
+    assert np.isnan(ridge.above(ridge).low) and ridge.above(ridge).value == 0
+
+
+def test_only_what_is_asked_for_is_computed(tiny_encoder, data, monkeypatch):
+    monkeypatch.setattr(features, "handcrafted", None)
+    monkeypatch.setattr(PatchEntropy, "call", None)
+    monkeypatch.setattr(type(tiny_encoder), "untrained", None)
+    found = Evaluator(data, ("ridge", "diversity")).run(tiny_encoder)
+    assert [a.predictor for a in found.agreements] == ["diversity", "ridge"]
+
+
+def test_the_same_encoder_is_compiled_once_and_its_new_weights_are_seen(tiny_encoder, data):
+    encoder = tiny_encoder.copy()
+    evaluator = Evaluator(data, ("ridge",))
+    first = evaluator.run(encoder).figures
+    extractor = evaluator._extractor
+    encoder.norm.gamma.assign(np.linspace(0, 2, 16))
+    second = evaluator.run(encoder).figures
+    assert evaluator._extractor is extractor and first["model/ridge/srcc"] != second["model/ridge/srcc"]
+    assert second == Evaluator(data, ("ridge",)).run(encoder).figures
+
+
+def test_images_of_known_complexity_are_judged_alike(tiny_encoder):
+    source = ProceduralSource(40, 32, seed=5)
+    scores = np.array([source.complexity(i) for i in range(40)])
+    splits = np.repeat(["train", "test"], 20)
+    data = ScoredImages("procedural", source, scores, (0.0, 1.0), np.full(40, ""), splits)
+    found = Evaluator(data, (*WITHOUT_PIXELS, "mean_entropy")).run(tiny_encoder)
+    assert found.data.names == [f"procedural 5/{i}" for i in range(20, 40)]
+    np.testing.assert_array_equal(found.data.scores, scores[20:])
+    assert {"model/ridge/srcc", "no_model/mean_entropy/pcc"} <= set(found.figures)
+    assert "category_mean" not in {a.predictor for a in found.agreements}
+
+
+def test_a_mistake_is_told_before_the_work(data):
+    with pytest.raises(UserError, match="there is no part 'val'"):
+        Evaluator(data, test_split="val")
+    flat = ScoredImages("flat", data.source, np.full(60, 0.5), (0.0, 1.0), data.categories, data.splits)
+    with pytest.raises(UserError, match=r"flat: all labels that are judged on are 0\.5: nothing to agree with"):
+        Evaluator(flat)
+
+
+@pytest.mark.parametrize("head", ["fitted", "masked_entropy"])
+def test_the_features_are_the_encoders_and_the_scores_the_heads(tiny_encoder, data, rng, head):
+    """Of images with a broken one between, each batch as it would be alone."""
+
+    class Broken:
+        def __len__(self):
+            return 6
+
+        def name(self, index):
+            return f"{index}.png"
+
+        def load(self, index, at_least=None):
+            if index == 2:
+                raise features_error
+            return Image.fromarray(pixels[index])
+
+    from clicv2_keras.utils.images import UnreadableImage
+
+    features_error = UnreadableImage("no image")
+    pixels = rng.integers(0, 256, (6, 32, 32, 3)).astype("uint8")
+    if head == "fitted":
+        model = ComplexityScorer(tiny_encoder, LinearHead())
+        model.head.kernel.assign(rng.normal(0, 0.3, model.head.kernel.shape))
+        expected = model.predict(pixels, verbose=0)["score"]
+    else:
+        model = CLICv2(tiny_encoder, contrast=None, entropy=MaskedEntropyBranch(decoder_depth=1, decoder_width=32))
+        expected = ComplexityScorer(tiny_encoder, model.entropy).predict(pixels, verbose=0)["score"]
+    found = FeatureExtractor(model, untrained_seeds=(3, 4), pixels=("entropy", "handcrafted")).extract(Broken())
+    there = [0, 1, 3, 4, 5]
+    assert found.index.tolist() == there and [read.name for read in found.unreadable] == ["2.png"]
+    tokens = tiny_encoder.predict(pixels, verbose=0)[there]
+    np.testing.assert_allclose(found.model.parts["token"], tokens.mean(axis=1), atol=1e-5)
+    assert found.model.features.shape == (5, 16 + 16 + 2)
+    np.testing.assert_allclose(found.model.scores[head], expected[there], atol=1e-5)
+    blank = tiny_encoder.untrained(4).predict(pixels, verbose=0)[there]
+    np.testing.assert_allclose(found.untrained[1].parts["token"], blank.mean(axis=1), atol=1e-5)
+    assert found.pixels["entropy_statistics"].shape == (5, 4) and len(found.pixels) == 2 + 8
+
+
+def test_an_image_that_is_refused_leaves_the_model_its_weights(tiny_encoder, rng):
+    """On JAX Keras empties a model while it runs."""
+    extractor = FeatureExtractor(tiny_encoder)
+    before = tiny_encoder.get_weights()
+    for call in (extractor._network.predict, extractor._network.predict_on_batch):
+        with pytest.raises(Exception, match="shape|size|divide"):
+            call(rng.integers(0, 256, (2, 33, 33, 3)).astype("uint8"))
+    for mine, theirs in zip(tiny_encoder.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_all_predictors_are_in_the_order_of_the_table(tiny_encoder, data):
+    found = Evaluator(data, tuple(PREDICTORS)[::-1], untrained_seeds=1).run(tiny_encoder)
+    keys = [a.predictor for a in found.agreements if a.group == "no_model"]
+    assert keys == [key for key in PREDICTORS if key in keys] and keys[-1] == "category_mean"
