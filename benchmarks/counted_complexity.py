@@ -1,4 +1,4 @@
-"""How the settings of the counted complexity (`distill/pixel_measures.py`) stand among their neighbours.
+"""How the settings of the counted complexity (`training/pixel_measures.py`) stand among their neighbours.
 
     python benchmarks/counted_complexity.py [--data ../shared/data]
 

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from clicv2_keras.models.cosine_momentum import CosineMomentum as CosineMomentum
     from clicv2_keras.models.diversity_head import DiversityHead as DiversityHead
     from clicv2_keras.models.guide_branch import GuideBranch as GuideBranch
+    from clicv2_keras.models.label_branch import LabelBranch as LabelBranch
     from clicv2_keras.models.linear_head import LinearHead as LinearHead
     from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch as MaskedEntropyBranch
     from clicv2_keras.models.vit_encoder import ViTEncoder as ViTEncoder
     from clicv2_keras.recipe.files import load_recipe as load_recipe
     from clicv2_keras.recipe.schema import Recipe as Recipe
     from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe as ComplexityProbe
-    from clicv2_keras.training.distill import distill as distill
     from clicv2_keras.training.finetune import finetune as finetune
     from clicv2_keras.training.plan import describe_run as describe_run
     from clicv2_keras.training.run import train as train
@@ -61,6 +61,7 @@ _HOMES = {
     "Evaluation": "evaluation.evaluation",
     "Explanation": "explanation.explanation",
     "GuideBranch": "models",
+    "LabelBranch": "models",
     "LinearHead": "models",
     "MaskedEntropyBranch": "models",
     "Prepared": "data.records.writer",
@@ -74,7 +75,6 @@ _HOMES = {
     "demo": "deployment.demo.server",
     "describe_ablation": "ablation.plan",
     "describe_run": "training.plan",
-    "distill": "training.distill",
     "evaluate": "evaluation.run",
     "explain": "explanation.run",
     "export": "deployment.exporting.run",
@@ -90,6 +90,8 @@ __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name):
+    if name == "distill":
+        raise AttributeError('distill is a recipe now: train("pixels_vit_tiny", ["data.path=FOLDER"]), then finetune')
     if name not in _HOMES:
         raise AttributeError(f"module 'clicv2_keras' has no attribute {name!r}")
     return getattr(importlib.import_module(f"clicv2_keras.{_HOMES[name]}"), name)

@@ -52,7 +52,7 @@ def decays(monkeypatch):
             from keras import ops
 
             if found:  # the rate falls to 0, and the decay with it
-                return {"score_loss": 0.0}
+                return
             variables = self.trainable_variables
             before = [ops.convert_to_numpy(v).copy() for v in variables]
             self.optimizer.apply([ops.zeros(v.shape) for v in variables], variables)
@@ -60,10 +60,7 @@ def decays(monkeypatch):
                 if old.any():
                     found.append((old.ndim, bool((ops.convert_to_numpy(variable) != old).any())))
 
-            return {"score_loss": 0.0}
-
-        for method in ("fit", "train_on_batch"):
-            monkeypatch.setattr(model_class, method, learn_nothing)
+        monkeypatch.setattr(model_class, "fit", learn_nothing)
         return found
 
     return watch

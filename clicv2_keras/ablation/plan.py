@@ -7,12 +7,13 @@ from pathlib import Path
 
 from clicv2_keras.ablation.row import TABLE, Row, choose_rows, table_changes
 from clicv2_keras.data.labelled.scored_images import ScoredImages
-from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import OVERRIDE, load_recipe
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.text import flat
+from clicv2_keras.training.plan import recipe_cost
 from clicv2_keras.training.source import recipe_source
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 KNOWN_COMPLEXITY = "the known complexity of unseen procedural images"
 
@@ -78,7 +79,7 @@ def make_plan(
     if rows or not vary:
         _check_whole(base, recipe)
     rows = choose_rows(rows, vary)
-    output = Path(output or f"runs/ablate_{base.name}").expanduser()
+    output = user_path(output or f"runs/ablate_{base.name}")
     runs = []
     for seed in range(base.seed, base.seed + seeds):
         for row in rows:
@@ -115,7 +116,7 @@ def describe_ablation(recipe, **arguments):
     width = max(len(row.name) for row in plan.rows)
     lines, total = [], 0.0
     for run in plan.runs:
-        flops = count_cost(run.recipe).flops_per_image * run.images
+        flops = recipe_cost(run.recipe)[0].flops_per_image * run.images
         total += flops
         if run.seed == plan.recipe.seed:
             steps = f"{run.recipe.train.steps:,} steps of {run.recipe.train.batch_size}, {flops / 1e15:.3g} PFLOP"

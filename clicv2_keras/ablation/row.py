@@ -1,6 +1,5 @@
 """The rows of an ablation: what each of them changes in the recipe."""
 
-import difflib
 import itertools
 import json
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.text import flat
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.text import did_you_mean
 
 # The whole method, and the table in its order. What a row changes is where its shipped recipe differs from the whole.
 WHOLE = "clicv2"
@@ -65,9 +65,8 @@ def _table_rows(rows):
     names = [name.strip() for name in rows.split(",")] if isinstance(rows, str) else list(rows)
     for name in names:
         if name not in TABLE:
-            near = difflib.get_close_matches(name, TABLE, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"--rows {name}: there is no such row; {hint}The table has {', '.join(TABLE)}")
+            hint = did_you_mean(name, TABLE)
+            raise UserError(f"--rows {name}: there is no such row; {hint}the table has {', '.join(TABLE)}")
     changes = table_changes()
     return [
         Row(name, {key: json.dumps(value) for key, value in changes[name].items()}) for name in dict.fromkeys(names)

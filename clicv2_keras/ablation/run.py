@@ -10,8 +10,8 @@ from clicv2_keras.ablation.output_folder import OutputFolder
 from clicv2_keras.ablation.plan import check_images, make_plan
 from clicv2_keras.ablation.worker import work
 from clicv2_keras.recipe.text import flat
-from clicv2_keras.training.run import Interrupted
 from clicv2_keras.training.stop_signals import StopSignals
+from clicv2_keras.utils.errors import Interrupted
 
 
 def ablate(
@@ -50,7 +50,7 @@ def ablate(
 
     Raises:
         UserError: one line on what is wrong with the recipe, the rows, the data or the folder.
-        BrokenOff: where the disk is full or the images are gone, or a run's process died.
+        ResourceLost: where the disk is full or the images are gone, or a run's process died.
         Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
     plan = make_plan(recipe, rows, vary, overrides, seeds, dataset, root, test_split, within_category, output)

@@ -14,8 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clicv2_keras.training.broken_off import BrokenOff
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import Diverged, Interrupted, ResourceLost, UserError
 
 
 @dataclass
@@ -38,7 +37,7 @@ def work(run, data, test_split, stop):
 
     Raises:
         UserError: what the run raised.
-        BrokenOff: where the disk is full or the images are gone, or its process died.
+        ResourceLost: where the disk is full or the images are gone, or its process died.
     """
     folder = Path(run.recipe.run.dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,14 +65,14 @@ def work(run, data, test_split, stop):
         if outcome.mistake:
             raise UserError(outcome.mistake)
         if outcome.fault:
-            raise BrokenOff(folder, outcome.fault, "once that is mended, the same command goes on")
+            raise ResourceLost(folder, outcome.fault, "once that is mended, the same command goes on")
         return outcome
     if stop.requested:
         return None
     last = (folder / "stderr.txt").read_text(errors="replace").strip().rpartition("\n")[2]
     code = process.returncode
     why = f"killed by signal {-code}, perhaps for memory" if code < 0 else last or f"exit code {code}"
-    raise BrokenOff(folder, f"the run broke off: {why}", "stderr.txt there says more, the same command goes on")
+    raise ResourceLost(folder, f"the run broke off: {why}", "stderr.txt there says more, the same command goes on")
 
 
 def main():
@@ -84,20 +83,19 @@ def main():
     threading.Thread(target=_end_with_the_pipe, daemon=True).start()
 
     from clicv2_keras.ablation.probe import probe
-    from clicv2_keras.training.run import Interrupted, train
+    from clicv2_keras.training.run import train
 
     try:
         figures, notes = probe(train(recipe, resume=True, progress=False), data, test_split)
         outcome = Outcome(figures, notes)
     except Interrupted as interrupted:
         sys.exit(interrupted.exit_code)
-    except BrokenOff as broken:
-        outcome = Outcome(fault=broken.fault)
+    except ResourceLost as lost:
+        outcome = Outcome(fault=lost.fault)
+    except Diverged as diverged:  # is a result: the other rows go on
+        outcome = Outcome(diverged=str(diverged))
     except UserError as error:
-        # Divergence is a result: the other rows go on. Before there is a journal keras may not be imported.
-        journal = sys.modules.get("clicv2_keras.training.callbacks.journal")
-        diverged = journal and isinstance(error, journal.Diverged)
-        outcome = Outcome(diverged=str(error)) if diverged else Outcome(mistake=str(error))
+        outcome = Outcome(mistake=str(error))
     with answer:
         pickle.dump(outcome, answer)
 

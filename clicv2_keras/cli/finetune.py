@@ -30,6 +30,8 @@ import click
 @click.option("--whole", is_flag=True, help="Train the whole network, not the linear head alone.")
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of the whole network.")
 @click.option("--learning-rate", default=5e-5, show_default=True, help="Of the whole network.")
+@click.option("--run-dir", help="Run folder of the whole network; NAME_run beside the output NAME.keras.")
+@click.option("--resume", is_flag=True, help="Go on with that run from its last checkpoint.")
 @click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")
 @click.option("--seed", default=0, show_default=True, help="Of the order of the images.")
 def finetune(**arguments):

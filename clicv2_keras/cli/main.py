@@ -1,24 +1,27 @@
 """`clicv2-keras`: the commands by name, and what a mistake looks like."""
 
+import contextlib
 import importlib
 import os
+import sys
 
 import click
 
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.text import did_you_mean, printable
 
 # Command: the module of its click command, the extra it needs; None where the core suffices.
-COMMANDS = dict.fromkeys(
-    ("prepare", "train", "evaluate", "distill", "finetune", "ablate", "export", "explain", "recipe"), "train"
-)
+COMMANDS = dict.fromkeys(("prepare", "train", "evaluate", "finetune", "ablate", "export", "explain", "recipe"), "train")
 COMMANDS |= dict.fromkeys(("score", "benchmark", "demo"))
+# Command of 0.1: what took its place.
+RETIRED = {"distill": "is a recipe now: clicv2-keras train pixels_vit_tiny --set data.path=FOLDER, then finetune it"}
 
 
 class Mistake(click.ClickException):
     """Printed as one line, without a traceback."""
 
     def __init__(self, message, exit_code=2):
-        super().__init__(message)
+        super().__init__(printable(message))
         self.exit_code = exit_code
 
 
@@ -29,26 +32,73 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, context, name):
+        if name in RETIRED:
+            raise Mistake(f"{name} {RETIRED[name]}")
         if name not in COMMANDS:
-            return None
+            raise Mistake(f"{name}: no such command; {did_you_mean(name, COMMANDS)}there are {', '.join(COMMANDS)}")
         return getattr(importlib.import_module(f"clicv2_keras.cli.{name}"), name)
+
+    def main(self, *args, **kwargs):
+        _mend_streams()
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            # What is still to be written would fail when Python ends, in a traceback.
+            if error := _flush():
+                click.echo(f"Error: standard output: {error.strerror}", err=True)
+                sys.exit(1)
 
     def invoke(self, context):
         try:
-            return super().invoke(context)
+            result = super().invoke(context)
+            sys.stdout.flush()
+            return result
         except UserError as error:
-            raise Mistake(str(error), getattr(error, "exit_code", 2)) from None
+            raise Mistake(str(error), error.exit_code) from None
+        except BrokenPipeError:
+            raise  # click ends quietly
         except OSError as error:
-            # Permissions, a full disk: a fault of the place, not of the program. A closed pipe is click's to handle.
-            if error.filename is None or isinstance(error, BrokenPipeError):
-                raise
-            raise Mistake(f"{os.fsdecode(error.filename)}: {error.strerror}", 1) from None
+            # Permissions, a full disk: a fault of the place, not of the program.
+            if error.filename is not None:
+                raise Mistake(f"{os.fsdecode(error.filename)}: {error.strerror}", 1) from None
+            if _flush():
+                raise Mistake(f"standard output: {error.strerror}", 1) from None
+            raise
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            context.exit(130)
         except ModuleNotFoundError as error:
             extra = COMMANDS.get(context.invoked_subcommand)
             if extra is None or (error.name or "").startswith("clicv2_keras"):
                 raise
             line = f"{context.invoked_subcommand} needs {error.name}; pip install 'clicv2-keras[{extra}]'"
             raise Mistake(line) from None
+
+
+def _mend_streams():
+    """Give closed streams a number, which the next file would get, and let every text be written."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                # Of stdout for reading: what is written there is an error and not lost in silence.
+                os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _flush():
+    """Write what stdout holds back; where that is not possible the error, and the rest is dropped."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return None
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

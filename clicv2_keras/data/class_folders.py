@@ -1,10 +1,10 @@
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ def open_class_folders(root, per_class=None, seed=0):
     Raises:
         UserError: where a part or a class is missing.
     """
-    root, paths, classes, splits = Path(root).expanduser(), [], [], []
+    root, paths, classes, splits = user_path(root), [], [], []
     rng = np.random.default_rng(seed)
     for split in ("train", "val"):
         folder = root / split

@@ -1,3 +1,8 @@
+import time
+
+from clicv2_keras.data.host_calls import HostCalls
+
+
 class DataWait:
     """Counts how long the consumer of a dataset stands waiting for batches; the same on every backend."""
 
@@ -11,12 +16,20 @@ class DataWait:
         """The same `tf.data.Dataset`, its waits counted."""
         import tensorflow as tf
 
+        host = HostCalls.shared()
+        now = tf.timestamp
+        # Where all must repeat bit by bit TensorFlow refuses its own clock.
+        if tf.config.experimental.is_op_determinism_enabled():
+
+            def now():
+                return tf.numpy_function(host.counted(time.time), [], tf.float64)
+
         def count(asked, batch):
-            self._seconds.assign_add(tf.timestamp() - asked)
+            self._seconds.assign_add(now() - asked)
             return batch
 
         # A zip asks its parts one after the other, in the consumer's thread: the clock, then the batch.
-        clock = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
+        clock = host.until_exit(tf.data.Dataset.counter()).map(lambda _: now())
         watched = tf.data.Dataset.zip(clock, dataset).map(count)
         options = tf.data.Options()
         # Else TensorFlow would ask ahead of the consumer.

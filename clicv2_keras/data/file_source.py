@@ -3,6 +3,7 @@ from pathlib import Path
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import images_below
 from clicv2_keras.utils.images import open_rgb
+from clicv2_keras.utils.paths import user_path
 
 
 class FileSource:
@@ -24,7 +25,7 @@ class FileSource:
         Raises:
             UserError: where the folder is missing or holds no image, or a folder in it cannot be read.
         """
-        root = Path(path).expanduser()
+        root = user_path(path)
         if not root.exists():
             raise UserError(f"{path}: there is no such folder; name one that holds images")
         if not root.is_dir():
@@ -48,7 +49,7 @@ class FileSource:
         Raises:
             UserError: where the list is missing or empty, or none of its files exists.
         """
-        file = Path(path).expanduser()
+        file = user_path(path)
         if not file.is_file():
             raise UserError(f"{path}: there is no such list file; name a text file with one image path a line")
         try:

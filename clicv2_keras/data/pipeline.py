@@ -12,7 +12,7 @@ from clicv2_keras.data.host_calls import HostCalls
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage, network_input
 from clicv2_keras.utils.threads import share_cores
-from clicv2_keras.utils.views import FACTORS, check_views, draw_crop, shortest_side
+from clicv2_keras.utils.views import FACTORS, LIKE_THE_WHOLE, check_views, draw_crop, shortest_side
 
 
 def training_dataset(
@@ -28,6 +28,8 @@ def training_dataset(
     start_step=0,
     share=(0, 1),
     on_unreadable=None,
+    measure=None,
+    measures=0,
 ):
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
 
@@ -48,10 +50,11 @@ def training_dataset(
         share: (k, n): of each batch the k-th of n equal parts, for the k-th of n processes; n divides `batch_size`.
         on_unreadable: called once for each unreadable image with its name and the reason. The image after it in the
             source takes its place.
+        measure: a function of each `image` as it is in the batch, uint8 (S, S, 3), that gives `measures` numbers.
 
     Returns:
         `tf.data.Dataset` of dicts of uint8 (batch_size / n, image_size, image_size, 3): `image`, `view_a`, `view_b`;
-        `image` is `view_a` without jitter.
+        `image` is `view_a` without jitter. With `measure`, `guide_measures`, float32 (batch_size / n, measures).
 
     Raises:
         UserError: where no image of the source can be read.
@@ -60,51 +63,98 @@ def training_dataset(
     check_views(views, min_area)
     import tensorflow as tf
 
-    reader = _Reader(source, image_size, min_area, on_unreadable)
-    reader.check()
-    host = HostCalls.shared()
+    reader = _Reader(source, image_size, on_unreadable)
     crops = 1 if views == "same_crop" else 2
-    count = batch_size // share[1]
+    parts = {
+        "crops": ((crops, image_size, image_size, 3), "uint8"),
+        "factors": ((2, len(FACTORS)), "float32"),
+        "measures": ((measures,), "float32"),
+    }
 
-    def read(number):
-        images = np.empty((count, crops, image_size, image_size, 3), "uint8")
-        factors = np.empty((count, 2, len(FACTORS)), "float32")
-
-        def fill(i):
-            epoch, place = divmod(int(number) * batch_size + share[0] * count + i, len(source))
-            index = epoch_order(source, seed, epoch)[place]
-            rng = np.random.default_rng((seed, epoch, index, 1))
-            reader.crops(index, rng, flip, images[i])
-            for view in factors[i]:
-                view[:] = draw_factors(rng, jitter)
-
-        # Whole batches, filled by threads of ours: a call of Python an image by tf.data costs half as much as decoding.
-        list(threads.map(fill, range(count)))
-        return images, factors
-
-    def load(number):
-        images, factors = tf.numpy_function(host.counted(read), [number], (tf.uint8, tf.float32), stateful=False)
-        images.set_shape((count, crops, image_size, image_size, 3))
-        factors.set_shape((count, 2, len(FACTORS)))
-        return images, factors
+    def read(index, rng):
+        _, images = reader.crops(index, rng, crops, min_area, flip)
+        factors = [draw_factors(rng, jitter) for _ in range(2)]
+        return images, factors, measure(images[0]) if measure else ()
 
     @tf.function(jit_compile=jitter > 0)
-    def assemble(images, factors):
+    def assemble(batch):
+        images = batch["crops"]
         views = {"image": images[:, 0], "view_a": images[:, 0], "view_b": images[:, -1]}
         if jitter:
             for i, name in enumerate(("view_a", "view_b")):
-                views[name] = jitter_colors(views[name], factors[:, i])
-        return views
+                views[name] = jitter_colors(views[name], batch["factors"][:, i])
+        return views | ({"guide_measures": batch["measures"]} if measure else {})
 
     jitter_colors = color_jitter() if jitter else None
+    batches = _batches(reader, read, parts, batch_size, seed, start_step, share)
+    return batches.map(assemble, num_parallel_calls=1).prefetch(2)
+
+
+def labelled_dataset(
+    source, scores, groups, *, image_size, batch_size, seed=0, start_step=0, share=(0, 1), on_unreadable=None
+):
+    """Endless batches of images with labels, two crops of each that a person would find as complex as the whole.
+
+    Crops are read at as much detail as a whole image that is scored. Of the other arguments see `training_dataset`.
+
+    Args:
+        source: see `open_source`.
+        scores: float (n,), the images' labels in [0, 1].
+        groups: int (n,), numbers of the groups of images whose scores may be compared.
+
+    Returns:
+        `tf.data.Dataset` of dicts: `crops`, uint8 (B, 2, image_size, image_size, 3), `score`, float32 (B,), and
+        `category`, int32 (B,), the group.
+    """
+    reader = _Reader(source, image_size, on_unreadable)
+    parts = {
+        "crops": ((2, image_size, image_size, 3), "uint8"),
+        "score": ((), "float32"),
+        "category": ((), "int32"),
+    }
+
+    def read(index, rng):
+        number, images = reader.crops(index, rng, 2, LIKE_THE_WHOLE, flip=True, detail=2)
+        # The label is that of the image that was read in the end.
+        return images, scores[number], groups[number]
+
+    return _batches(reader, read, parts, batch_size, seed, start_step, share).prefetch(2)
+
+
+def _batches(reader, read, parts, batch_size, seed, start_step, share):
+    """Endless `tf.data` batches of what `read(index, rng)` gives of an image: dicts of `parts`, shape and type each."""
+    import tensorflow as tf
+
+    reader.check()
+    source, host, count = reader.source, HostCalls.shared(), batch_size // share[1]
     threads = ThreadPoolExecutor(share_cores()[0])
+
+    def fill(number):
+        arrays = [np.empty((count, *shape), dtype) for shape, dtype in parts.values()]
+
+        def one(i):
+            epoch, place = divmod(int(number) * batch_size + share[0] * count + i, len(source))
+            index = epoch_order(source, seed, epoch)[place]
+            for array, value in zip(arrays, read(index, np.random.default_rng((seed, epoch, index, 1))), strict=True):
+                array[i] = value
+
+        # Whole batches, filled by threads of ours: a call of Python an image by tf.data costs half as much as decoding.
+        list(threads.map(one, range(count)))
+        return arrays
+
+    def load(number):
+        types = [tf.as_dtype(dtype) for _, dtype in parts.values()]
+        arrays = tf.numpy_function(host.counted(fill), [number], types, stateful=False)
+        for array, (shape, _) in zip(arrays, parts.values(), strict=True):
+            array.set_shape((count, *shape))
+        return dict(zip(parts, arrays, strict=True))
+
     numbers = host.until_exit(tf.data.Dataset.counter(start_step))
-    # Two batches at a time, so that the end of one leaves no core idle.
-    batches = numbers.map(load, num_parallel_calls=2, deterministic=True)
     options = tf.data.Options()
     # Threads that wait for pixels must not be those that the training step needs.
     options.threading.private_threadpool_size = 3
-    return batches.map(assemble, num_parallel_calls=1).prefetch(2).with_options(options)
+    # Two batches at a time, so that the end of one leaves no core idle.
+    return numbers.map(load, num_parallel_calls=2, deterministic=True).with_options(options)
 
 
 def batch_indices(source, seed, step, batch_size):
@@ -133,10 +183,9 @@ def load_images(source, indices, image_size):
 class _Reader:
     """Reads random crops, passing over what cannot be read."""
 
-    def __init__(self, source, image_size, min_area, on_unreadable):
+    def __init__(self, source, image_size, on_unreadable):
         self.source = source
         self.image_size = image_size
-        self.min_area = min_area
         self.on_unreadable = on_unreadable
         self._unreadable = set()
         self._lock = threading.Lock()
@@ -150,7 +199,7 @@ class _Reader:
             number %= len(self.source)
             # What failed before is tried again: that it failed must not change a later batch.
             try:
-                return self.source.load(number, at_least)
+                return number, self.source.load(number, at_least)
             except UnreadableImage as error:
                 self._report(number, str(error))
         first = self.source.name(0)
@@ -164,13 +213,15 @@ class _Reader:
                 if self.on_unreadable:
                     self.on_unreadable(self.source.name(number), reason)
 
-    def crops(self, index, rng, flip, out):
-        """Random resized crops of an image into `out`, uint8 (count, S, S, 3)."""
-        draws = [draw_crop(rng, self.min_area, flip) for _ in out]
-        # A JPEG may be decoded smaller as long as the crops keep the size of a view.
-        image = self._load(index, math.ceil(self.image_size / shortest_side(box for box, _ in draws)))
-        for crop, draw in zip(out, draws, strict=True):
-            crop[:] = network_input(image, self.image_size, *draw)
+    def crops(self, index, rng, count, min_area, flip, detail=1):
+        """Random resized crops of an image, uint8 (count, S, S, 3), and the number of the image that was read.
+
+        Decoded so that `detail` pixels remain for each of a crop's, at least: a JPEG may be decoded smaller.
+        """
+        draws = [draw_crop(rng, min_area, flip) for _ in range(count)]
+        at_least = math.ceil(detail * self.image_size / shortest_side(box for box, _ in draws))
+        number, image = self._load(index, at_least)
+        return number, np.stack([network_input(image, self.image_size, *draw) for draw in draws])
 
 
 @functools.lru_cache(maxsize=4)

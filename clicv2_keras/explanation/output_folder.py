@@ -5,6 +5,7 @@ import numpy as np
 
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 # No path is longer.
 MOST_BYTES = 2**20
@@ -27,7 +28,7 @@ class OutputFolder:
     """
 
     def __init__(self, path):
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"output: {self.path} is a file; name a folder")
 

@@ -1,13 +1,12 @@
 """From images to what the model sees in them."""
 
-from pathlib import Path
-
 from clicv2_keras.explanation.explanation import METHODS, Explanation
 from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage, decode_image, network_input
+from clicv2_keras.utils.paths import user_path
 
 
 def explain(images, model="default", saliency=(), output="explanations", report=None):
@@ -74,7 +73,7 @@ def _load(model, saliency):
 
 def _explain(found, scorer, salient):
     """The `Explanation` of a `Found`."""
-    path, size = Path(found.file).expanduser(), scorer.encoder.image_size
+    path, size = user_path(found.file), scorer.encoder.image_size
     if found.error:
         return Explanation(found.file, path, error=found.error)
     try:

@@ -6,6 +6,7 @@ from clicv2_keras.layers.entropy_masking import EntropyMasking
 from clicv2_keras.layers.feature_stem import FeatureStem
 from clicv2_keras.layers.guide_targets import GuideTargets
 from clicv2_keras.layers.leverage import leverage
+from clicv2_keras.layers.measure_targets import MeasureTargets
 from clicv2_keras.layers.patch_entropy import PatchEntropy
 from clicv2_keras.layers.patch_read_out import PatchReadOut
 from clicv2_keras.layers.patchify import patchify
@@ -21,6 +22,7 @@ __all__ = [
     "EntropyMasking",
     "FeatureStem",
     "GuideTargets",
+    "MeasureTargets",
     "PatchEntropy",
     "PatchReadOut",
     "ProjectionHead",

@@ -3,6 +3,7 @@ from keras import ops
 
 from clicv2_keras.layers.positions import sincos_positions
 from clicv2_keras.layers.transformer_block import TransformerBlock
+from clicv2_keras.recipe.shapes import decoder_heads
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -33,7 +34,7 @@ class EntropyDecoder(keras.layers.Layer):
         self.width = width
         policy = {"dtype": self.dtype_policy}
         self.embed = keras.layers.Dense(width, **policy)
-        self.blocks = [TransformerBlock(max(width // 32, 1), **policy) for _ in range(depth)]
+        self.blocks = [TransformerBlock(decoder_heads(width), **policy) for _ in range(depth)]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, **policy)
         self.head = keras.layers.Dense(1, dtype="float32")
 

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.patch_entropy import PatchEntropy
-from clicv2_keras.layers.replicas import own_rows
+from clicv2_keras.layers.replicas import draw_local
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.recipe.shapes import kept_patches
 
@@ -42,7 +42,7 @@ class EntropyMasking(SeededLayer):
         entropy = self.entropy(images)
         patches = entropy.shape[1]
         if noise is None:
-            noise = own_rows(lambda rows: self._draw((rows, patches)), ops.shape(entropy)[0])
+            noise = draw_local(lambda rows: self._draw((rows, patches)), ops.shape(entropy)[0])
         kept = kept_patches(patches, self.mask_ratio)
         order = ops.cast(ops.argsort(noise, axis=1), "int32")
         masked = ops.sort(order[:, kept:], axis=1)

@@ -2,8 +2,8 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.leverage import leverage
+from clicv2_keras.recipe.shapes import PARTS
 
-PARTS = ("token", "deviation", "diversity")
 REGULARIZATIONS = (1 / 64, 1 / 4)
 
 

@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.pixels import check_shape, check_uint8
-from clicv2_keras.layers.replicas import own_rows
+from clicv2_keras.layers.replicas import draw_local
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.utils.views import FACTORS, LIKE_THE_WHOLE, check_views, crop_box, factor_range, jitter_colors
 
@@ -98,7 +98,7 @@ class RandomViews(SeededLayer):
         def draw(rows):
             return keras.random.uniform((rows, *shape), low, high, dtype="float32", seed=self.seed_generator)
 
-        return own_rows(draw, batch)
+        return draw_local(draw, batch)
 
     def get_config(self):
         return {

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 
-def all_rows(x):
+def all_gather(x):
     """The rows of `x` of all replicas, with gradients, and where this replica's own begin among them."""
     context = _context()
     if context is None:
@@ -22,7 +22,7 @@ def all_rows(x):
     return gathered, context.replica_id_in_sync_group * ops.shape(x)[0]
 
 
-def own_rows(draw, rows):
+def draw_local(draw, rows):
     """This replica's rows of `draw(rows of all replicas)`: what one device would draw for the same images.
 
     The replicas' seed generators move alike, so that all draw the same.
@@ -40,12 +40,12 @@ def moments(x, axes):
     if _context() is None:
         return mean, variance
     # One exchange, and exact: of the replicas' own moments, not of sums of squares.
-    each, _ = all_rows(ops.stack([mean, variance])[None])
+    each, _ = all_gather(ops.stack([mean, variance])[None])
     means, variances = each[:, 0], each[:, 1]
     return ops.mean(means, axis=0), ops.mean(variances, axis=0) + ops.var(means, axis=0)
 
 
-def share_of_mean(loss):
+def scale_loss(loss):
     """What this replica's mean `loss` adds to the mean over all: their gradients are summed."""
     context = _context()
     return loss if context is None else loss / context.num_replicas_in_sync

@@ -3,7 +3,7 @@ import numpy as np
 from keras import ops
 
 from clicv2_keras.layers.patchify import grid_shape, patchify
-from clicv2_keras.layers.replicas import own_rows
+from clicv2_keras.layers.replicas import draw_local
 from clicv2_keras.layers.seeded_layer import SeededLayer
 
 MODES = ("patch", "grid", "roll", "none")
@@ -51,7 +51,7 @@ class ShiftedPatchify(SeededLayer):
             return patchify(images, self.patch_size)
         grid = grid_shape(images, self.patch_size)
         if offsets is None:
-            offsets = own_rows(lambda rows: self.draw(rows, grid), ops.shape(images)[0])
+            offsets = draw_local(lambda rows: self.draw(rows, grid), ops.shape(images)[0])
         batch, height, width, channels = ops.shape(images)
         rows = self._read_at(height, axis=0, grid=grid, offset=offsets[..., 0])
         columns = self._read_at(width, axis=1, grid=grid, offset=offsets[..., 1])

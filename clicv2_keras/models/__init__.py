@@ -8,6 +8,7 @@ from clicv2_keras.models.diversity_head import DiversityHead
 from clicv2_keras.models.embedder import Embedder
 from clicv2_keras.models.feature_maps import FeatureMaps
 from clicv2_keras.models.guide_branch import GuideBranch
+from clicv2_keras.models.label_branch import LabelBranch
 from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
 from clicv2_keras.models.open_feature_maps import open_feature_maps
@@ -22,6 +23,7 @@ __all__ = [
     "Embedder",
     "FeatureMaps",
     "GuideBranch",
+    "LabelBranch",
     "LinearHead",
     "MaskedEntropyBranch",
     "ViTEncoder",

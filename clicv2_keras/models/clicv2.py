@@ -5,8 +5,8 @@ from keras import ops
 
 from clicv2_keras.layers import RandomViews
 from clicv2_keras.layers.pixels import check_shape, check_uint8
-from clicv2_keras.layers.replicas import all_rows, share_of_mean
-from clicv2_keras.models.composed import Composed
+from clicv2_keras.layers.replicas import all_gather, scale_loss
+from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.contrastive_branch import ContrastiveBranch
 from clicv2_keras.models.embedder import Embedder
 from clicv2_keras.models.kept_weights_jax import KeptWeights
@@ -18,7 +18,7 @@ VIEWS = ("image", "view_a", "view_b")
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
+class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
     """Learn image complexity without labels (arXiv 2503.06641): patch-wise contrast and masked entropy modelling.
 
     ```python
@@ -30,9 +30,10 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
 
     The loss is made inside the model: compile with an optimizer alone. `fit` reports `loss`, `contrastive_loss`,
     `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch), with a guide
-    `guide_loss` and the shares of its targets' variance that are explained, `guide_grid` and `guide_pooled`, and two
-    signs of health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a collapse) and
-    `effective_rank` (participation ratio of their covariance, between 1 and min(B, D)).
+    `guide_loss` and the shares of its targets' variance that are explained, `guide_grid` and `guide_pooled`, with
+    labels `label_loss` and `label_error` (mean square), and two signs of health: `embedding_std` (spread of the
+    normalised embeddings times √D: near 1 is even, 0 is a collapse) and `effective_rank` (participation ratio of their
+    covariance, between 1 and min(B, D)).
 
     Args:
         encoder: a `ViTEncoder`.
@@ -41,11 +42,14 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
         guide: a `GuideBranch`, a teacher that the paper does not know, or None.
         views: a `RandomViews` that crops, flips and jitters images given as arrays; None for images that are to be
             used as they are. Data that comes as views already is never augmented again.
+        labels: a `LabelBranch`, for images with the complexity that people gave them, or None.
 
     Call arguments:
         inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, and with a contrastive branch
-            `view_a` and `view_b`; with `guide_grid` (B, N, G) and `guide_pooled` (B, P) no teacher is asked. No floats,
-            whatever the encoder's `value_range`: entropies are those of whole grey levels.
+            `view_a` and `view_b`; with what a guide knows of them (see `GuideBranch.known`) no teacher is asked. With a
+            label branch `crops`, `score` and `category`, of other images or the same (see `LabelBranch`); these alone
+            where there is no other branch. No floats, whatever the encoder's `value_range`: entropies are those of
+            whole grey levels.
 
     Returns:
         dict of scalars: the loss, its parts and the signs of health. For embeddings use `predict`.
@@ -54,17 +58,20 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
         ValueError: where all branches are None, or the images have another size or type.
     """
 
-    PARTS = ("encoder", "contrast", "entropy", "guide", "views")
+    PARTS = ("encoder", "contrast", "entropy", "guide", "views", "labels")
 
-    def __init__(self, encoder, contrast=None, entropy=None, views=None, guide=None, **kwargs):
+    def __init__(self, encoder, contrast=None, entropy=None, views=None, guide=None, labels=None, **kwargs):
         super().__init__(**kwargs)
-        if contrast is None and entropy is None and guide is None:
-            raise ValueError("Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch or a GuideBranch.")
+        if contrast is None and entropy is None and guide is None and labels is None:
+            raise ValueError(
+                "Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch, a GuideBranch or a LabelBranch."
+            )
         self.encoder = encoder
         self.contrast = contrast
         self.entropy = entropy
         self.guide = guide
         self.views = views
+        self.labels = labels
         names = ["embedding_std", "effective_rank"]
         if contrast is not None:
             contrast.build_for(encoder)
@@ -75,7 +82,11 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
         if guide is not None:
             if not guide.built:
                 guide.build_for(encoder)
-            names += ["guide_loss", "guide_grid", "guide_pooled"]
+            names += guide.metric_names
+        if labels is not None:
+            if not labels.built:
+                labels.build_for(encoder)
+            names += ["label_loss", "label_error"]
         self.part_metrics = [keras.metrics.Mean(name=name) for name in names]
         self.built = True
 
@@ -108,12 +119,16 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
             parts |= self.entropy(views["image"], encoder=self.encoder, training=training)
             loss = loss + self.entropy.weight * parts["entropy_loss"]
         if self.guide is not None:
-            known = (views["guide_grid"], views["guide_pooled"]) if "guide_grid" in views else None
-            parts |= self.guide(views["image"], encoder=self.encoder, known=known)
+            parts |= self.guide(views["image"], encoder=self.encoder, known=self.guide.known(views))
             loss = loss + self.guide.weight * parts["guide_loss"]
         if self.contrast is not None:
             parts |= self.contrast(views["view_a"], views["view_b"], encoder=self.encoder)
             loss = loss + parts["contrastive_loss"]
+        if self.labels is not None:
+            labelled = [views[name] for name in ("crops", "score", "category")]
+            # Where there are other images, the signs of health are theirs.
+            parts = self.labels(*labelled, encoder=self.encoder) | parts
+            loss = loss + self.labels.weight * parts["label_loss"]
         return parts | _spread(parts.pop("embedding")) | {"loss": loss}
 
     def _views(self, inputs):
@@ -130,7 +145,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss that `call` made. `add_loss` would keep it in one list for all of TensorFlow's replicas."""
-        return share_of_mean(y_pred["loss"])
+        return scale_loss(y_pred["loss"])
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         for metric in self.part_metrics:
@@ -174,7 +189,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composed, keras.Model):
 
 def _spread(embedding):
     """Signs of a collapse, of embeddings (B, D) and those of the other replicas."""
-    embedding, _ = all_rows(ops.stop_gradient(ops.cast(embedding, "float32")))
+    embedding, _ = all_gather(ops.stop_gradient(ops.cast(embedding, "float32")))
     unit = ops.normalize(embedding, axis=-1)
     centered = unit - ops.mean(unit, axis=0, keepdims=True)
     gram = ops.matmul(centered, ops.transpose(centered))

@@ -2,14 +2,14 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.pixels import check_shape
-from clicv2_keras.models.composed import Composed
+from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.diversity_head import DiversityHead
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import load_preset
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class ComplexityScorer(KeptWeights, Composed, keras.Model):
+class ComplexityScorer(KeptWeights, Composite, keras.Model):
     """From an image to its complexity: a number, a map whose mean is that number, and an embedding.
 
     ```python

@@ -2,9 +2,10 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import PatchEntropy, ProjectionHead, ShiftedPatchify
-from clicv2_keras.layers.replicas import all_rows
+from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.losses import PatchContrastiveLoss
+from clicv2_keras.recipe.shapes import projector_hidden
 
 LEVELS = ("patch", "image")
 
@@ -74,7 +75,7 @@ class ContrastiveBranch(SeededLayer):
         count = encoder.grid[0] * encoder.grid[1]
         if self.level == "patch" and not 1 <= self.tokens <= count:
             raise ValueError(f"tokens must be 1 to the {count} patches of an image, got {self.tokens}.")
-        hidden = self.projector_hidden or (1024 if encoder.width <= 192 else 4096)
+        hidden = projector_hidden(encoder.width, self.projector_hidden)
         heads = {"hidden": hidden, "output": self.projection_dim, "statistics": self.statistics}
         heads["dtype"] = self.dtype_policy
         self.shift = ShiftedPatchify(encoder.patch_size, self.shift_mode, self.max_shift, seed=self.seed)
@@ -148,9 +149,9 @@ class ContrastiveBranch(SeededLayer):
 
     def _one_direction(self, queries, keys, query_entropy, key_entropy):
         """Against the keys of all replicas."""
-        keys, first = all_rows(keys)
+        keys, first = all_gather(keys)
         if key_entropy is not None:
-            key_entropy, _ = all_rows(key_entropy)
+            key_entropy, _ = all_gather(key_entropy)
         return self.loss(queries, keys, first=first, query_entropy=query_entropy, key_entropy=key_entropy)
 
     def _draw_positions(self, count):

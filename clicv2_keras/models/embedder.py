@@ -2,12 +2,12 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.pixels import check_shape
-from clicv2_keras.models.composed import Composed
+from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class Embedder(KeptWeights, Composed, keras.Model):
+class Embedder(KeptWeights, Composite, keras.Model):
     """From an image to its embedding: the mean of an encoder's tokens.
 
     Args:

@@ -5,11 +5,11 @@ import inspect
 import keras
 from keras import ops
 
-from clicv2_keras.models.composed import Composed
+from clicv2_keras.models.composite import Composite
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
-class FeatureMaps(Composed, keras.Model):
+class FeatureMaps(Composite, keras.Model):
     """A pretrained network as a giver of feature maps: any image in, the maps of its stages out.
 
     ```python

@@ -1,7 +1,5 @@
 """MODEL, as every verb takes it: the name of a preset, a run folder, a `.keras` file, or a model at hand."""
 
-from pathlib import Path
-
 import keras
 
 from clicv2_keras.models.clicv2 import CLICv2
@@ -13,6 +11,7 @@ from clicv2_keras.recipe.shapes import ENCODERS
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.paths import user_path
 
 # Files of a run folder, and why one may not hold them.
 _LEFT_OUT = {
@@ -37,7 +36,7 @@ def find_model(model="default"):
     """
     if isinstance(model, KINDS):
         return model
-    path = Path(model).expanduser()
+    path = user_path(model)
     if path.is_dir():
         return _load_file(_saved_model(path))
     if path.suffix == ".keras" or path.is_file():

@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from clicv2_keras.layers import GuideTargets, PatchReadOut
-from clicv2_keras.layers.replicas import all_rows
+from clicv2_keras.layers import GuideTargets, MeasureTargets, PatchReadOut
+from clicv2_keras.layers.replicas import all_gather
 
 # Where a difference begins to count by its size and no longer by its square, in the target's first deviation.
 BEND = 0.5
@@ -10,7 +10,10 @@ BEND = 0.5
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
 class GuideBranch(keras.layers.Layer):
-    """A third branch beside the two of CLICv2: learn what a frozen pretrained network, the teacher, sees in an image.
+    """A third branch beside the two of CLICv2: learn what a teacher knows of an image.
+
+    The teacher is a frozen pretrained network; or, with `MeasureTargets`, nobody: what was counted in the pixels comes
+    with the images, a pooled target alone.
 
     Not of the paper. The encoder reads the whole unshifted image, as it does when it scores. A linear layer reads the
     teacher's grid target off each token, another its pooled target off the tokens' mean and mean absolute deviation
@@ -19,7 +22,8 @@ class GuideBranch(keras.layers.Layer):
     Args:
         teacher: a `FeatureMaps`, never trained; None where targets come with the images. It is not saved with the
             model: whoever wants to train on gives it again.
-        targets: a `GuideTargets` that is fitted already. None: one for the teacher's maps, to be fitted by `fit`.
+        targets: a `GuideTargets` that is fitted already, or `MeasureTargets`. None: those of the teacher's maps, to be
+            fitted by `fit`.
         weight: γ, of this loss beside the others.
         grid_weight, pooled_weight: of its two parts.
         grid_dim, pooled_dim: see `GuideTargets`.
@@ -60,17 +64,36 @@ class GuideBranch(keras.layers.Layer):
     def teacher(self):
         return getattr(self, "__teacher")
 
+    @property
+    def has_grid(self):
+        """Whether there is a target a patch, and not of the whole image alone."""
+        return not isinstance(self.targets, MeasureTargets)
+
+    @property
+    def metric_names(self):
+        return ["guide_loss", *(["guide_grid"] if self.has_grid else []), "guide_pooled"]
+
+    def known(self, batch):
+        """What a batch, a dict, brings along of its images' targets; None where the teacher must be asked.
+
+        It may be the targets themselves, `guide_grid` (B, N, G) and `guide_pooled` (B, P), or `guide_measures` (B, M).
+        """
+        if "guide_measures" in batch:
+            return None, self.targets(batch["guide_measures"])
+        return (batch["guide_grid"], batch["guide_pooled"]) if "guide_grid" in batch else None
+
     def build_for(self, encoder):
         """Make the parts that fit `encoder`."""
         if self.targets is None:
             teacher = self.teacher
             dims = {"grid_dim": self.grid_dim, "pooled_dim": self.pooled_dim}
             self.targets = GuideTargets(teacher.strides, teacher.channels, encoder.grid, **dims)
-        if self.targets.grid != encoder.grid:
+        if self.has_grid and self.targets.grid != encoder.grid:
             raise ValueError(f"The guide's targets are of {self.targets.grid} patches, the encoder's {encoder.grid}.")
         self.read_out = PatchReadOut(("token", "deviation"))
-        self.grid_head = keras.layers.Dense(self.targets.grid_dim, dtype=self.dtype_policy)
-        self.grid_head.build((None, None, encoder.output_dim))
+        if self.has_grid:
+            self.grid_head = keras.layers.Dense(self.targets.grid_dim, dtype=self.dtype_policy)
+            self.grid_head.build((None, None, encoder.output_dim))
         self.pooled_head = keras.layers.Dense(self.targets.pooled_dim, dtype=self.dtype_policy)
         self.pooled_head.build((None, self.read_out.count(encoder.output_dim)))
         self.built = True
@@ -90,20 +113,25 @@ class GuideBranch(keras.layers.Layer):
             dict of scalars: `guide_loss`, not yet weighted; `guide_grid` and `guide_pooled`, the shares of the targets'
             variance that are explained, at most 1; and `embedding` (B, D), the mean token.
         """
+        if known is None and self.teacher is None:
+            raise ValueError("A guide without a teacher learns from batches that bring its targets along.")
         known = self.targets(self.teacher(images)) if known is None else known
         tokens = encoder(images)
         parts, loss = {"embedding": ops.mean(tokens, axis=1)}, 0.0
         weights = {"guide_grid": self.grid_weight, "guide_pooled": self.pooled_weight}
         for (name, weight), predicted, target in zip(weights.items(), self.predict(tokens), known, strict=True):
+            if target is None:
+                continue
             target = ops.stop_gradient(ops.cast(target, "float32"))
             loss = loss + weight * ops.mean(_smooth_l1(target - predicted))
             parts[name] = _explained(target - predicted, target)
         return parts | {"guide_loss": loss}
 
     def predict(self, tokens):
-        """The targets as read off tokens (B, N, D): float32 (B, N, G) and (B, P)."""
+        """The targets as read off tokens (B, N, D): float32 (B, N, G), None without a grid, and (B, P)."""
         summary = ops.mean(self.read_out(tokens), axis=1)
-        return ops.cast(self.grid_head(tokens), "float32"), ops.cast(self.pooled_head(summary), "float32")
+        grid = ops.cast(self.grid_head(tokens), "float32") if self.has_grid else None
+        return grid, ops.cast(self.pooled_head(summary), "float32")
 
     def get_config(self):
         return {
@@ -125,5 +153,5 @@ def _smooth_l1(error):
 
 def _explained(error, target):
     """The share of the targets' variance about 0, their mean over the images that they were fitted to."""
-    errors, targets = (ops.mean(all_rows(ops.mean(ops.square(each))[None])[0]) for each in (error, target))
+    errors, targets = (ops.mean(all_gather(ops.mean(ops.square(each))[None])[0]) for each in (error, target))
     return 1.0 - errors / ops.maximum(targets, 1e-12)

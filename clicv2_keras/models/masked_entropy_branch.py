@@ -3,7 +3,7 @@ import numpy as np
 from keras import ops
 
 from clicv2_keras.layers import EntropyDecoder, EntropyMasking, patchify
-from clicv2_keras.layers.replicas import all_rows
+from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.losses import MaskedEntropyLoss
 
 TARGETS = ("patch", "image", "both")
@@ -81,7 +81,7 @@ class MaskedEntropyBranch(keras.layers.Layer):
     @staticmethod
     def _loss(loss, predictions, targets, training):
         # The statistics are those of all replicas.
-        return loss(predictions, targets, training=training, population=all_rows(targets)[0])
+        return loss(predictions, targets, training=training, population=all_gather(targets)[0])
 
     def patch_scores(self, images, tokens, encoder):
         """The entropy that each patch's surroundings let expect: float32 (B, N) in [0, 1], without any randomness.

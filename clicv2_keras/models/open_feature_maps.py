@@ -2,7 +2,6 @@
 
 import inspect
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from keras import layers
 
 from clicv2_keras.models.feature_maps import FeatureMaps
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 PREFIX = "keras_hub:"
 BLOCKS = 4  # of a transformer, that give a map each
@@ -38,7 +38,7 @@ def open_feature_maps(name):
     name = str(name)
     if name.startswith(PREFIX):
         return _of_preset(name, name.removeprefix(PREFIX))
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(f"{name}: holds no config.json; give a folder that keras_hub's save_to_preset wrote")

@@ -1,6 +1,5 @@
 """Models by name: encoders of standard sizes, and the trained models that come with the package."""
 
-import difflib
 import json
 import os
 
@@ -11,6 +10,7 @@ import numpy as np
 from clicv2_keras.utils.atomic_files import sha256
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.text import did_you_mean
 
 SUMS = "SHA256SUMS"
 
@@ -23,9 +23,7 @@ def preset_config(name, presets):
     """
     if name in presets:
         return presets[name]
-    nearest = difflib.get_close_matches(name, presets, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ValueError(f"There is no preset {name!r}; there are {', '.join(presets)}.{hint}")
+    raise ValueError(f"There is no preset {name!r}; {did_you_mean(name, presets)}there are {', '.join(presets)}.")
 
 
 def save_preset(model, folder):

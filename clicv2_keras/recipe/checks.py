@@ -1,27 +1,32 @@
 """What the keys of a recipe demand of each other."""
 
+from clicv2_keras.recipe.shapes import decoder_heads
+
 
 def mistakes(recipe):
     """Yield (key, message) for each pair of keys that do not fit."""
     data, encoder, contrast, entropy = recipe.data, recipe.encoder, recipe.contrast, recipe.entropy
-    shape = encoder.shape()
-    patch, size = shape["patch_size"], data.image_size
-    if size % patch:
-        near = " or ".join(str(n) for n in (size // patch * patch, (size // patch + 1) * patch) if n)
-        if encoder.patch_size:
-            yield "encoder.patch_size", f"{patch} does not divide data.image_size {size}; an image of {near} would do"
-        yield "data.image_size", f"{size} is not a multiple of the patch of {patch} pixels; take {near}"
-        return
-    patches = (size // patch) ** 2
-    if shape["width"] % 4 or shape["width"] % shape["num_heads"]:
-        yield "encoder.width", f"{shape['width']} is not a multiple of 4 and of num_heads {shape['num_heads']}"
-
-    if contrast.level == "none" and not entropy.weight and recipe.guide.teacher is None:
+    labels, guide = recipe.labels, recipe.guide
+    if encoder.weights is None:
+        yield from _of_shapes(recipe)
+    else:
+        for key in ("patch_size", "width", "depth", "num_heads"):
+            if getattr(encoder, key) is not None:
+                yield f"encoder.{key}", "the shape is that of encoder.weights; leave the key out"
+        if encoder.stem != "linear":
+            yield "encoder.stem", "the stem is that of encoder.weights; leave the key out"
+    if contrast.level == "none" and not entropy.weight and guide.teacher is None and labels.dataset is None:
         yield (
             "contrast.level",
-            "none, with entropy.weight 0 and no guide, leaves nothing to learn; switch one of them on",
+            "none, with entropy.weight 0, no guide and no labels, leaves nothing to learn; switch one of them on",
         )
-    if encoder.stem == "linear" and encoder.stem_rate:
+    if labels.dataset is not None and (labels.root is None or len(labels.datasets) != len(labels.roots)):
+        yield "labels.root", f"name where each of {len(labels.datasets)} data sets lies"
+    if labels.dataset is not None and recipe.distribution.strategy != "none":
+        yield "labels.dataset", "labels need distribution.strategy none"
+    if recipe.run.images_every and not recipe.reads_images:
+        yield "run.images_every", "pictures show what the other branches see, and there is none but labels; take 0"
+    if encoder.stem == "linear" and encoder.weights is None and encoder.stem_rate:
         yield "encoder.stem_rate", "a linear stem has no rate of its own; take 0, or name a network by encoder.stem"
     batch, accumulate, distribution = recipe.train.batch_size, recipe.train.accumulate, recipe.distribution
     if batch % accumulate:
@@ -42,17 +47,9 @@ def mistakes(recipe):
             yield "probe.dataset", "a probe needs distribution.processes 1; evaluate the run when it has ended"
         if recipe.run.images_every:
             yield "run.images_every", "pictures need distribution.processes 1; take 0"
-    if contrast.level == "patch":
-        if contrast.tokens > patches:
-            yield "contrast.tokens", f"{contrast.tokens} of an image's {patches} patches; take {patches} or fewer"
-        if data.views == "two_crops":
-            yield "data.views", "two_crops have no positions in common; contrast.level patch needs same_crop"
-    if contrast.shift_mode != "none" and (contrast.max_shift or 1) > patch:
-        yield "contrast.max_shift", f"{contrast.max_shift} is more than the patch of {patch} pixels"
-
-    if entropy.weight and patches < 2:
-        yield "entropy.weight", f"masking needs two patches, and {size} pixels hold one of {patch}; 0 switches it off"
-    heads = max(entropy.decoder_width // 32, 1)
+    if contrast.level == "patch" and data.views == "two_crops":
+        yield "data.views", "two_crops have no positions in common; contrast.level patch needs same_crop"
+    heads = decoder_heads(entropy.decoder_width)
     if entropy.decoder_width % 4 or entropy.decoder_width % heads:
         yield (
             "entropy.decoder_width",
@@ -71,3 +68,25 @@ def mistakes(recipe):
         yield "optimizer.decay_steps", "a cosine has no level part; take null, or schedule constant_then_decay"
     if decay is not None and decay > steps:
         yield "optimizer.decay_steps", f"{decay} is more than the {steps} steps of train.steps; take fewer, or null"
+
+
+def _of_shapes(recipe):
+    """Those that follow from the encoder's shape, where the recipe says it."""
+    data, encoder, contrast, entropy = recipe.data, recipe.encoder, recipe.contrast, recipe.entropy
+    shape = encoder.shape()
+    patch, size = shape["patch_size"], data.image_size
+    if size % patch:
+        near = " or ".join(str(n) for n in (size // patch * patch, (size // patch + 1) * patch) if n)
+        if encoder.patch_size:
+            yield "encoder.patch_size", f"{patch} does not divide data.image_size {size}; an image of {near} would do"
+        yield "data.image_size", f"{size} is not a multiple of the patch of {patch} pixels; take {near}"
+        return
+    patches = (size // patch) ** 2
+    if shape["width"] % 4 or shape["width"] % shape["num_heads"]:
+        yield "encoder.width", f"{shape['width']} is not a multiple of 4 and of num_heads {shape['num_heads']}"
+    if contrast.level == "patch" and contrast.tokens > patches:
+        yield "contrast.tokens", f"{contrast.tokens} of an image's {patches} patches; take {patches} or fewer"
+    if contrast.shift_mode != "none" and (contrast.max_shift or 1) > patch:
+        yield "contrast.max_shift", f"{contrast.max_shift} is more than the patch of {patch} pixels"
+    if entropy.weight and patches < 2:
+        yield "entropy.weight", f"masking needs two patches, and {size} pixels hold one of {patch}; 0 switches it off"

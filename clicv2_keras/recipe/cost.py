@@ -2,7 +2,14 @@
 
 from typing import NamedTuple
 
-from clicv2_keras.recipe.shapes import kept_patches, target_widths
+from clicv2_keras.recipe.shapes import (
+    PARTS,
+    PIXEL_TARGETS,
+    decoder_heads,
+    kept_patches,
+    projector_hidden,
+    target_widths,
+)
 
 
 class NetworkCost(NamedTuple):
@@ -39,8 +46,14 @@ class Cost(NamedTuple):
         return self.encoder + self.heads + self.decoder - self.frozen
 
 
-def count_cost(recipe, stem=None, guide=None):
-    """The `Cost` of a recipe's training step; `stem` and `guide` are the `NetworkCost` of its networks."""
+def count_cost(recipe, stem=None, guide=None, groups=1):
+    """The `Cost` of a recipe's training step.
+
+    Args:
+        recipe: the `Recipe`; where it names `encoder.weights`, the shape keys must be filled in.
+        stem, guide: the `NetworkCost` of its networks.
+        groups: intercepts that its labels have.
+    """
     shape, contrast, entropy = recipe.encoder.shape(), recipe.contrast, recipe.entropy
     patch, width, depth = shape["patch_size"], shape["width"], shape["depth"]
     patches = (recipe.data.image_size // patch) ** 2
@@ -72,7 +85,7 @@ def count_cost(recipe, stem=None, guide=None):
     heads = teacher = decoder = 0
     flops = floats = 0.0
     if contrast.level != "none":
-        hidden, out = contrast.projector_hidden or (1024 if width <= 192 else 4096), contrast.projection_dim
+        hidden, out = projector_hidden(width, contrast.projector_hidden), contrast.projection_dim
         projector, predictor = _head(3, output, hidden, out), _head(2, out, hidden, out)
         heads, teacher = projector + predictor, encoder + stem_size + projector
         tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
@@ -88,16 +101,24 @@ def count_cost(recipe, stem=None, guide=None):
             wide, deep = entropy.decoder_width, entropy.decoder_depth
             decoder += output * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
             flops += 3 * (2 * kept * output * wide + deep * _block_flops(patches, wide, patches))
-            floats += floats_kept(patches, wide, deep, max(wide // 32, 1))
+            floats += floats_kept(patches, wide, deep, decoder_heads(wide))
         if entropy.target != "patch":
             decoder += output + 1
-    if guide is not None:
-        settings = recipe.guide
-        grid, pooled = target_widths(guide.strides, guide.channels, settings.grid_dim, settings.pooled_dim)
-        heads += (output + 1) * grid + (2 * output + 1) * pooled
-        flops += 3 * (encoder_flops(patches) + 2 * patches * output * grid + 4 * output * pooled)
-        flops += stem_pass + guide.flops
+    if recipe.guide.teacher is not None:
+        settings, grid, pooled = recipe.guide, 0, PIXEL_TARGETS
+        if guide is not None:
+            grid, pooled = target_widths(guide.strides, guide.channels, settings.grid_dim, settings.pooled_dim)
+            heads += (output + 1) * grid
+            flops += guide.flops
+        heads += (2 * output + 1) * pooled
+        flops += 3 * (encoder_flops(patches) + 2 * patches * output * grid + 4 * output * pooled) + stem_pass
         floats += encoder_floats(patches)
+    if recipe.labels.dataset is not None:
+        parts = recipe.labels.parts or PARTS
+        # The kernel, the bias and an offset a group; two crops an image.
+        heads += sum(2 if part == "diversity" else output for part in parts) + 1 + groups
+        flops += 2 * (3 * encoder_flops(patches) + stem_pass)
+        floats += 2 * encoder_floats(patches)
     if stem is None:
         frozen = projection if recipe.encoder.freeze_patch_projection else 0
     else:

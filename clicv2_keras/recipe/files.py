@@ -1,6 +1,5 @@
 """From a YAML file, the recipes it extends and overrides to a valid `Recipe`."""
 
-import difflib
 from pathlib import Path
 
 import yaml
@@ -10,6 +9,8 @@ from clicv2_keras.recipe.checks import mistakes
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import package_data
+from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.text import did_you_mean
 
 OVERRIDE = "--set"
 
@@ -45,15 +46,14 @@ def load_recipe(recipe, overrides=()):
 
 def find_recipe(recipe):
     """The file that a path or a shipped name stands for."""
-    path = Path(recipe)
+    path = user_path(recipe)
     shipped = package_data("recipes")
     name = path.relative_to("recipes") if path.parts[:1] == ("recipes",) else path
     for candidate in (path, shipped / name, shipped / f"{name}.yaml"):
         if candidate.is_file():
             return candidate
     names = shipped_recipes()
-    near = difflib.get_close_matches(str(name.with_suffix("")), names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = did_you_mean(name.with_suffix(""), names)
     raise UserError(f"{recipe}: no such recipe; {hint}shipped are {', '.join(names)}")
 
 
@@ -91,6 +91,9 @@ def _parse(text, where):
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise UserError(f"{where}: not valid YAML{line}: {getattr(error, 'problem', 'unreadable')}") from None
+    except (ValueError, RecursionError) as error:  # a day that no month has, a thousand brackets
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"{where}: not valid YAML: {reason}") from None
 
 
 def _nested(key, value):
@@ -121,11 +124,12 @@ def _explain(error, origins):
     start = f"{_origin(key, origins)}: {key}: "
     if error["type"] == "extra_forbidden":
         names = _keys(path[:-1])
-        return f"{start}unknown key; {_nearest(path[-1], names)}allowed are {', '.join(names)}"
+        return f"{start}unknown key; {did_you_mean(path[-1], names)}allowed are {', '.join(names)}"
     got = repr(error["input"])
     if error["type"] == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"{start}{got} is not allowed; {_nearest(str(error['input']), allowed.split(', '))}allowed are {allowed}"
+        hint = did_you_mean(error["input"], allowed.split(", "))
+        return f"{start}{got} is not allowed; {hint}allowed are {allowed}"
     if error["type"] == "model_type":
         return f"{start}{got} is not a section; write its keys below it: {', '.join(_keys(path))}"
     return f"{start}{error['msg'][0].lower()}{error['msg'][1:]}, got {got}"
@@ -137,11 +141,6 @@ def _keys(path):
     for part in path:
         model = model.model_fields[part].annotation
     return [*model.model_fields, "extends"] if model is Recipe else list(model.model_fields)
-
-
-def _nearest(word, names):
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]}? " if near else ""
 
 
 def _short(path):

@@ -51,6 +51,11 @@ class Encoder(Section):
     preset: Literal[tuple(ENCODERS)] = Field(
         "vit_tiny_patch16", description="size of the transformer; weights are random"
     )
+    weights: str | None = Field(
+        None,
+        description="MODEL whose encoder is the start: a preset, a run folder or a .keras file; its shape and stem are "
+        "then the encoder's, and the keys for these have no part. null is a random start",
+    )
     patch_size: Positive | None = Field(None, description="side of a patch, pixels")
     width: Positive | None = Field(None, description="features a token; a multiple of 4 and of num_heads")
     depth: Positive | None = Field(None, description="number of blocks")
@@ -122,14 +127,47 @@ class Guide(Section):
     """A branch that the paper does not know: learn what a pretrained network, the teacher, sees in the whole image."""
 
     teacher: str | None = Field(
-        None, description="keras_hub:PRESET, a preset's folder or a .keras file; null is no guide"
+        None,
+        description="keras_hub:PRESET, a preset's folder or a .keras file; or pixels: no network, but what slow "
+        "programs count in the pixels of each image (segments, colours, edges, bytes); null is no guide",
     )
     weight: float = Field(1.0, gt=0, description="of this loss beside the others")
     grid_weight: float = Field(1.0, ge=0, description="within it, of the features a patch")
     pooled_weight: float = Field(1.0, ge=0, description="within it, of the features of the whole image")
     grid_dim: Positive = Field(160, description="principal components of the features a patch")
     pooled_dim: Positive = Field(384, description="principal components of the features of the whole image")
-    sample: Positive = Field(4000, description="images that the components are found on when the run begins")
+    sample: Positive = Field(
+        4000, description="images that the components, or means and deviations, are found on when the run begins"
+    )
+
+
+class Labels(Section):
+    """A branch for images with human labels: two crops of each through a linear head that averages over the patches."""
+
+    dataset: str | list[str] | None = Field(None, description="as for finetune, one or several; null is no labels")
+    root: str | list[str] | None = Field(None, description="each data set's folder; for csv the table itself")
+    splits: list[str] = Field(["train"], description="parts of the data sets that are fitted to")
+    within_category: bool | None = Field(
+        None, description="scores compare only within a category; null leaves it to the data set"
+    )
+    parts: list[Literal["token", "deviation", "diversity"]] | None = Field(
+        None, description="what the head reads of each patch; null is all"
+    )
+    steadiness: float = Field(
+        25.0,
+        ge=0,
+        description="of the head's start, fitted in closed form: how little mirroring, slight crops and resizing shall "
+        "move a score; 0 fits the labels alone",
+    )
+    weight: float = Field(1.0, gt=0, description="of this loss beside the others")
+
+    @property
+    def datasets(self):
+        return [self.dataset] if isinstance(self.dataset, str) else self.dataset
+
+    @property
+    def roots(self):
+        return [self.root] if isinstance(self.root, str) else self.root
 
 
 class Optimizer(Section):
@@ -228,11 +266,17 @@ class Recipe(Section):
     contrast: Contrast = Contrast()
     entropy: Entropy = Entropy()
     guide: Guide = Guide()
+    labels: Labels = Labels()
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     distribution: Distribution = Distribution()
     run: Run = Run()
     probe: Probe = Probe()
+
+    @property
+    def reads_images(self):
+        """Whether anything is learnt from the images of `data`; else those of `labels` are all."""
+        return self.contrast.level != "none" or bool(self.entropy.weight) or self.guide.teacher is not None
 
     @property
     def learning_rate(self):

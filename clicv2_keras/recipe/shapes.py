@@ -8,6 +8,9 @@ ENCODERS = {
     "vit_large_patch16": {"patch_size": 16, "width": 1024, "depth": 24, "num_heads": 16},
 }
 
+# What a linear head may read of a patch; see layers/patch_read_out.py.
+PARTS = ("token", "deviation", "diversity")
+
 
 def kept_patches(patches, mask_ratio):
     """The whole number nearest to `patches * (1 - mask_ratio)`; at least one patch is kept and one hidden."""
@@ -24,3 +27,17 @@ def stage_ends(strides, channels):
 def target_widths(strides, channels, grid_dim, pooled_dim):
     """Widths of a teacher's grid target and pooled target: as asked, or all that its maps have."""
     return min(grid_dim, sum(channels[i] for i in stage_ends(strides, channels))), min(pooled_dim, sum(channels))
+
+
+def projector_hidden(width, given=None):
+    """Hidden width of the contrastive heads for an encoder of `width`: as `given`, or by default."""
+    return given or (1024 if width <= 192 else 4096)
+
+
+def decoder_heads(width):
+    """Attention heads of the entropy decoder: 32 features each."""
+    return max(width // 32, 1)
+
+
+# What `guide.teacher` calls the guide that is counted in the images, and its targets: see training/pixel_measures.py.
+PIXELS, PIXEL_TARGETS = "pixels", 28

@@ -56,6 +56,8 @@ def _type(annotation, metadata=()):
         return " | ".join(get_args(annotation))
     if get_origin(annotation) is UnionType or type(None) in get_args(annotation):
         return " | ".join("null" if part is NoneType else _type(part, metadata) for part in get_args(annotation))
+    if get_origin(annotation) is list:
+        return f"list of {_type(*get_args(annotation))}"
     if hasattr(annotation, "__metadata__"):
         annotation, metadata = annotation.__origin__, annotation.__metadata__
     limits = [limit for part in metadata for limit in getattr(part, "metadata", [part])]

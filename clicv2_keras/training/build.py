@@ -1,20 +1,36 @@
-"""From a recipe to the things that `fit` needs. Import only once the backend is chosen."""
+"""From a recipe to the model and its optimizer. Import only once the backend is chosen."""
 
 import keras
-import numpy as np
 
-from clicv2_keras.layers import FeatureStem
-from clicv2_keras.models import CLICv2, ContrastiveBranch, CosineMomentum, GuideBranch, MaskedEntropyBranch, ViTEncoder
+from clicv2_keras.layers import FeatureStem, MeasureTargets
+from clicv2_keras.models import (
+    CLICv2,
+    ContrastiveBranch,
+    CosineMomentum,
+    GuideBranch,
+    LabelBranch,
+    LinearHead,
+    MaskedEntropyBranch,
+    ViTEncoder,
+)
+from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.models.open_feature_maps import open_feature_maps
+from clicv2_keras.recipe.shapes import PARTS, PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.optimizer import adamw
-
-# Images that a stem's statistics are measured on: a mean and a deviation a channel need no more.
-STEM_SAMPLE = 1000
+from clicv2_keras.utils.errors import UserError
 
 
 def build_encoder(recipe):
-    """The encoder at its random initialisation, the same for the same seed; a stem has its pretrained weights."""
+    """The encoder that a run starts with, the same for the same seed.
+
+    That of `encoder.weights`, or one at its random initialisation, whose stem has its pretrained weights.
+
+    Raises:
+        UserError: where the weights are of no model, or their patch does not divide the image.
+    """
     settings, stem = recipe.encoder, None
+    if settings.weights is not None:
+        return _start(recipe)
     if settings.stem != "linear":
         features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
         stem = FeatureStem(features, trainable=settings.stem_rate > 0)
@@ -30,8 +46,28 @@ def build_encoder(recipe):
     )
 
 
-def build_model(recipe):
-    """The compiled `CLICv2` model of a recipe."""
+def _start(recipe):
+    encoder, size = encoder_of(find_model(recipe.encoder.weights)), recipe.data.image_size
+    if size % encoder.patch_size:
+        raise UserError(
+            f"{recipe.name}: data.image_size: {size} is not a multiple of the patch of {encoder.patch_size} pixels"
+        )
+    keras.utils.set_random_seed(recipe.seed)
+    changes = {"image_size": size, "freeze_patch_projection": recipe.encoder.freeze_patch_projection}
+    return encoder.copy(**changes, dtype=keras.config.dtype_policy())
+
+
+def with_shape(recipe):
+    """The recipe with the shape of the model that `encoder.weights` names in its keys, for counting."""
+    if recipe.encoder.weights is None:
+        return recipe
+    encoder = build_encoder(recipe)
+    shape = {key: getattr(encoder, key) for key in ("patch_size", "width", "depth", "num_heads")}
+    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=shape)})
+
+
+def build_model(recipe, labels=None):
+    """The compiled `CLICv2` model of a recipe; `labels` are its `JointSets`."""
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.train.precision == "bfloat16" else "float32")
     encoder = build_encoder(recipe)
     encoder.recompute = recipe.train.recompute
@@ -44,6 +80,7 @@ def build_model(recipe):
         else ContrastiveBranch(**contrast, bins=recipe.entropy.bins, momentum=momentum, seed=recipe.seed),
         entropy=MaskedEntropyBranch(**recipe.entropy.model_dump(), seed=recipe.seed) if recipe.entropy.weight else None,
         guide=_guide(recipe.guide),
+        labels=_label_branch(recipe.labels, labels) if labels else None,
     )
     model.compile(build_optimizer(recipe, model), jit_compile="auto" if recipe.train.jit else False)
     model.optimizer.build(model.trainable_variables)
@@ -53,26 +90,24 @@ def build_model(recipe):
 def _guide(settings):
     if settings.teacher is None:
         return None
-    return GuideBranch(open_feature_maps(settings.teacher), **settings.model_dump(exclude={"teacher", "sample"}))
+    values = settings.model_dump(exclude={"teacher", "sample"})
+    if settings.teacher == PIXELS:
+        return GuideBranch(targets=MeasureTargets(PIXEL_TARGETS), **values)
+    return GuideBranch(open_feature_maps(settings.teacher), **values)
 
 
-def measure_images(model, recipe, source, on_unreadable):
-    """Before the first step: the stem's statistics and the guide's targets, of the first images of the run."""
-    stem, guide = model.encoder.stem, model.guide
-    if stem is None and guide is None:
-        return
-    count, size = recipe.guide.sample, 32
-    dataset = build_dataset(recipe, source, 0, on_unreadable, batch_size=size)
-    images = np.concatenate([views["image"].numpy() for views in dataset.take(-(-count // size))])[:count]
-    if stem is not None:
-        stem.adapt(images[:STEM_SAMPLE], model.encoder.grid)
-    if guide is not None:
-        guide.fit(images)
+def _label_branch(settings, labels):
+    names = labels.group_names
+    common = [names.index(name) for name in labels.common] or None
+    head = LinearHead(settings.parts or PARTS, labels.images.score_range)
+    return LabelBranch(head, len(names), common, settings.weight)
 
 
 def build_optimizer(recipe, model):
     """The recipe's optimizer; see `adamw`."""
-    settings, steps = recipe.optimizer, max(recipe.train.steps, 1)
+    settings, steps, stem = recipe.optimizer, max(recipe.train.steps, 1), model.encoder.stem
+    # The stem of a model that is trained on learns as the model does, where no rate of its own is named.
+    apart = stem is not None and (recipe.encoder.weights is None or recipe.encoder.stem_rate)
     warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
     decay = None
     if settings.schedule == "constant_then_decay":
@@ -86,39 +121,6 @@ def build_optimizer(recipe, model):
         weight_decay=settings.weight_decay,
         beta_2=settings.beta_2,
         micro_batches=recipe.train.accumulate,
-        slow=model.encoder.stem.trainable_variables if model.encoder.stem is not None else (),
+        slow=stem.trainable_variables if apart else (),
         share=recipe.encoder.stem_rate,
     )
-
-
-def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch_size=None):
-    """The endless micro-batches of a recipe from a step on, of its size or another.
-
-    With `devices`, the share of this process in each.
-    """
-    # Not above: a model can be built where there is no TensorFlow.
-    import tensorflow as tf
-
-    from clicv2_keras.data.pipeline import training_dataset
-
-    data, contrast = recipe.data, recipe.contrast.level != "none"
-    dataset = training_dataset(
-        source,
-        image_size=data.image_size,
-        batch_size=batch_size or recipe.train.batch_size // recipe.train.accumulate,
-        views=data.views,
-        min_area=data.min_area,
-        flip=data.flip,
-        jitter=data.jitter if contrast else 0.0,
-        seed=recipe.seed,
-        start_step=start_step * recipe.train.accumulate,
-        share=(devices.process, devices.processes) if devices else (0, 1),
-        on_unreadable=on_unreadable,
-    )
-    if not contrast:
-        # Nobody reads the views.
-        dataset = dataset.map(lambda views: {"image": views["image"]})
-    options = tf.data.Options()
-    # Its thread sleeps for up to a minute, and at times `fit` cannot end before that (TensorFlow 2.21).
-    options.autotune.enabled = False
-    return dataset.with_options(options)

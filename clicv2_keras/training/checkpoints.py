@@ -9,6 +9,7 @@ import numpy as np
 
 from clicv2_keras.utils.atomic_files import atomic_write, naming
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 _NAME = re.compile(r"step_(\d+)\.npz")
 
@@ -97,7 +98,7 @@ def find_checkpoint(place, steps):
         UserError: where there is none such.
     """
     folder, _, step = str(place).rpartition("@") if re.search(r"@\d+$", str(place)) else (str(place), "", "")
-    checkpoints = Checkpoints(Path(folder).expanduser() / "checkpoints", keep=0)
+    checkpoints = Checkpoints(user_path(folder) / "checkpoints", keep=0)
     there = checkpoints.steps()
     if not there:
         raise UserError(f"{place}: there is no run with a checkpoint; name a run folder, or FOLDER@STEP")

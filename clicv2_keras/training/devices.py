@@ -60,12 +60,7 @@ class Devices:
         """Context to call `fit` in. The model knows TensorFlow's strategy, which would also spread the data's."""
         if self.backend == "jax":
             return self.building()
-        if self.backend == "tensorflow":
-            # Not above: the other backends have no use for it.
-            from clicv2_keras.training.sums_tensorflow import sums_in_order
-
-            return sums_in_order()
-        return contextlib.nullcontext()
+        return _sums_in_order() if self.backend == "tensorflow" else contextlib.nullcontext()
 
     def largest(self, number):
         """The largest of the integers that the processes give; each must call it."""
@@ -121,3 +116,27 @@ class Devices:
             raise UserError("train.accumulate: TensorFlow cannot, on several devices; take 1, or add --backend jax")
         self._strategy = tf.distribute.MirroredStrategy(names)
         self.copies = self.count
+
+
+@contextlib.contextmanager
+def _sums_in_order():
+    """Context in which TensorFlow first runs the functions that are to repeat bit by bit, with any number of threads.
+
+    Where the tensors of a function take more than 205 MB on a CPU, TensorFlow's memory optimizer makes of the sum of
+    three or more gradients additions to one buffer that run in whatever order threads get to them: each order rounds
+    in its own way. No public switch turns off that optimizer alone, and without all of them a step takes a third more
+    of the processor.
+    """
+    from tensorflow.core.protobuf.config_pb2 import ConfigProto
+    from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
+    from tensorflow.python.eager import context
+
+    eager = context.context()
+    before = eager.function_call_options
+    config = ConfigProto.FromString(before.config_proto_serialized)
+    config.graph_options.rewrite_options.memory_optimization = RewriterConfig.NO_MEM_OPT
+    eager.function_call_options = context.FunctionCallOptions(before.executor_type, config)
+    try:
+        yield
+    finally:
+        eager.function_call_options = before

@@ -1,30 +1,21 @@
 """Fine-tuning, from a model and labelled images to a `ComplexityScorer` in a `.keras` file."""
 
+import contextlib
+import logging
+import tempfile
 from pathlib import Path
 
-import keras
-import numpy as np
-from rich.console import Console
-from rich.progress import track
-
-from clicv2_keras.data.labelled.joint_sets import join_sets
-from clicv2_keras.data.labelled.scored_sets import open_scored_sets
-from clicv2_keras.layers.patch_read_out import PARTS
-from clicv2_keras.models import ComplexityScorer, LinearHead
-from clicv2_keras.models.find_model import encoder_of, find_model
-from clicv2_keras.training.crops import crop_batches
-from clicv2_keras.training.fit_head import fit_head
-from clicv2_keras.training.optimizer import adamw
-from clicv2_keras.training.steady import changed, undisputed
-from clicv2_keras.training.whole_network import WholeNetwork
-from clicv2_keras.utils.atomic_files import save_model
+from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.shapes import PARTS
+from clicv2_keras.training.run import train_recipe
+from clicv2_keras.training.run_log import run_log
+from clicv2_keras.training.source import fitted_part
+from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
-from clicv2_keras.utils.images import UnreadableImage, network_input
 
+log = logging.getLogger(__name__)
 BATCH = 32
-# Enough to know which features a change moves.
-MOST_CHANGED = 1000
 
 
 def finetune(
@@ -40,6 +31,8 @@ def finetune(
     learning_rate=5e-5,
     within_category=None,
     seed=0,
+    run_dir=None,
+    resume=False,
     progress=True,
 ):
     """Turn labelled images into a `ComplexityScorer`.
@@ -59,9 +52,13 @@ def finetune(
         steadiness: how little mirroring, slight crops and resizing shall move a score: what their mean square counts
             against the fit's. With it, blank pictures are taught as 0 and collages as 1. 0 fits the labels alone.
         whole: train the encoder as well, after the head alone: by AdamW on the squared error of two crops of each
-            image, and on what their scores differ by.
+            image, and on what their scores differ by. This is a run like any other, see `train`, and its recipe is in
+            its folder.
         epochs, learning_rate: of the whole network; the rate falls to 0 by cosine.
         seed: of the order of the images and their crops.
+        run_dir: the run folder of the whole network; None is `NAME_run` beside the output `NAME.keras`, or without an
+            output a folder that goes when the run has ended.
+        resume: go on with that run from its last checkpoint; start where there is none.
         progress: show what happens.
 
     Returns:
@@ -70,111 +67,74 @@ def finetune(
 
     Raises:
         UserError: one line on what is wrong with the model, the data or the output.
+        RunAborted: of the whole network, as `train` raises it.
     """
-    console = Console(quiet=not progress, highlight=False, soft_wrap=True)
     if output is not None and Path(output).suffix != ".keras":
         raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
+    choose_backend()
+    from clicv2_keras.data.labelled.joint_sets import join_sets
+    from clicv2_keras.data.labelled.scored_sets import open_scored_sets
+    from clicv2_keras.models import ComplexityScorer, LinearHead
+    from clicv2_keras.models.find_model import encoder_of, find_model
+    from clicv2_keras.training.fit_scorer import fit_scorer
+    from clicv2_keras.utils.atomic_files import save_model
+
     sets = open_scored_sets(dataset, root, within_category)
-    data, groups, common = join_sets([_part(each, splits) for each in sets])
-    model = find_model(model)
-    encoder = encoder_of(model)
-    if not parts:
-        head = getattr(model, "head", None)
-        parts = head.read_out.parts if isinstance(head, LinearHead) else PARTS
-    keras.utils.set_random_seed(seed)
-
-    side = encoder.image_size
-    every = -(-len(data) // MOST_CHANGED) if steadiness else 0
-    images, versions, seen, data, kept = _load(data, side, every, console)
-    groups = groups[kept]
-    scorer = ComplexityScorer(encoder, LinearHead(parts, data.score_range))
-
-    def mean(features):
-        return features.mean(axis=1, dtype="float64")
-
-    def read(images, pool=lambda features: features):
-        shown = range(0, len(images), BATCH)
-        shown = track(shown, "reading tokens", console=console, transient=True, disable=not progress)
-        tokens = (encoder.predict_on_batch(images[start : start + BATCH]) for start in shown)
-        return np.concatenate([pool(keras.ops.convert_to_numpy(scorer.head.read_out(t))) for t in tokens])
-
-    features, steady = read(images), {}
-    if steadiness:
-        unchanged = mean(features[::every])
-        changes = (
-            read(np.concatenate(versions), mean).reshape(len(versions), -1, features.shape[2]) - unchanged[:, None]
-        )
-        pictures, known = undisputed(images, seed)
-        steady = {"changes": changes.reshape(-1, features.shape[2]), "steadiness": steadiness}
-        steady["undisputed"] = read(pictures), known
-    weights = fit_head(features, data.scores, groups, common=common, **steady)
-    scorer.head.kernel.assign(weights.kernel)
-    scorer.head.bias.assign(weights.bias)
-    # So that no evaluation takes these images for unseen ones.
-    scorer.head.fitted_to = seen
-    if whole and encoder.fitted_to is not None:
-        encoder.fitted_to |= seen
-    console.print(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images", markup=False)
-    if whole:
-        _train(scorer, data, groups, common, weights, epochs, learning_rate, seed, console)
-    if output is not None:
-        save_model(scorer, output)
-        console.print(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …", markup=False)
+    labels = join_sets([fitted_part(each, splits) for each in sets])
+    found = find_model(model)
+    head = getattr(found, "head", None)
+    parts = tuple(parts or (head.read_out.parts if isinstance(head, LinearHead) else PARTS))
+    with contextlib.ExitStack() as stack:
+        if whole:
+            if run_dir is None and output is None:
+                run_dir = stack.enter_context(tempfile.TemporaryDirectory())
+            folder = Path(run_dir or Path(output).with_name(f"{Path(output).stem}_run")).expanduser()
+            recipe = Recipe(
+                name=folder.name,
+                seed=seed,
+                labels={
+                    # Sets at hand have no other name.
+                    "dataset": [each if isinstance(each, str) else each.name for each in _list(dataset)],
+                    "root": [str(each) for each in _list(root)] if root is not None else None,
+                    "splits": list(splits),
+                    "within_category": within_category,
+                    "parts": list(parts),
+                    "steadiness": steadiness,
+                },
+                **_whole_network(model, encoder_of(found), folder, len(labels.images), epochs, learning_rate),
+            )
+            run = train_recipe(recipe, resume=resume, progress=progress, labels=labels)
+            scorer = run.model.labels.scorer(run.model.encoder)
+        stack.enter_context(run_log(Display(1, enabled=progress)))
+        if not whole:
+            scorer = ComplexityScorer(encoder_of(found), LinearHead(parts, labels.images.score_range))
+            fit_scorer(scorer, labels, steadiness, seed)
+        if output is not None:
+            save_model(scorer, output)
+            log.info(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …")
     return scorer
 
 
-def _part(data, splits):
-    """The parts of `ScoredImages` that are fitted to; all where it names none."""
-    if not any(data.splits):
-        return data
-    there = np.isin(data.splits, list(splits))
-    if not there.any():
-        parts = ", ".join(sorted(set(data.splits)))
-        raise UserError(f"{data.name}: has no image in {' or '.join(splits)}; its parts are {parts}")
-    return data.subset(there)
+def _list(values):
+    return list(values) if isinstance(values, list | tuple) else [values]
 
 
-def _load(data, side, every, console):
-    """What can be read of the images: uint8 (n, S, S, 3), their `Fingerprints`, their labels and their numbers.
+def _whole_network(model, encoder, folder, count, epochs, learning_rate):
+    """The other sections of the recipe that trains a whole network on `count` labelled images."""
+    if not isinstance(model, str | Path):
+        # A model at hand gets a name.
+        model = folder / "start.keras"
+        if not model.exists():
+            from clicv2_keras.utils.atomic_files import save_model
 
-    Before these, of the first of `every` so many images, (4, S, S, 3): its changed versions.
-    """
-    images, versions, codes, kept = [], [], [], []
-    for i in range(len(data)):
-        try:
-            image = data.source.load(i, at_least=2 * side)
-        except UnreadableImage as error:
-            console.print(f"unreadable, left out: {data.source.name(i)}: {error}", markup=False)
-            continue
-        images.append(network_input(image, side))
-        codes.append(fingerprint(image))
-        if every and len(kept) % every == 0:
-            versions.append(np.stack([network_input(version, side) for version in changed(image)]))
-        kept.append(i)
-    if len(images) < 10:
-        raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
-    data = data.subset(np.array(kept))
-    if np.ptp(data.scores) == 0:
-        raise UserError(f"{data.name}: all labels are {data.scores[0]:g}: there is nothing to learn from them")
-    return np.stack(images), versions, Fingerprints(codes), data, np.array(kept)
-
-
-def _train(scorer, data, groups, common, weights, epochs, learning_rate, seed, console):
-    names = list(weights.intercepts)
-    level = [names.index(name) for name in common] or None
-    network = WholeNetwork(scorer, [weights.intercepts[name] - weights.bias for name in names], level)
-    steps = epochs * -(-len(data) // BATCH)
-    optimizer = adamw(network.trainable_variables, learning_rate, steps, weight_decay=0.05)
-    losses = {"score": "mse", "change": "mse"}
-    network.compile(optimizer, loss=losses)
-    categories = np.array([names.index(g) for g in groups], "int32")
-    scores = data.scores[:, None].astype("float32")
-    # Batches are given by hand: within `fit`, an image that has gone would end in TensorFlow's traceback.
-    for epoch in range(epochs):
-        network.reset_metrics()
-        for indices, crops in crop_batches(data.source, scorer.encoder.image_size, BATCH, seed, epoch):
-            inputs = {"crops": crops, "category": categories[indices]}
-            targets = {"score": scores[indices], "change": np.zeros(len(indices), "float32")}
-            logs = network.train_on_batch(inputs, targets, return_dict=True)
-        console.print(f"epoch {epoch + 1}/{epochs}  training RMSE {logs['score_loss'] ** 0.5:.4f}")
-    network.fold()
+            save_model(encoder, model)
+    epoch = -(-count // BATCH)
+    return {
+        "data": {"image_size": encoder.image_size},
+        "encoder": {"weights": str(model), "freeze_patch_projection": encoder.freeze_patch_projection},
+        "contrast": {"level": "none"},
+        "entropy": {"weight": 0},
+        "optimizer": {"learning_rate": learning_rate, "weight_decay": 0.05, "warmup_steps": 0, "beta_2": 0.999},
+        "train": {"batch_size": BATCH, "steps": epochs * epoch},
+        "run": {"dir": str(folder), "log_every": epoch, "checkpoint_every": epoch},
+    }

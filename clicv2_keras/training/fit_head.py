@@ -17,11 +17,11 @@ class HeadWeights(NamedTuple):
     bias: float
 
 
-# What the undisputed pictures count together, as a share of all images.
-UNDISPUTED = 1 / 10
+# What the anchors count together, as a share of all images.
+ANCHOR_SHARE = 1 / 10
 
 
-def fit_head(features, scores, categories, changes=None, steadiness=0.0, undisputed=None, common=()):
+def fit_head(features, scores, categories, changes=None, steadiness=0.0, anchors=None, common=()):
     """Fit mean_i σ(w·f_i + b_c) to scores by least squares.
 
     A ridge on the patches' mean features chooses the penalty, by leave-one-out, and gives the start; the penalty then
@@ -33,7 +33,7 @@ def fit_head(features, scores, categories, changes=None, steadiness=0.0, undispu
         categories: (n,); all equal for one intercept.
         changes: float (m, F), by what changes that should not matter moved the mean features of images.
         steadiness: what their mean square counts in the score, against the fit's mean square error.
-        undisputed: features (k, N, F) and scores (k,) of pictures of no category: the bias is theirs.
+        anchors: features (k, N, F) and scores (k,) of pictures of no category: the bias is theirs.
         common: categories whose scale is that of all images: the mean of their intercepts is the bias. None: of all.
 
     Returns:
@@ -72,9 +72,9 @@ def fit_head(features, scores, categories, changes=None, steadiness=0.0, undispu
         value += kernel @ penalty @ kernel
         gradient = gradient + 2 * penalty @ kernel
         pull = np.bincount(group, pull, minlength=len(names))
-        if undisputed is not None:
-            extra, known = undisputed
-            share = UNDISPUTED * len(scores) / len(known)
+        if anchors is not None:
+            extra, known = anchors
+            share = ANCHOR_SHARE * len(scores) / len(known)
             extra_value, slope, lift = misfit(kernel, extra, np.full(len(known), shares @ intercepts), known)
             value += share * extra_value
             gradient = gradient + share * slope

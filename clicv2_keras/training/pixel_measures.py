@@ -1,4 +1,4 @@
-"""What can be counted in the pixels of an image, slowly and without labels: what `distill` teaches a network to see."""
+"""What can be counted in the pixels of an image, slowly and without labels: the targets of `guide.teacher: pixels`."""
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,12 @@ def pixel_measures(image):
         gradient = _gradient(image, side)
         found |= {f"gradient {side}": gradient.mean(), f"root gradient {side}": np.sqrt(gradient).mean()}
     return {name: np.log(max(value, 1e-3)).astype("float32") for name, value in found.items()}
+
+
+def pixel_targets(pixels):
+    """All `pixel_measures` of an image, uint8 (S, S, 3), and last its `counted_complexity`: float32 (28,)."""
+    measures = pixel_measures(Image.fromarray(pixels))
+    return np.array([*measures.values(), counted_complexity(measures)], "float32")
 
 
 def counted_complexity(measures):

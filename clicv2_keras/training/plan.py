@@ -3,8 +3,9 @@
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
-from clicv2_keras.training.source import probe_source, recipe_source
+from clicv2_keras.training.source import label_sets, probe_source, recipe_source
 from clicv2_keras.utils.backend import choose_backend
 
 # The share of the rate of its matrix products that a whole step reaches. Of the quickstart's, compiled by TensorFlow in
@@ -32,17 +33,21 @@ def describe_run(recipe, overrides=()):
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     data, train, contrast = recipe.data, recipe.train, recipe.contrast
-    cost = count_cost(recipe, *_networks(recipe))
-    shape = recipe.encoder.shape()
+    labels = label_sets(recipe)
+    cost, shape = recipe_cost(recipe, labels)
     size, batch, patch, width = data.image_size, train.batch_size, shape["patch_size"], shape["width"]
-    unnamed = data.source != "procedural" and data.path is None
-    images = None if unnamed else len(recipe_source(recipe))
+    unnamed = recipe.reads_images and data.source != "procedural" and data.path is None
+    images = None
+    if not unnamed:
+        images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
     probe_source(recipe)
     check_wandb(recipe)
 
     lines = {
         "recipe": recipe.name,
-        "images": "data.path is not set yet" if unnamed else f"{images:,} ({data.source})",
+        "images": "data.path is not set yet"
+        if unnamed
+        else f"{images:,} ({data.source if recipe.reads_images else 'with labels'})",
         "batch": f"({batch}, {size}, {size}, 3) uint8"
         + (f", three times: image, view_a, view_b ({data.views})" if contrast.level != "none" else ""),
         "tokens": f"({batch}, {cost.patches}, {width}), patches of {patch} × {patch} pixels, {shape['depth']} blocks",
@@ -58,6 +63,10 @@ def describe_run(recipe, overrides=()):
         lines["entropy"] = f"({batch}, {cost.patches - cost.kept}) of {cost.patches} patches hidden"
     if recipe.guide.teacher is not None:
         lines["guide"] = f"{recipe.guide.teacher}, {cost.guide:,} parameters, in every step"
+        if recipe.guide.teacher == PIXELS:
+            lines["guide"] = f"{PIXEL_TARGETS} numbers counted in the pixels of each image; .1 s of a core an image"
+    if labels:
+        lines["labels"] = f"({batch}, 2, {size}, {size}, 3), of {len(labels.images):,} images of {labels.images.name}"
     lines["parameters"] = (
         f"encoder {cost.encoder:,}, heads {cost.heads:,}, decoder {cost.decoder:,}; "
         f"trained {cost.trainable:,}; teacher {cost.teacher:,}"
@@ -74,7 +83,7 @@ def describe_run(recipe, overrides=()):
     passes = f", {train.steps * batch / images:.3g} passes" if images else ""
     lines["steps"] = f"{train.steps:,} of {batch} images: {train.steps * batch:,} images{passes}"
     backend = choose_backend(recipe.backend)
-    from clicv2_keras.training.product_rate import product_rate
+    from clicv2_keras.training.measured_cost import product_rate
 
     rate = product_rate(batch * cost.patches, width, train.precision)
     lines["time"] = (
@@ -84,14 +93,17 @@ def describe_run(recipe, overrides=()):
     return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
 
 
-def _networks(recipe):
-    """`NetworkCost` of the stem and of the teacher, where the recipe names them."""
-    if recipe.encoder.stem == "linear" and recipe.guide.teacher is None:
-        return None, None
-    choose_backend(recipe.backend)
-    from clicv2_keras.training.network_cost import recipe_networks
+def recipe_cost(recipe, labels=None):
+    """The `Cost` of a recipe, whatever networks it names, and its encoder's shape; see `Encoder.shape`."""
+    networks = ()
+    if recipe.encoder.weights is not None or recipe.encoder.stem != "linear" or recipe.guide.teacher is not None:
+        choose_backend(recipe.backend)
+        from clicv2_keras.training.build import with_shape
+        from clicv2_keras.training.measured_cost import recipe_networks
 
-    return recipe_networks(recipe)
+        recipe, networks = with_shape(recipe), recipe_networks(recipe)
+    groups = len(labels.group_names) if labels else 0
+    return count_cost(recipe, *networks, groups=groups), recipe.encoder.shape()
 
 
 def micro_batches(recipe):

@@ -1,29 +1,24 @@
 """A training run, from a recipe to a run folder."""
 
 import contextlib
+import logging
 from typing import NamedTuple
 
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
-from clicv2_keras.training.broken_off import in_one_line
 from clicv2_keras.training.callbacks.wandb_log import WandbLog, check_wandb
 from clicv2_keras.training.checkpoints import find_checkpoint
-from clicv2_keras.training.display import Display
 from clicv2_keras.training.plan import micro_batches
 from clicv2_keras.training.run_folder import RunFolder
-from clicv2_keras.training.skipped_images import SkippedImages
-from clicv2_keras.training.source import probe_source, recipe_source
+from clicv2_keras.training.run_log import run_log
+from clicv2_keras.training.skipped_images import SkippedImages, losses_in_one_line
+from clicv2_keras.training.source import label_sets, probe_source, recipe_source
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.backend import choose_backend
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.display import Display
+from clicv2_keras.utils.errors import Interrupted, UserError
 
-
-class Interrupted(UserError):
-    """A signal ended the run in good order; its exit code is the shell's for that signal."""
-
-    def __init__(self, message, signal):
-        super().__init__(message)
-        self.exit_code = 128 + signal
+log = logging.getLogger(__name__)
 
 
 class TrainedRun(NamedTuple):
@@ -52,108 +47,47 @@ def train(recipe, overrides=(), resume=False, progress=True, begin=None):
     Raises:
         UserError: one line on what is wrong with the recipe, its images or its folder.
         Diverged: where the loss is no number any more.
-        BrokenOff: where the disk is full or the images are gone; `resume` goes on from the last checkpoint.
+        ResourceLost: where the disk is full or the images are gone; `resume` goes on from the last checkpoint.
         Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
-    source, asked = recipe_source(recipe), probe_source(recipe)
+    return train_recipe(recipe, resume=resume, progress=progress, begin=begin)
+
+
+def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None):
+    """Train as a `Recipe` says, as `train` does; `labels` are the `JointSets` at hand in place of those it names."""
+    labels = labels or label_sets(recipe)
+    source = recipe_source(recipe) if recipe.reads_images else labels.images.source
+    probed = probe_source(recipe)
     begin = find_checkpoint(begin, recipe.train.steps) if begin else None
     check_wandb(recipe)
     choose_backend(recipe.backend)
-    from clicv2_keras.data.data_wait import DataWait
-    from clicv2_keras.training.build import build_dataset, build_model, measure_images
-    from clicv2_keras.training.callbacks.held_out_guide import held_out_guide
-    from clicv2_keras.training.callbacks.journal import Journal
-    from clicv2_keras.training.callbacks.row_listeners import row_listeners
+    from clicv2_keras.training.batches import measure_images
+    from clicv2_keras.training.build import build_model
     from clicv2_keras.training.devices import Devices
+    from clicv2_keras.training.fit_scorer import start_label_branch
 
     devices = Devices(recipe)
     folder = RunFolder(recipe, devices.process)
     start, broken = open_together(folder, resume, devices, begin)
-    with devices.building():
-        model = build_model(recipe)
-        if start:
-            folder.checkpoints.load(model, start)
-    steps, accumulate = recipe.train.steps, recipe.train.accumulate
-    skipped = SkippedImages(folder, source)
-    if not start:
-        measure_images(model, recipe, source, skipped)
-    held_out = held_out_guide(model, recipe) if not devices.process else None
-    probe = _probe(asked, folder, start) if asked else None
-
-    with in_one_line(folder, skipped):
-        uploaded = WandbLog(folder) if recipe.run.wandb and not devices.process else contextlib.nullcontext()
-        shown = progress and not devices.process
-        with Display(steps, start, shown) as display, StopSignals() as stop, uploaded as wandb:
-            for line in broken:
-                folder.log(line)
-                display.say(line)
-            folder.log(f"{recipe.name} on {devices}, {len(source)} images, from step {start} to {steps}")
-            display.say(f"{recipe.name}: {len(source)} images, {steps - start} steps on {devices}, into {folder.path}")
-            if accumulate > 1:
-                line = micro_batches(recipe)
-                folder.log(line)
-                display.say(line)
-            wait = DataWait()
-            listeners = (
-                row_listeners(model, folder, display, source, skipped, probe, wandb, held_out)
-                if not devices.process
-                else []
-            )
-            journal = Journal(folder, display, stop, start, source, wait, listeners, devices)
-            for first, length, epochs in spans(start, steps, recipe.run.log_every):
-                images = wait.watch(build_dataset(recipe, source, first, skipped, devices))
-                batches = length * accumulate
-                settings = {"steps_per_epoch": batches, "epochs": epochs, "shuffle": False, "verbose": 0}
-                with devices.fitting():
-                    model.fit(images, callbacks=[journal], **settings)
-                if stop.agreed(devices):
-                    journal.checkpoint()
-                    line = f"stopped at step {journal.step} of {steps}; the same command with --resume goes on"
-                    folder.log(line)
-                    raise Interrupted(f"{folder.path}: {line}", stop.requested)
-            if skipped.names:
-                line = f"{len(skipped.names)} unreadable images were skipped; log.txt names them"
-                folder.log(line)
-                display.say(line)
-        folder.save(model.encoder, "encoder.keras")
-        if (average := model.averaged_encoder()) is not None:
-            folder.save(average, "encoder_ema.keras")
-        folder.save(model, "model.keras")
-        if folder.rows:
-            folder.plot()
-    if probe and probe.best:
-        line = f"best of the probe: SRCC {probe.best['SRCC']:.6g} at step {probe.best['step']}, encoder_best.keras"
-        folder.log(line)
-        display.say(line)
-    table = None
-    if recipe.data.source == "procedural" and not devices.process:
-        from clicv2_keras.training.known_complexity import for_people, known_complexity
-
-        table = known_complexity(recipe, model)
-        columns = ("features", "PCC", "SRCC")
-        shown, lines = for_people(table)
-        display.table("Known complexity of unseen procedural images", columns, shown)
-        for row in shown:
-            folder.log("  ".join(row))
-        for line in lines:
-            folder.log(line)
-            display.say(line)
-    folder.log("done")
-    display.say(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
-    display.say(f"Next: clicv2-keras evaluate {folder.path} --dataset … or clicv2-keras export {folder.path}")
-    return TrainedRun(model, folder, table)
-
-
-def _probe(asked, folder, start):
-    """The `ComplexityProbe` of the labelled images `asked`."""
-    from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe
-
-    data, split = asked
-    probe = ComplexityProbe(data, folder=folder.path, split=split)
-    probe.begin(start)
-    return probe
+    skipped = SkippedImages(recipe.data, source)
+    display = Display(recipe.train.steps, start, "compiling the step", progress and not devices.process)
+    told = run_log(display, folder.path / "log.txt", devices.process)
+    closing = contextlib.closing(folder)
+    with closing, display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
+        for line in broken:
+            log.info(line)
+        with devices.building():
+            model = build_model(recipe, labels)
+            if start:
+                folder.checkpoints.load(model, start)
+            else:
+                measure_images(model, recipe, source, skipped)
+            if labels:
+                start_label_branch(model, labels, recipe, resumed=start > 0)
+        fit(model, folder, start, source, labels, probed, skipped, devices, stop, display)
+        return TrainedRun(model, folder, finish(model, folder, skipped, display))
 
 
 def open_together(folder, resume, devices, begin=None):
@@ -171,6 +105,91 @@ def open_together(folder, resume, devices, begin=None):
     if start < 0:
         raise UserError(f"{folder.path}: process 0 could not open the run; its message says why")
     return start, broken
+
+
+def fit(model, folder, start, source, labels, probed, skipped, devices, stop, display):
+    """Train from step `start` to the recipe's last one; the arguments as `train_recipe` makes them.
+
+    Raises:
+        Diverged, Interrupted: as `train` does.
+    """
+    from clicv2_keras.data.data_wait import DataWait
+    from clicv2_keras.training.batches import build_dataset
+    from clicv2_keras.training.callbacks.interval import Interval
+    from clicv2_keras.training.callbacks.safeguards import CheckpointWriter, StopOnNonFinite, StopOnSignal
+
+    recipe, steps = folder.recipe, folder.recipe.train.steps
+    where = f"{steps - start} steps on {devices}, into {folder.path}"
+    log.info(f"{recipe.name}: {len(source)} images, from step {start}: {where}")
+    if recipe.train.accumulate > 1:
+        log.info(micro_batches(recipe))
+    wait = DataWait()
+    interval = Interval(recipe, start, wait, devices.copies)
+    guard = StopOnNonFinite(folder, interval, source)
+    checkpoints = CheckpointWriter(folder, interval, guard)
+    with contextlib.ExitStack() as told:
+        reports = [] if devices.process else _reports(model, folder, interval, source, probed, skipped, display, told)
+        callbacks = [guard, interval, *reports, checkpoints, StopOnSignal(interval, stop, devices)]
+        for first, length, epochs in spans(start, steps, recipe.run.log_every):
+            batches = wait.watch(build_dataset(recipe, source, first, skipped, devices, labels=labels))
+            settings = {"steps_per_epoch": length * recipe.train.accumulate, "epochs": epochs}
+            with devices.fitting():
+                model.fit(batches, callbacks=callbacks, shuffle=False, verbose=0, **settings)
+            if stop.agreed(devices):
+                checkpoints.save()
+                line = f"stopped at step {interval.step} of {steps}; the same command with --resume goes on"
+                log.debug(line)
+                raise Interrupted(f"{folder.path}: {line}", stop.requested)
+
+
+def _reports(model, folder, interval, source, probed, skipped, display, told):
+    """The callbacks of process 0 alone; `told` closes what they write to."""
+    from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe
+    from clicv2_keras.training.callbacks.event_writer import EventWriter
+    from clicv2_keras.training.callbacks.held_out_guide import held_out_guide
+    from clicv2_keras.training.callbacks.reports import reports
+
+    probe = None
+    if probed:
+        data, split = probed
+        probe = ComplexityProbe(data, folder=folder.path, split=split)
+        probe.begin(interval.step)
+    held_out = held_out_guide(model, folder.recipe)
+    events = told.enter_context(contextlib.closing(EventWriter(folder.path / "tensorboard", interval.step)))
+    wandb = told.enter_context(WandbLog(folder)) if folder.recipe.run.wandb else None
+    return reports(interval, folder, model, source, skipped, display, events, probe, held_out, wandb)
+
+
+def finish(model, folder, skipped, display):
+    """Save what the run has learnt, and say where it is; returns the table of known complexity, or None."""
+    recipe = folder.recipe
+    if skipped.names:
+        log.info(f"{len(skipped.names)} unreadable images were skipped; log.txt names them")
+    if model.labels is not None:
+        model.labels.fold()
+        folder.save(model.labels.scorer(model.encoder), "scorer.keras")
+    folder.save(model.encoder, "encoder.keras")
+    if (average := model.averaged_encoder()) is not None:
+        folder.save(average, "encoder_ema.keras")
+    folder.save(model, "model.keras")
+    if folder.process:
+        return None
+    if folder.rows:
+        folder.plot()
+    table = None
+    if recipe.reads_images and recipe.data.source == "procedural":
+        from clicv2_keras.training.known_complexity import for_people, known_complexity
+
+        table = known_complexity(recipe, model)
+        shown, lines = for_people(table)
+        display.table("Known complexity of unseen procedural images", ("features", "PCC", "SRCC"), shown)
+        for row in shown:
+            log.debug("  ".join(row))
+        for line in lines:
+            log.info(line)
+    log.info(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
+    log.info(f"Next: clicv2-keras evaluate {folder.path} --dataset … or clicv2-keras export {folder.path}")
+    return table
 
 
 def spans(start, steps, interval):

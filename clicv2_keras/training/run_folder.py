@@ -1,19 +1,17 @@
 """What a run leaves behind."""
 
 import csv
+import functools
 import io
-import sys
-import time
-from pathlib import Path
 
 import yaml
 
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.text import flat, recipe_yaml
-from clicv2_keras.training.callbacks.events import cut_events
 from clicv2_keras.training.checkpoints import Checkpoints
-from clicv2_keras.utils.atomic_files import atomic_write, naming, save_model, write_text
+from clicv2_keras.utils.atomic_files import atomic_write, save_model, write_text
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import FolderLock, user_path
 
 COLUMNS = (
     "step",
@@ -33,28 +31,50 @@ COLUMNS = (
     "data_wait",
     "probe_pcc",
     "probe_srcc",
+    "label_loss",
+    "label_error",
 )
+# Of `losses.png`.
+PANELS = (
+    ("contrastive_loss", "entropy_loss", "guide_loss", "label_loss"),
+    ("embedding_std", "retrieval", "guide_grid", "guide_pooled"),
+    ("effective_rank",),
+)
+
+
+def by_process_0(method):
+    """A method that writes: in the other processes of a run it does nothing."""
+
+    @functools.wraps(method)
+    def alone(self, *args):
+        if self.process == 0:
+            method(self, *args)
+
+    return alone
 
 
 class RunFolder:
     """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `model.keras`, the encoder alone, and the checkpoints.
 
     `encoder.keras` is what the optimizer trained, `encoder_ema.keras` the moving average of its weights, where there is
-    a teacher; `encoder_best.keras` what the probe liked best.
+    a teacher; `encoder_best.keras` what the probe liked best; `scorer.keras` the scorer of a run with labels.
 
     Every file appears whole or not at all; only `log.txt` grows line by line.
 
+    `rows` are those of `metrics.csv`: numbers by column, without the columns that have no value; `step` is an int.
+
     Args:
         recipe: the `Recipe`; its `run.dir` is the folder.
-        process: number of this process in the run. Process 0 alone writes; the others tell their log on stderr.
+        process: number of this process in the run. Process 0 alone writes.
     """
 
     def __init__(self, recipe, process=0):
         self.recipe = recipe
         self.process = process
-        self.path = Path(recipe.run.dir or f"runs/{recipe.name}")
+        self.path = user_path(recipe.run.dir or f"runs/{recipe.name}")
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
+        self._lock = None
 
     def open(self, resume, begin=None):
         """Make the folder, or open it again.
@@ -67,71 +87,64 @@ class RunFolder:
             The step to go on from, and one line about each checkpoint that was passed over because it is broken.
 
         Raises:
-            UserError: where it holds a run and `resume` is False, or holds the run of another recipe.
+            UserError: where it holds a run and `resume` is False, or the run of another recipe, or a process trains there.
         """
         started = self.path / "recipe.yaml"
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: run.dir: is a file; name a folder")
         if started.exists():
             if not resume:
-                raise UserError(f"{self.path}: holds a run; add --resume to continue it, or --set run.dir=ANOTHER")
+                raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
             self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = FolderLock(self.path)
         if begin and not started.exists():
             self.checkpoints.take(begin)
         self.write("recipe.yaml", recipe_yaml(self.recipe))
         broken = self.checkpoints.set_broken_aside()
         step = max(self.checkpoints.steps(), default=0)
-        self.rows = [row for row in self._read_rows() if int(row["step"]) <= step]
+        self.rows = [row for row in self._read_rows() if row["step"] <= step]
         self._write_rows()
-        cut_events(self.path / "tensorboard", step)
         return step, broken
 
+    def close(self):
+        """Let others work there again."""
+        if self._lock:
+            self._lock.release()
+
+    @by_process_0
     def add_row(self, row):
-        """Append a row to `metrics.csv`; columns without a value stay empty."""
-        self.rows.append({key: _text(row.get(key, "")) for key in COLUMNS})
+        """Append a row to `metrics.csv`."""
+        self.rows.append({key: row[key] for key in COLUMNS if key in row})
         self._write_rows()
 
-    def log(self, line):
-        """Append a line to `log.txt`, with the time."""
-        if self.process:
-            print(f"process {self.process}: {line}", file=sys.stderr)
-            return
-        path = self.path / "log.txt"
-        with naming(path), open(path, "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
-
+    @by_process_0
     def save(self, model, name):
         """Save a keras model as `name`."""
-        if self.process:
-            return
         save_model(model, self.path / name)
 
+    @by_process_0
+    def save_checkpoint(self, model, step):
+        """Write the checkpoint of `step`; see `Checkpoints.save`."""
+        self.checkpoints.save(model, step)
+
+    @by_process_0
     def write(self, name, text):
         """Write a text file."""
-        if self.process:
-            return
         write_text(self.path / name, text)
 
+    @by_process_0
     def plot(self):
         """Draw `losses.png` from the rows."""
-        if self.process:
-            return
         from matplotlib.figure import Figure
 
-        steps = [int(row["step"]) for row in self.rows]
+        steps = [row["step"] for row in self.rows]
         figure = Figure(figsize=(9, 3.5), layout="constrained")
-        panels = (
-            ("contrastive_loss", "entropy_loss", "guide_loss"),
-            ("embedding_std", "retrieval", "guide_grid", "guide_pooled"),
-            ("effective_rank",),
-        )
-        for axes, names in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for axes, names in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
             for name in names:
-                if not any(row[name] for row in self.rows):
-                    continue
-                values = [float(row[name]) if row[name] else float("nan") for row in self.rows]
-                axes.plot(steps, values, label=name.replace("_", " "))
+                if any(name in row for row in self.rows):
+                    values = [row.get(name, float("nan")) for row in self.rows]
+                    axes.plot(steps, values, label=name.replace("_", " "))
             axes.set_xlabel("step")
             axes.legend()
         figure.suptitle(self.recipe.name)
@@ -155,16 +168,15 @@ class RunFolder:
         if not path.exists():
             return []
         with open(path, newline="", encoding="utf-8") as file:
-            # A column that came after the run began has no values yet.
-            return [dict.fromkeys(COLUMNS, "") | row for row in csv.DictReader(file)]
+            rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+        return [row | {"step": int(row["step"])} for row in rows]
 
     def _write_rows(self):
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        # A column that came after the run began has no values yet.
+        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows(
+            {name: f"{value:.6g}" for name, value in row.items()} | {"step": row["step"]} for row in self.rows
+        )
         self.write("metrics.csv", text.getvalue())
-
-
-def _text(value):
-    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,7 +1,13 @@
-"""Images that cannot be read: one is passed over, but not when all went away."""
+"""What a run stands on: one unreadable image is passed over, but not when all went away, or the disk is full."""
 
+import contextlib
+import logging
 import os
-from pathlib import Path
+
+from clicv2_keras.utils.errors import ResourceLost, UserError
+from clicv2_keras.utils.paths import user_path
+
+log = logging.getLogger(__name__)
 
 
 class SkippedImages:
@@ -11,21 +17,19 @@ class SkippedImages:
     finds the recipe's folder away or empty, or all files of its list away, raises OSError, and sets it.
 
     Args:
-        folder: the `RunFolder`.
+        data: the recipe's section `data`.
         source: the images; see `open_source`.
     """
 
-    def __init__(self, folder, source):
-        self.folder = folder
+    def __init__(self, data, source):
         self.source = source
         self.names = {}
         self.fault = None
-        self.path = folder.recipe.data.path
-        self.place = self.path and Path(self.path).expanduser()
-        kind = folder.recipe.data.source
-        self.listed = kind == "list"
+        self.path = data.path
+        self.place = user_path(self.path) if self.path else None
+        self.listed = data.source == "list" and self.path is not None
         # Records may lie where there are no folders.
-        self.watched = kind in ("folder", "records") and self.place.is_dir()
+        self.watched = data.source in ("folder", "records") and self.place is not None and self.place.is_dir()
 
     def __call__(self, name, reason):
         # In a thread of tf.data: what is raised here reaches `fit`, but as an error of another type.
@@ -40,12 +44,40 @@ class SkippedImages:
             return
         self.names[name] = reason
         if len(self.names) == len(self.source):
-            self.fault = f"{self.path}: none of the {len(self.source)} images can be read any more"
+            self.fault = f"{self.path or 'labels'}: none of the {len(self.source)} images can be read any more"
         try:
-            self.folder.log(f"unreadable: {name}: {reason}")
+            log.debug("unreadable: %s: %s", name, reason)
         except OSError as error:
             self.fault = f"{error.filename}: {error.strerror}"
             raise
+
+
+@contextlib.contextmanager
+def losses_in_one_line(folder, skipped):
+    """Context in which a full disk, and images that went away, end the run with one line.
+
+    Args:
+        folder: the `RunFolder`.
+        skipped: the `SkippedImages` of the run.
+
+    Raises:
+        ResourceLost: in place of the error.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        fault = skipped.fault
+        if fault is None and isinstance(error, OSError):
+            fault = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        if fault is None:
+            raise
+        fault = f"{fault}; {folder.checkpoints.last()}"
+        lost = ResourceLost(folder.path, fault, "once that is mended, the same command with --resume goes on")
+        with contextlib.suppress(OSError):
+            log.debug("%s", lost)
+        raise lost from error
 
 
 def _is_gone(folder):

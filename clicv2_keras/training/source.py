@@ -1,5 +1,7 @@
 """The images that a recipe names."""
 
+import numpy as np
+
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.data.subset import split_held_out
 from clicv2_keras.utils.errors import UserError
@@ -20,6 +22,8 @@ def recipe_source(recipe):
 
 def held_out_source(recipe):
     """The recipe's images that are never trained on; None where there are none."""
+    if not recipe.reads_images:
+        return None
     return split_held_out(_whole_source(recipe), recipe.data.held_out)[1] if recipe.data.held_out else None
 
 
@@ -33,6 +37,36 @@ def _whole_source(recipe):
         )
     except UserError as error:
         raise UserError(f"{recipe.name}: data.path: {error}") from None
+
+
+def label_sets(recipe):
+    """The recipe's images with labels, a `JointSets`; None where it names none.
+
+    Raises:
+        UserError: where they cannot be read, or have none of the parts.
+    """
+    from clicv2_keras.data.labelled.joint_sets import join_sets
+    from clicv2_keras.data.labelled.scored_sets import open_scored_sets
+
+    labels = recipe.labels
+    if labels.dataset is None:
+        return None
+    try:
+        sets = open_scored_sets(labels.datasets, labels.roots, labels.within_category)
+        return join_sets([fitted_part(each, labels.splits) for each in sets])
+    except UserError as error:
+        raise UserError(f"{recipe.name}: labels: {error}") from None
+
+
+def fitted_part(data, splits):
+    """The parts of `ScoredImages` that are fitted to; all where it names none."""
+    if not any(data.splits):
+        return data
+    there = np.isin(data.splits, list(splits))
+    if not there.any():
+        parts = ", ".join(sorted(set(data.splits)))
+        raise UserError(f"{data.name}: has no image in {' or '.join(splits)}; its parts are {parts}")
+    return data.subset(there)
 
 
 def probe_source(recipe):

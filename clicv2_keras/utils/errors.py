@@ -2,4 +2,38 @@
 
 
 class UserError(Exception):
-    """A mistake in the input. The command line prints it as one line and exits with 2."""
+    """A mistake in the input. The command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 2
+
+
+class RunAborted(UserError):
+    """A run ended before its last step."""
+
+    exit_code = 1
+
+
+class Diverged(RunAborted):
+    """The loss or a weight is no number any more: the run cannot go on."""
+
+
+class ResourceLost(RunAborted):
+    """What the run stands on went away: room on the disk, the images, or its process; no fault of the program.
+
+    Args:
+        where: the run folder.
+        fault: one phrase on what went away.
+        remedy: one phrase on what to do.
+    """
+
+    def __init__(self, where, fault, remedy):
+        super().__init__(f"{where}: {fault}; {remedy}")
+        self.fault = fault
+
+
+class Interrupted(RunAborted):
+    """A signal ended the run in good order; its exit code is the shell's for that signal."""
+
+    def __init__(self, message, signal):
+        super().__init__(message)
+        self.exit_code = 128 + signal

@@ -14,8 +14,7 @@ import pytest
 import clicv2_keras
 from clicv2_keras.ablation import worker
 from clicv2_keras.ablation.probe import probe
-from clicv2_keras.training.broken_off import BrokenOff
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import ResourceLost, UserError
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
@@ -69,7 +68,7 @@ def test_a_mistake_in_a_run_and_a_run_that_dies_are_told_in_a_line(tiny, monkeyp
         clicv2_keras.ablate(**tiny)
     assert "\n" not in str(error.value)
     monkeypatch.setattr(worker.sys, "executable", "/bin/false")
-    with pytest.raises(BrokenOff, match=r"mem/seed_0: the run broke off: exit code 1; stderr\.txt") as error:
+    with pytest.raises(ResourceLost, match=r"mem/seed_0: the run broke off: exit code 1; stderr\.txt") as error:
         clicv2_keras.ablate(**tiny)
     assert error.value.exit_code == 1
 
@@ -78,7 +77,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(tiny):
     run = tiny["output"] / "runs" / "random" / "seed_0"
     run.mkdir(parents=True)
     (run / "unfinished_model.keras").symlink_to("/dev/full")
-    with pytest.raises(BrokenOff) as error:
+    with pytest.raises(ResourceLost) as error:
         clicv2_keras.ablate(**tiny | {"rows": "random", "seeds": 1})
     assert error.value.exit_code == 1
     assert str(error.value) == (

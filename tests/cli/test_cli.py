@@ -10,6 +10,7 @@ import yaml
 from click.testing import CliRunner
 from tiny_network import tiny_feature_maps
 
+import clicv2_keras
 from clicv2_keras.cli.main import COMMANDS, main
 from clicv2_keras.recipe.files import load_recipe, shipped_recipes
 
@@ -74,6 +75,12 @@ def test_dry_run_counts_the_images(tmp_path):
         Image.new("RGB", (40, 40), (index, 0, 0)).save(tmp_path / f"{index}.jpg")
     result = call("train", "clicv2_vit_large", "--dry-run", "--set", f"data.path={tmp_path}")
     assert "\nimages      3 (folder)" in result.output
+
+
+def test_a_command_that_became_a_recipe_says_so():
+    assert_mistake(call("distill", "runs/mine", "--images", "here"), "clicv2-keras train pixels_vit_tiny", "finetune")
+    with pytest.raises(AttributeError, match="pixels_vit_tiny"):
+        clicv2_keras.distill  # noqa: B018
 
 
 def test_mistakes_are_one_line_and_exit_2(tmp_path):

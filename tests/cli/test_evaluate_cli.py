@@ -37,7 +37,7 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["evaluate", "defualt", "--dataset", "ic9600", "--root", "{root}"], "Did you mean 'default'"),
+        (["evaluate", "defualt", "--dataset", "ic9600", "--root", "{root}"], "did you mean default?"),
         (["evaluate", "--dataset", "ic96", "--root", "{root}"], "did you mean ic9600"),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}/nowhere"], "there is no such file or folder"),
         (["evaluate", "--dataset", "imagenet", "--root", "{root}"], "one a class"),

@@ -46,7 +46,7 @@ def test_mistakes_exit_with_2(tmp_path):
         ([], "Missing argument"),
         (["a.jpg", "--saliency", "gradcam"], "'gradcam' is not one of"),
         ([str(tmp_path)], "no image in this folder"),
-        (["a.jpg", "--model", "defualt"], "Did you mean 'default'"),
+        (["a.jpg", "--model", "defualt"], "did you mean default?"),
     ):
         result = CliRunner().invoke(main, ["explain", *arguments])
         assert result.exit_code == 2 and says in result.stderr and result.stdout == ""

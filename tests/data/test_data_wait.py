@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import time
 
 import keras
@@ -43,3 +46,18 @@ def test_the_time_that_the_step_takes_is_no_waiting():
 def test_batches_go_through_untouched():
     numbers = tf.data.Dataset.range(5)
     assert list(DataWait().watch(numbers).as_numpy_iterator()) == list(range(5))
+
+
+def test_the_data_come_where_tensorflow_refuses_what_may_not_repeat():
+    """In a process of its own: what is refused once is refused until the end."""
+    program = (
+        "import itertools, time; from clicv2_keras.data.data_wait import DataWait; "
+        "from clicv2_keras.data.pipeline import training_dataset; "
+        "from clicv2_keras.data.procedural_source import ProceduralSource; wait = DataWait(); "
+        "dataset = wait.watch(training_dataset(ProceduralSource(8, 32), image_size=32, batch_size=4)); "
+        "print([len(batch['view_a']) for batch in itertools.islice(dataset, 3)]); print(wait.seconds() > 0)"
+    )
+    environment = os.environ | {"TF_DETERMINISTIC_OPS": "1"}
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "[4, 4, 4]\nTrue\n"

@@ -122,7 +122,7 @@ def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
     photo = busy_corner()
     for arguments, says in (
         (([],), "no image is named"),
-        ((photo, "defualt"), "Did you mean 'default'"),
+        ((photo, "defualt"), "did you mean default?"),
         ((photo, scorer, ["gradcam"]), r"gradcam is not one; allowed are smoothgrad, gradcam\+\+, layercam"),
         ((photo, scorer, (), photo), "is a file; name a folder"),
     ):

@@ -11,6 +11,7 @@ LAYERS = [
     layers.BatchStandardization(affine=False, statistics="position", epsilon=1e-3),
     layers.EntropyDecoder((2, 3), depth=1, width=8),
     layers.EntropyMasking(8, mask_ratio=0.5, bins=32, seed=3),
+    layers.MeasureTargets(5),
     layers.PatchEntropy(8, bins=32),
     layers.PatchReadOut(("token", "diversity")),
     layers.ProjectionHead(depth=2, hidden=6, output=4, statistics="position"),

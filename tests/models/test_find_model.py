@@ -35,7 +35,7 @@ def test_each_mistake_in_one_line(tmp_path):
     (unfinished / "recipe.yaml").write_text("name: a run\n")
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     for model, says in {
-        "defualt": "Did you mean 'default'",
+        "defualt": "did you mean default?",
         tmp_path / "nowhere.keras": "there is no such file",
         tmp_path / "notes.txt": "give a .keras file, a run folder or a preset's name",
         tmp_path / "broken.keras": "not a model that can be loaded",

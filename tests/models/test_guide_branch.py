@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 from tiny_network import tiny_feature_maps
 
+from clicv2_keras.layers import MeasureTargets
 from clicv2_keras.models import CLICv2, GuideBranch, ViTEncoder
 
 
@@ -83,3 +84,29 @@ def test_wrong_use(encoder, images):
     guide = GuideBranch(targets=make_guide(images, encoder).targets)
     with pytest.raises(ValueError, match=r"of \(4, 4\) patches, the encoder's \(2, 2\)"):
         guide.build_for(other)
+
+
+def measured(images):
+    """Batches that bring along what was measured: three numbers an image."""
+    measures = np.stack([images.mean(axis=(1, 2, 3)), images.std(axis=(1, 2, 3)), images[:, 0, 0, 0]], axis=1)
+    return {"image": images, "guide_measures": measures.astype("float32")}
+
+
+def test_a_guide_of_measures_has_no_grid_and_learns(encoder, images, tmp_path):
+    batch, targets = measured(images), MeasureTargets(3)
+    targets.fit(batch["guide_measures"])
+    standardised = numpy(targets(batch["guide_measures"]))
+    np.testing.assert_allclose(standardised.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(standardised.std(axis=0), 1, atol=1e-4)
+    assert numpy(targets(np.full((1, 3), 1e6, "float32"))).max() == 4
+    model = CLICv2(encoder, guide=GuideBranch(targets=targets))
+    model.compile(keras.optimizers.Adam(1e-2))
+    history = model.fit(batch, epochs=80, batch_size=4, verbose=0).history
+    assert history["guide_loss"][-1] < 0.5 * history["guide_loss"][0] and history["guide_pooled"][-1] > 0.4
+    assert "guide_grid" not in history
+    np.testing.assert_array_equal(numpy(model.guide.targets(batch["guide_measures"])), standardised)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(numpy(loaded(batch)["loss"]), numpy(model(batch)["loss"]), rtol=1e-5)
+    with pytest.raises(ValueError, match="batches that bring its targets along"):
+        model(images)

@@ -96,7 +96,7 @@ def test_wrong_arguments(images, arguments, message):
 
 
 def test_unknown_preset_names_the_nearest():
-    with pytest.raises(ValueError, match="Did you mean 'vit_tiny_patch16'"):
+    with pytest.raises(ValueError, match="did you mean vit_tiny_patch16"):
         ViTEncoder.from_preset("vit_tini_patch16")
 
 

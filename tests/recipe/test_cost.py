@@ -6,7 +6,9 @@ from tiny_network import tiny_feature_maps
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.build import build_model
-from clicv2_keras.training.network_cost import recipe_networks
+from clicv2_keras.training.measured_cost import recipe_networks
+from clicv2_keras.training.plan import recipe_cost
+from clicv2_keras.training.source import label_sets
 
 TINY = ["encoder.width=16", "encoder.depth=2", "encoder.num_heads=2", "contrast.projector_hidden=24", "train.jit=false"]
 
@@ -22,6 +24,7 @@ def parameters(variables):
         ["entropy.weight=0", "encoder.freeze_patch_projection=false"],
         ["contrast.level=none", "entropy.target=both", "entropy.decoder_width=64"],
         ["contrast.level=image", "entropy.target=image", "data.image_size=64", "encoder.patch_size=8"],
+        ["guide.teacher=pixels"],
     ],
 )
 def test_parameters_are_those_of_the_model(overrides):
@@ -46,6 +49,15 @@ def test_parameters_of_a_guided_hybrid_are_those_of_the_model(network, more):
     shapes = zip((3, 4, 6, 8), (4, 6, 8, 10), (48, 24, 12, 6), strict=True)
     flops = sum(2 * 9 * before * after * side**2 for before, after, side in shapes)
     assert recipe_networks(recipe)[1].flops == flops
+
+
+def test_parameters_of_labels_are_those_of_the_model(ic9600):
+    labels = f"labels={{dataset: ic9600, root: {ic9600}, within_category: true}}"
+    recipe = load_recipe("quickstart", [*TINY, labels])
+    sets = label_sets(recipe)
+    model, (cost, shape) = build_model(recipe, sets), recipe_cost(recipe, sets)
+    assert len(sets.group_names) == 3 and shape["width"] == 16
+    assert cost.trainable == parameters(model.trainable_variables)
 
 
 def test_flops_of_a_vit_tiny_forward_pass_are_the_known_ones():

@@ -121,6 +121,8 @@ MISTAKES = {
     "entropy: {decoder_width: 90}": ["entropy.decoder_width", "multiple of 4"],
     "optimizer: {warmup_steps: 1000}": ["optimizer.warmup_steps", "train.steps"],
     "optimizer: {learning_rate: .nan}": ["optimizer.learning_rate", "finite"],
+    "seed: 2024-02-30": ["not valid YAML", "day"],
+    "[" * 3000: ["not valid YAML", "nested too deeply"],
     "extends: quickstrat": ["quickstrat", "did you mean quickstart?"],
     "extends: mine.yaml": ["extends", "itself"],
     "train: {steps: 1": ["not valid YAML", "line"],
@@ -128,7 +130,7 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("text", MISTAKES)
+@pytest.mark.parametrize("text", MISTAKES, ids=range(len(MISTAKES)))
 def test_a_mistake_is_one_line_with_file_key_and_what_is_allowed(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, "mine.yaml", text)

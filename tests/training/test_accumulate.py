@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import clicv2_keras
-from clicv2_keras.training.callbacks import journal
+from clicv2_keras.training.callbacks.interval import Interval
 from clicv2_keras.training.plan import describe_run
-from clicv2_keras.training.run import Interrupted
+from clicv2_keras.utils.errors import Interrupted
 
 # Of the fixture `eagerly`.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
@@ -46,14 +46,14 @@ def test_a_step_is_all_of_its_micro_batches(tmp_path, jpegs, monkeypatch, eagerl
     assert LINE in (steady / "log.txt").read_text()
 
     with monkeypatch.context() as patch:
-        original_end = journal.Journal.on_train_batch_end
+        original_end = Interval.on_train_batch_end
 
         def end(self, batch, logs=None):
             if self.step == 1 and batch == 3:  # in the second step
                 os.kill(os.getpid(), signal.SIGTERM)
             original_end(self, batch, logs)
 
-        patch.setattr(journal.Journal, "on_train_batch_end", end)
+        patch.setattr(Interval, "on_train_batch_end", end)
         with pytest.raises(Interrupted, match="stopped at step 2 of 4"):
             clicv2_keras.train("quickstart", settings(stopped, jpegs), progress=False)
     clicv2_keras.train("quickstart", settings(stopped, jpegs), resume=True, progress=False)

@@ -8,9 +8,10 @@ from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.evaluation.statistics import pcc
 from clicv2_keras.layers.patch_read_out import PARTS
-from clicv2_keras.models import ComplexityScorer, LinearHead
+from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training.callbacks.safeguards import CheckpointWriter
 from clicv2_keras.training.finetune import finetune
-from clicv2_keras.training.whole_network import WholeNetwork
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import fingerprint
 
@@ -68,7 +69,7 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
 
 
 def test_vectors_do_not_decay(tiny_encoder, ic9600, decays):
-    found = decays(WholeNetwork)
+    found = decays(CLICv2)
     finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, whole=True, steadiness=0.0, progress=False)
     assert {moved for dimensions, moved in found if dimensions < 2} == {False}
     assert {moved for dimensions, moved in found if dimensions >= 2} == {True}
@@ -92,6 +93,36 @@ def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_e
         correlation, lift = bend(ranked, whole=whole, epochs=1, learning_rate=1e-6)
         assert correlation > bend(replace(ranked, ranked_within_category=False))[0] + 0.05
         assert lift == pytest.approx(0.2 / 3, abs=0.02)
+
+
+def test_the_whole_network_is_a_run_that_goes_on_from_its_checkpoint(tiny_encoder, ic9600, tmp_path):
+    """Its folder tells all; a whole network that was interrupted ends with the same bits."""
+    start = tmp_path / "start.keras"
+    ComplexityScorer(tiny_encoder, LinearHead(("token",))).save(start)
+    options = {"model": start, "dataset": "ic9600", "root": ic9600, "whole": True, "epochs": 3, "progress": False}
+    steady = finetune(**options, output=tmp_path / "steady.keras")
+    run = tmp_path / "steady_run"
+    assert {"recipe.yaml", "metrics.csv", "log.txt", "scorer.keras", "checkpoints"} <= {p.name for p in run.iterdir()}
+    recipe = load_recipe(run / "recipe.yaml")
+    assert recipe.encoder.weights == str(start) and recipe.labels.dataset == ["ic9600"]
+    assert recipe.train.steps == 3 * 2 and recipe.labels.parts == ["token"]  # 36 images, 32 a batch
+    with pytest.raises(UserError, match="holds a run; add --resume"):
+        finetune(**options, output=tmp_path / "steady.keras")
+
+    def stop(self, epoch, logs=None, original=CheckpointWriter.on_epoch_end):
+        original(self, epoch, logs)
+        if self.interval.step == 4:
+            raise RuntimeError("the machine went away")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(CheckpointWriter, "on_epoch_end", stop)
+        finetune(**options, output=None, run_dir=tmp_path / "killed")
+    resumed = finetune(**options, output=tmp_path / "killed.keras", run_dir=tmp_path / "killed", resume=True)
+    for one, other in zip(steady.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    loaded = keras.saving.load_model(tmp_path / "killed.keras")
+    for part in (loaded.encoder, loaded.head):
+        assert part.fitted_to.known(fingerprints(ic9600)[0]).all() and len(part.fitted_to) == 36
 
 
 def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):

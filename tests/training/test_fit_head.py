@@ -45,8 +45,8 @@ def test_pictures_that_nobody_disputes_keep_their_places(problem):
     features, scores, categories, _ = problem
     extra = np.stack([np.full((9, 4), 1e-3), features[0] + 1e-3]).astype("float32"), np.array([0.0, 1.0])
 
-    def told(undisputed):
-        found = fit_head(features, scores, categories, undisputed=undisputed)
+    def told(anchors):
+        found = fit_head(features, scores, categories, anchors=anchors)
         return expit(extra[0] @ found.kernel + np.mean(list(found.intercepts.values()))).mean(axis=1)
 
     before, after = told(None), told(extra)

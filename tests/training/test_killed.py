@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_recipe import TINY
 
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.recipe.files import load_recipe
 
-LIVES = Path(__file__).with_name("lives.py")
+ATTEMPTS = Path(__file__).with_name("attempts.py")
 # TensorFlow treats a step apart that takes more than 205 MB.
 LARGE = ("data.image_size=96", "entropy.decoder_width=192", "train.batch_size=256")
 
@@ -31,8 +31,8 @@ def run(folder, images, *overrides):
     return ["train", str(file), "--resume"]
 
 
-class Lives:
-    """Context to run lives in, see lives.py: as a user does, with all threads that there are."""
+class Attempts:
+    """Context to run attempts in, see attempts.py: as a user does, with all threads that there are."""
 
     def __init__(self, backend=None):
         self.environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
@@ -41,7 +41,7 @@ class Lives:
 
     def __enter__(self):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen([sys.executable, str(LIVES)], env=self.environment, **pipes)
+        self.process = subprocess.Popen([sys.executable, str(ATTEMPTS)], env=self.environment, **pipes)
         return self
 
     def __exit__(self, *exception):
@@ -49,8 +49,8 @@ class Lives:
         self.process.wait()
         self.process.stdout.close()
 
-    def begin(self, **life):
-        print(json.dumps(life), file=self.process.stdin, flush=True)
+    def begin(self, **fate):
+        print(json.dumps(fate), file=self.process.stdin, flush=True)
 
     def end(self):
         """Exit status and the lines that were printed."""
@@ -58,12 +58,12 @@ class Lives:
         return outcome["status"], outcome["output"].strip().splitlines()
 
     def last(self):
-        """The end of the life beside."""
+        """The end of the attempt beside."""
         self.process.stdin.close()
         return self.end()
 
-    def live(self, **life):
-        self.begin(**life)
+    def run(self, **fate):
+        self.begin(**fate)
         return self.end()
 
 
@@ -82,8 +82,8 @@ def rows(folder):
 
 
 def event_steps(folder):
-    events = [event for path in (folder / "tensorboard").iterdir() for event in EventFileLoader(str(path)).Load()]
-    return sorted(e.step for e in events for value in e.summary.value if value.tag == "loss")
+    """Steps of the loss as TensorBoard shows them."""
+    return [event.step for event in EventAccumulator(str(folder / "tensorboard")).Reload().Scalars("loss")]
 
 
 def assert_equal(troubled, steady, steps):
@@ -114,22 +114,24 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
     steady, troubled, listed = (tmp_path / name for name in ("steady", "troubled", "listed"))
     settings = ["train.steps=8", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "entropy.weight=0"]
     settings += [f"probe={{dataset: csv, root: {scored}, every: 4}}", "optimizer.learning_rate=0.01"]
-    life = {"args": run(troubled, jpegs, *settings, "run.images_every=2"), "eager": True}
+    attempt = {"args": run(troubled, jpegs, *settings, "run.images_every=2"), "eager": True}
     (tmp_path / "list.txt").write_text("".join(f"{path}\n" for path in jpegs.rglob("*.jpg")))
     checkpoints = troubled / "checkpoints"
     good = f"last good checkpoint: {checkpoints / 'step_00000002.npz'};"
-    with Lives() as lives:
-        lives.begin(args=run(steady, jpegs, *settings), eager=True, beside=True)
-        assert lives.live(**life, checkpoint=4, stage="half")[0] == -signal.SIGKILL
-        assert_told(lives.live(**life, gone=str(jpegs)), 1, f"{jpegs}: the folder of the images is gone", good)
-        full = lives.live(**life, full=str(checkpoints / "unfinished_step_00000004.npz"))
+    with Attempts() as attempts:
+        attempts.begin(args=run(steady, jpegs, *settings), eager=True, beside=True)
+        assert attempts.run(**attempt, checkpoint=4, stage="half")[0] == -signal.SIGKILL
+        assert_told(attempts.run(**attempt, gone=str(jpegs)), 1, f"{jpegs}: the folder of the images is gone", good)
+        full = attempts.run(**attempt, full=str(checkpoints / "unfinished_step_00000004.npz"))
         assert_told(full, 1, f"{checkpoints / 'step_00000004.npz'}: No space left on device", good)
-        gone = lives.live(args=run(listed, tmp_path / "list.txt", "data.source=list"), eager=True, gone=str(jpegs))
+        gone = attempts.run(args=run(listed, tmp_path / "list.txt", "data.source=list"), eager=True, gone=str(jpegs))
         assert_told(gone, 1, f"{tmp_path / 'list.txt'}: none of the 12 files it names exists", "no checkpoint yet")
-        assert_told(lives.live(**life, step=5, signal=signal.SIGTERM), 128 + signal.SIGTERM, "stopped at step 5 of 8")
-        assert lives.live(**life, step=6, delay=0.05)[0] == -signal.SIGKILL
-        assert lives.live(**life)[0] == 0
-        assert lives.last()[0] == 0
+        assert_told(
+            attempts.run(**attempt, step=5, signal=signal.SIGTERM), 128 + signal.SIGTERM, "stopped at step 5 of 8"
+        )
+        assert attempts.run(**attempt, step=6, delay=0.05)[0] == -signal.SIGKILL
+        assert attempts.run(**attempt)[0] == 0
+        assert attempts.last()[0] == 0
     assert_equal(troubled, steady, 8)
     assert (troubled / "probe.csv").read_text() == (steady / "probe.csv").read_text()
     best = [find_model(folder / "encoder_best.keras").get_weights() for folder in (troubled, steady)]
@@ -142,13 +144,34 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
 def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
     settings = [*LARGE, "train.steps=4", "run.log_every=1", "run.checkpoint_every=1", "data.jitter=0"]
-    life = {"args": run(troubled, jpegs, *settings)}
-    with Lives(backend) as lives:
-        lives.begin(args=run(steady, jpegs, *settings), beside=True)
-        assert lives.live(**life, row=3)[0] == -signal.SIGKILL
-        assert lives.live(**life)[0] == 0
-        assert lives.last()[0] == 0
+    attempt = {"args": run(troubled, jpegs, *settings)}
+    with Attempts(backend) as attempts:
+        attempts.begin(args=run(steady, jpegs, *settings), beside=True)
+        assert attempts.run(**attempt, row=3)[0] == -signal.SIGKILL
+        assert attempts.run(**attempt)[0] == 0
+        assert attempts.last()[0] == 0
     assert_equal(troubled, steady, 4)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpegs, scored):
+    """All branches at once; the checkpoint of step 2 is the last before the kill."""
+    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
+    settings = ["train.steps=6", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "guide.sample=8"]
+    settings += ["guide.teacher=pixels", f"labels={{dataset: csv, root: {scored}, steadiness: 1}}"]
+    attempt = {"args": run(troubled, jpegs, *settings), "eager": True}
+    with Attempts(backend) as attempts:
+        attempts.begin(args=run(steady, jpegs, *settings), eager=True, beside=True)
+        assert attempts.run(**attempt, step=4)[0] == -signal.SIGKILL
+        stopped = attempts.run(**attempt, step=3, signal=signal.SIGTERM)
+        assert_told(stopped, 128 + signal.SIGTERM, "stopped at step 3 of 6")
+        assert attempts.run(**attempt)[0] == 0
+        assert attempts.last()[0] == 0
+    assert_equal(troubled, steady, 6)
+    scorers = [find_model(folder / "scorer.keras") for folder in (troubled, steady)]
+    for mine, theirs in zip(*(scorer.get_weights() for scorer in scorers), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert len(scorers[0].head.fitted_to) == len(scorers[1].encoder.fitted_to) == 24
 
 
 @pytest.mark.slow
@@ -156,10 +179,10 @@ def test_killed_twenty_times_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
     """In steps, in checkpoints, between epochs, and at any time; with a compiled step, as it is by default."""
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
     settings = ["train.steps=240", "run.log_every=4", "run.checkpoint_every=4"]
-    life = {"args": run(troubled, jpegs, *settings)}
+    attempt = {"args": run(troubled, jpegs, *settings)}
     draw = random.Random(5)
-    with Lives() as lives:
-        lives.begin(args=run(steady, jpegs, *settings), beside=True)
+    with Attempts() as attempts:
+        attempts.begin(args=run(steady, jpegs, *settings), beside=True)
         for number in range(20):
             step = newest(troubled)
             row = step + 4 * draw.randint(1, 2)
@@ -169,9 +192,9 @@ def test_killed_twenty_times_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
                 {draw.choice(["row", "epoch"]): row},
                 {"seconds": draw.uniform(0, 0.3)},
             ]
-            assert lives.live(**life, **kinds[number % 4])[0] == -signal.SIGKILL
-        assert lives.live(**life)[0] == 0
-        assert lives.last()[0] == 0
+            assert attempts.run(**attempt, **kinds[number % 4])[0] == -signal.SIGKILL
+        assert attempts.run(**attempt)[0] == 0
+        assert attempts.last()[0] == 0
     assert_equal(troubled, steady, 240)
 
 

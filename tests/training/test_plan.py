@@ -4,7 +4,7 @@ import pytest
 
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
-from clicv2_keras.training import product_rate
+from clicv2_keras.training import measured_cost
 from clicv2_keras.training.plan import EFFICIENCY, describe_run
 
 
@@ -21,14 +21,14 @@ def test_the_time_is_that_of_the_flops_at_the_measured_rate(monkeypatch, seconds
         asked.append(arguments)
         return flops / EFFICIENCY / seconds
 
-    monkeypatch.setattr(product_rate, "product_rate", rate)
+    monkeypatch.setattr(measured_cost, "product_rate", rate)
     line = describe_run(recipe).splitlines()[-1]
     assert line.startswith(f"time        about {told} on ") and f"about {EFFICIENCY:.0%} of that" in line
     assert asked == [(32 * 36, 192, "float32")]
 
 
 def test_the_rate_is_measured_on_this_device():
-    rate = product_rate.product_rate(1152, 192, "bfloat16")
+    rate = measured_cost.product_rate(1152, 192, "bfloat16")
     assert 1e7 < rate < 1e16
     line = describe_run("quickstart", ["train.precision=bfloat16"]).splitlines()[-1]
     assert float(re.search(r"reach (\S+) GFLOP/s", line)[1]) == pytest.approx(rate / 1e9, rel=0.01)

@@ -1,6 +1,17 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 import clicv2_keras
+
+SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
 
 @pytest.mark.slow
@@ -13,3 +24,37 @@ def test_the_quickstart_learns_what_complexity_is(tmp_path):
     assert trained > run.table["no_model/mean_entropy/srcc"] + 0.1
     found, by_an_untrained = (run.table[f"{group}/token_retrieval"] for group in ("model", "untrained"))
     assert found > by_an_untrained + 0.05
+
+
+# Under a processor's own load a compiled step of JAX and PyTorch takes many times TensorFlow's.
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "steps"), [("tensorflow", 60), ("jax", 12), ("torch", 12)])
+def test_the_quickstart_repeats_bit_by_bit_killed_or_not(backend, steps, tmp_path):
+    """As a user runs it: the command, the recipe but for its length, all threads, no environment of the tests' own."""
+    environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "PYTHONPATH", "LANG")}
+    every = steps // 4
+
+    def command(folder):
+        sizes = {"train.steps": steps, "run.log_every": every, "run.checkpoint_every": every, "run.dir": folder}
+        settings = [f"--set={key}={value}" for key, value in sizes.items()]
+        return [SCRIPT, "train", "quickstart", "--resume", f"--backend={backend}", *settings]
+
+    steady, troubled = tmp_path / "steady", tmp_path / "troubled"
+    subprocess.run(command(steady), env=environment, check=True, capture_output=True)
+    process = subprocess.Popen(command(troubled), env=environment, stdout=subprocess.DEVNULL)
+    while not list(troubled.glob(f"checkpoints/step_{2 * every:08d}.npz")) and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command(troubled), env=environment, check=True, capture_output=True)
+    with (
+        np.load(steady / "checkpoints" / f"step_{steps:08d}.npz") as one,
+        np.load(troubled / "checkpoints" / f"step_{steps:08d}.npz") as other,
+    ):
+        assert one.files == other.files
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    times = ("images_per_second", "data_wait")
+    with open(steady / "metrics.csv", newline="") as one, open(troubled / "metrics.csv", newline="") as other:
+        rows = [[row | dict.fromkeys(times) for row in csv.DictReader(file)] for file in (one, other)]
+    assert rows[0] == rows[1] and len(rows[0]) == 4

@@ -13,9 +13,8 @@ from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.pipeline import batch_indices, training_dataset
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.recipe.files import load_recipe, shipped_recipes
-from clicv2_keras.training.callbacks.journal import Diverged
 from clicv2_keras.training.run import spans
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import Diverged, UserError
 
 # Of the fixture `eagerly`.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
@@ -56,8 +55,8 @@ def test_every_recipe_takes_a_real_step(tmp_path, jpegs, network, name):
     entropy, contrast = run.model.entropy is not None, run.model.contrast is not None
     assert len(run.folder.rows) == steps
     for row in run.folder.rows:
-        assert math.isfinite(float(row["loss"]))
-        assert bool(row["entropy_loss"]) == entropy and bool(row["contrastive_loss"]) == contrast
+        assert math.isfinite(row["loss"])
+        assert ("entropy_loss" in row) == entropy and ("contrastive_loss" in row) == contrast
     encoder = keras.saving.load_model(tmp_path / "run" / "encoder.keras")
     assert encoder.predict(np.zeros((2, 32, 32, 3), "uint8"), verbose=0).shape == (2, 4, encoder.output_dim)
     average = tmp_path / "run" / "encoder_ema.keras"

@@ -1,14 +1,7 @@
-import os
-
 import pytest
-import tensorflow as tf
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from clicv2_keras.recipe.files import load_recipe
-from clicv2_keras.training.callbacks.events import cut_events
 from clicv2_keras.training.run_folder import RunFolder
-from clicv2_keras.training.skipped_images import SkippedImages
-from clicv2_keras.training.source import recipe_source
 
 
 @pytest.fixture
@@ -37,13 +30,6 @@ def test_a_full_disk_is_told_with_its_file_and_leaves_the_rows(folder):
     assert not list(folder.path.glob("unfinished*"))
 
 
-def test_a_log_on_a_full_disk_is_told_with_its_file(folder):
-    (folder.path / "log.txt").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left on device") as caught:
-        folder.log("a line")
-    assert caught.value.filename == str(folder.path / "log.txt")
-
-
 def test_rows_after_the_checkpoint_are_told_anew(folder):
     folder.add_row({"step": 1, "loss": 0.5})
     again = RunFolder(folder.recipe)
@@ -51,60 +37,26 @@ def test_rows_after_the_checkpoint_are_told_anew(folder):
     assert again.rows == []
 
 
-def test_one_unreadable_image_is_passed_over_and_named_once(folder):
-    skipped = SkippedImages(folder, range(2))
-    for _ in range(2):
-        skipped("1.jpg", "not an image")
-    assert skipped.fault is None and list(skipped.names) == ["1.jpg"]
-    assert (folder.path / "log.txt").read_text().count("unreadable: 1.jpg: not an image") == 1
+def test_rows_are_numbers_and_the_same_when_read_again(folder):
+    folder.add_row({"step": 1, "loss": 1 / 3, "probe_srcc": float("nan"), "not_a_column": 1.0})
+    assert folder.rows[0]["loss"] == 1 / 3 and set(folder.rows[0]) == {"step", "loss", "probe_srcc"}
+    text = (folder.path / "metrics.csv").read_text()
+    assert text.splitlines()[1].startswith("1,0.333333,,")
+    (folder.checkpoints.folder).mkdir()
+    folder.checkpoints.path(1).touch()
+    again = RunFolder(folder.recipe)
+    again.checkpoints.set_broken_aside = lambda: []
+    assert again.open(resume=True) == (1, [])
+    assert again.rows[0]["step"] == 1 and again.rows[0]["loss"] == 0.333333
+    assert (folder.path / "metrics.csv").read_text() == text
 
 
-def test_images_that_all_became_unreadable_are_a_fault(folder, images):
-    skipped = SkippedImages(folder, range(1))
-    skipped("1.jpg", "not an image")
-    assert skipped.fault == f"{images}: none of the 1 images can be read any more"
-
-
-@pytest.mark.parametrize("vanish", [os.rename, lambda folder, _: os.remove(folder / "1.jpg")])
-def test_a_folder_that_went_away_or_is_empty_is_a_fault(folder, images, vanish):
-    skipped = SkippedImages(folder, range(1000))
-    vanish(images, images.with_name("away"))
-    with pytest.raises(OSError):
-        skipped("1.jpg", "no such file")
-    assert skipped.fault == f"{images}: the folder of the images is gone or empty"
-    assert not skipped.names
-
-
-def test_a_list_whose_files_all_went_away_is_a_fault_at_the_first(tmp_path, images):
-    names = [f"{number}.jpg" for number in range(5000)]
-    (images / "4999.jpg").touch()
-    (tmp_path / "list.txt").write_text("".join(f"images/{name}\n" for name in names))
-    overrides = [f"run.dir={tmp_path / 'listed'}", "data.source=list", f"data.path={tmp_path / 'list.txt'}"]
-    recipe = load_recipe("quickstart", overrides)
-    folder = RunFolder(recipe)
-    folder.open(resume=False)
-    skipped = SkippedImages(folder, recipe_source(recipe))
-    skipped("images/7.jpg", "no such file")
-    assert skipped.fault is None and list(skipped.names) == ["images/7.jpg"]
-    images.rename(tmp_path / "away")
-    with pytest.raises(OSError):
-        skipped("images/8.jpg", "no such file")
-    assert skipped.fault == f"{tmp_path / 'list.txt'}: none of the 5000 files it names exists any more"
-
-
-def test_events_after_the_checkpoint_and_unfinished_ones_are_cut_off(tmp_path):
-    with tf.summary.create_file_writer(str(tmp_path)).as_default():
-        for step in range(1, 9):
-            tf.summary.scalar("loss", 0.5, step=step)
-    (file,) = tmp_path.iterdir()
-
-    def steps():
-        return [event.step for event in EventFileLoader(str(file)).Load() if event.summary.value]
-
-    cut_events(tmp_path, 20)
-    assert steps() == list(range(1, 9))
-    os.truncate(file, file.stat().st_size - 1)
-    cut_events(tmp_path, 20)
-    assert steps() == list(range(1, 8))
-    cut_events(tmp_path, 4)
-    assert steps() == [1, 2, 3, 4]
+def test_only_process_0_writes(folder):
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+    other = RunFolder(folder.recipe, process=1)
+    other.add_row({"step": 1, "loss": 0.5})
+    other.write("diverged.txt", "")
+    other.save(None, "model.keras")
+    other.save_checkpoint(None, 1)
+    other.plot()
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before

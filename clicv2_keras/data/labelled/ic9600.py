@@ -1,8 +1,9 @@
 import re
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from clicv2_keras.data.labelled.labels import Label, first_names, match_labels, parse_score
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 SPLITS = ("train", "test")
 
@@ -22,7 +23,7 @@ def open_ic9600(root):
     Raises:
         UserError: where something of it is missing or cannot be read.
     """
-    root = _find(Path(root).expanduser())
+    root = _find(user_path(root))
     labels, again, notes = {}, [], []
     for split in SPLITS:
         file = root / f"{split}.txt"

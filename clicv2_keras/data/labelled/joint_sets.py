@@ -20,6 +20,20 @@ class JointSets(NamedTuple):
     groups: np.ndarray
     common: list
 
+    @property
+    def group_names(self):
+        """The groups, sorted."""
+        return np.unique(self.groups).tolist()
+
+    @property
+    def group_numbers(self):
+        """int (n,), each image's group as its number among `group_names`."""
+        return np.unique(self.groups, return_inverse=True)[1]
+
+    def subset(self, rows):
+        """The rows of a boolean mask (n,) or of row numbers (m,)."""
+        return self._replace(images=self.images.subset(rows), groups=self.groups[rows])
+
 
 def join_sets(sets):
     """Bring labelled sets together: `ScoredImages`, each with scores in [0, 1] on a scale of its own; one or more."""

@@ -5,6 +5,7 @@ from clicv2_keras.data.labelled.labels import Label, match_labels
 from clicv2_keras.data.labelled.savoias_scores import read_savoias_scores
 from clicv2_keras.data.labelled.score_table import read_score_table
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 SCORE_RANGE = 0, 100
 
@@ -38,7 +39,7 @@ def open_savoias(root):
     Raises:
         UserError: where something of it is missing or cannot be read.
     """
-    root = Path(root).expanduser()
+    root = user_path(root)
     table = root if root.is_file() else root / "savoias.csv"
     if table.is_file():
         return match_labels("savoias", read_score_table(table), SCORE_RANGE, table, table.parent, True)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from clicv2_keras.data.labelled.labels import Label, match_labels, parse_score
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 
 def open_score_table(path, images=None):
@@ -28,15 +29,15 @@ def open_score_table(path, images=None):
         score_range = min(scores), max(scores)
         notes = (f"scores run from {score_range[0]:g} to {score_range[1]:g}: taken as the ends of their range",)
     name = Path(path).stem
-    return match_labels(name, labels, score_range, path, images or Path(path).expanduser().parent, notes=notes)
+    return match_labels(name, labels, score_range, path, images or user_path(path).parent, notes=notes)
 
 
 def read_score_table(path, images=None):
     """The table's rows, a list of `Label`; see `open_score_table`."""
-    file = Path(path).expanduser()
+    file = user_path(path)
     if not file.is_file():
         raise UserError(f"{path}: there is no such file; name a CSV file with the columns file and score")
-    root = Path(images).expanduser() if images is not None else file.parent
+    root = user_path(images) if images is not None else file.parent
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
             labels = list(_labels(csv.DictReader(stream), path, root))

@@ -1,13 +1,13 @@
 """Data sets with human complexity scores, by the name that the command line gives them."""
 
-import difflib
 from dataclasses import replace
-from pathlib import Path
 
 from clicv2_keras.data.labelled.ic9600 import open_ic9600
 from clicv2_keras.data.labelled.savoias import open_savoias
 from clicv2_keras.data.labelled.score_table import open_score_table
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.text import did_you_mean
 
 SCORED_SETS = {"ic9600": open_ic9600, "savoias": open_savoias, "csv": open_score_table}
 
@@ -27,10 +27,9 @@ def open_scored(dataset, root, ranked_within_category=None):
         UserError: where there is no such data set, or it cannot be read.
     """
     if dataset not in SCORED_SETS:
-        near = difflib.get_close_matches(str(dataset).lower(), SCORED_SETS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise UserError(f"{dataset}: unknown data set; {hint}There are {', '.join(SCORED_SETS)}")
-    if not Path(root).expanduser().exists():
+        hint = did_you_mean(str(dataset).lower(), SCORED_SETS)
+        raise UserError(f"{dataset}: unknown data set; {hint}there are {', '.join(SCORED_SETS)}")
+    if not user_path(root).exists():
         raise UserError(f"{root}: there is no such file or folder; name where the data set lies")
     images = SCORED_SETS[dataset](root)
     if ranked_within_category is None:

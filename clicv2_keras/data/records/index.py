@@ -1,13 +1,36 @@
 import json
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import BaseModel, Field, TypeAdapter
 
 from clicv2_keras.data.records.storage import join, read_bytes
 from clicv2_keras.utils.errors import UserError
 
 INDEX = "index.jsonl"
 FORMAT = "clicv2-keras records 1"
+
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class ShardLine(BaseModel):
+    """A shard as its line describes it; a name is that of a file in the same folder."""
+
+    shard: str = Field(pattern=r"^[^/\\\x00]+\.tar$")
+    plan: str = ""
+    bytes: Count
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    count: Count
+    images: list[tuple[str, Count, Count, Annotated[int, Field(ge=0, lt=2**32)]]]
+    bad: list[tuple[str, str]] = []
+
+    @classmethod
+    def parse(cls, line):
+        """Read a line of JSON; raises ValueError where it is none."""
+        # Not pydantic's own parser, which refuses names that are not Unicode.
+        return cls.model_validate(_parse(line))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +65,32 @@ class RecordIndex:
             UserError: where there is none.
         """
         try:
-            head, *shards = map(json.loads, read_bytes(join(root, INDEX)).splitlines())
-            if head["format"] != FORMAT:
+            head, *lines = read_bytes(join(root, INDEX)).splitlines() or [b""]
+            if TypeAdapter(dict).validate_python(_parse(head)).get("format") != FORMAT:
                 raise UserError(f"{root}: its {INDEX} is of another version; pack the images again")
-            images = [image for shard in shards for image in shard.pop("images")]
-            names, offset, length, crc32 = map(list, zip(*images, strict=True))
+            shards = [ShardLine.parse(line) for line in lines]
+            if any(shard.count != len(shard.images) for shard in shards) or not any(shard.images for shard in shards):
+                raise ValueError("other counts than images")
         except FileNotFoundError:
             raise UserError(
                 f"{root}: there is no {INDEX}; name a folder that clicv2-keras prepare made, or let it finish"
             ) from None
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             raise UserError(f"{root}: its {INDEX} is damaged; pack the images again") from None
-        counts = [shard["count"] for shard in shards]
+        names, offset, length, crc32 = zip(*(image for shard in shards for image in shard.images), strict=True)
+        counts = [shard.count for shard in shards]
         return cls(
-            shards,
-            names,
+            [shard.model_dump(include={"shard", "bytes", "sha256"}) for shard in shards],
+            list(names),
             np.repeat(np.arange(len(shards), dtype="int32"), counts),
             np.array(offset, "int64"),
             np.array(length, "int64"),
             np.array(crc32, "uint32"),
         )
+
+
+def _parse(line):
+    try:
+        return json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from clicv2_keras.data.records.index import ShardLine
 from clicv2_keras.utils.atomic_files import sha256, write_text
 from clicv2_keras.utils.images import UnreadableImage, decode_image
 
@@ -114,9 +115,9 @@ def packed_before(folder, plan):
     while True:
         path = Path(folder, f"{len(lines):05}.tar")
         try:
-            line = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            if line["plan"] != plan or line["sha256"] != sha256(path):
+            line = ShardLine.parse(path.with_suffix(".json").read_bytes())
+            if line.plan != plan or line.shard != path.name or line.sha256 != sha256(path):
                 return lines
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError):
             return lines
-        lines.append(line)
+        lines.append(line.model_dump())

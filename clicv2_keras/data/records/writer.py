@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from clicv2_keras.data.file_source import FileSource
-from clicv2_keras.data.records.display import Display
 from clicv2_keras.data.records.index import FORMAT, INDEX
 from clicv2_keras.data.records.shard import Shard, encode, packed_before
 from clicv2_keras.utils.atomic_files import write_text
+from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 BAD = "bad.csv"
@@ -53,14 +54,14 @@ def prepare(images, output, shard_size=64, side=None, progress=True):
         OSError: where `output` cannot be written.
     """
     paths, names = _open(images)
-    output = Path(output).expanduser()
+    output = user_path(output)
     plan = hashlib.sha256(json.dumps([names, shard_size, side]).encode()).hexdigest()
     _claim(output, images, plan)
     lines = packed_before(output, plan)
     whole = len(lines)
     order = np.random.default_rng(0).permutation(len(paths))
     done = sum(line["count"] + len(line["bad"]) for line in lines)
-    with Display(len(paths), done, progress) as display:
+    with Display(len(paths), done, "images", progress) as display:
         if done < len(paths):
             (output / INDEX).unlink(missing_ok=True)
         if done:
@@ -79,7 +80,7 @@ def prepare(images, output, shard_size=64, side=None, progress=True):
 
 def _open(images):
     """Paths, and names that do not hang on where the folder lies."""
-    root = Path(images).expanduser()
+    root = user_path(images)
     if root.is_file():
         source = FileSource.from_list(root)
         return source.paths, source.names
@@ -92,7 +93,7 @@ def _claim(output, images, plan):
     output.mkdir(parents=True, exist_ok=True)
     mark = output / "plan.json"
     if mark.exists():
-        if json.loads(mark.read_text(encoding="utf-8"))["plan"] != plan:
+        if mark.read_text(encoding="utf-8", errors="replace") != json.dumps({"plan": plan}):
             raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
     elif any(output.iterdir()):
         raise UserError(f"{output}: is not empty; name a new folder for the records")
@@ -103,6 +104,7 @@ def _claim(output, images, plan):
 def _pack(paths, names, numbers, output, plan, shards, limit, side, display):
     """Write the images of these numbers; returns the lines of the new shards."""
     lines, shard = [], None
+    packed, bad = len(paths) - len(numbers), 0
     encoded = ordered_map(lambda number: (number, encode(paths[number], side)), numbers.tolist(), share_cores()[0])
     try:
         for number, image in encoded:
@@ -114,7 +116,8 @@ def _pack(paths, names, numbers, output, plan, shards, limit, side, display):
                 shard.add(number, names[number], image)
             else:
                 shard.bad.append([names[number], image.reason])
-            display.step(bad=image.data is None)
+            packed, bad = packed + 1, bad + (image.data is None)
+            display.update(packed, f"images, {bad} bad" if bad else "images")
         return lines + ([shard.close()] if shard else [])
     finally:
         encoded.close()

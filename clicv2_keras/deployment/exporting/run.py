@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clicv2_keras.deployment.exporting.parity import COMPARED, Exported, Parity, images_to_compare_on, run_tflite
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 FORMATS = ("saved_model", "tflite")
 
@@ -129,7 +130,7 @@ def _export(model, format, quantize, output, images):
 
 def _target(output, name, format):
     """Where to write; a SavedModel never replaces a folder."""
-    target = Path(output) if output else Path(f"{name}.tflite" if format == "tflite" else f"{name}_saved_model")
+    target = user_path(output) if output else Path(f"{name}.tflite" if format == "tflite" else f"{name}_saved_model")
     if format == "tflite" and (target.suffix != ".tflite" or target.is_dir()):
         raise UserError(f"{target}: a TFLite model is a file that ends in .tflite; name one")
     if format == "saved_model" and target.exists():

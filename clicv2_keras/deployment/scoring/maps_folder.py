@@ -6,6 +6,7 @@ from PIL import Image, PngImagePlugin
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.overlays import map_limits, overlay
+from clicv2_keras.utils.paths import user_path
 
 # A photograph's overlay need not be larger to be looked at.
 MAX_SIDE = 1024
@@ -26,7 +27,7 @@ class MapsFolder:
     """
 
     def __init__(self, path):
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self._unfinished()

@@ -5,12 +5,12 @@ import os
 import sys
 import tempfile
 import threading
-from pathlib import Path
 
 import numpy as np
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.tflite_file import unpack
 
 SIGNATURE = "serving_default"
@@ -125,7 +125,7 @@ def find_tflite(model="default"):
     Raises:
         UserError: where there is none; what can be exported first is told how.
     """
-    path = Path(model).expanduser()
+    path = user_path(model)
     presets = trained_presets()
     if path.suffix == ".tflite" or (path.is_file() and path.suffix != ".keras"):
         return path

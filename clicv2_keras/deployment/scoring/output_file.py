@@ -1,9 +1,9 @@
 import importlib.util
 import os
-from pathlib import Path
 
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherModelError, read_rows
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import user_path
 
 FORMATS = {".csv": Csv, ".jsonl": JsonLines, ".ndjson": JsonLines, ".parquet": JsonLines}
 
@@ -23,7 +23,7 @@ class OutputFile:
     """
 
     def __init__(self, path, model):
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         ending = self.path.suffix.lower()
         if ending not in FORMATS:
             raise UserError(f"--output {path}: its name must end in .csv, .jsonl or .parquet")

@@ -10,6 +10,7 @@ import click
 
 from clicv2_keras.deployment.scoring.rows import Counts, Csv
 from clicv2_keras.utils.find_images import find_images
+from clicv2_keras.utils.text import printable
 
 INTERVAL = 0.2
 # The rate is that of the last seconds: rows that a resumed file held already do not count for long.
@@ -59,11 +60,6 @@ class Table:
         size = "" if row.width is None else f"{row.width} × {row.height}"
         line = f"{score:>6}  {size:>13}  {printable(row.file)}"
         self._write(f"{line}: {row.error}" if row.error else line, "red" if row.error else None)
-
-
-def printable(name):
-    """A name that cannot move a terminal's cursor, whatever bytes it is made of."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 class Progress:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.paths import user_path
 
 
 class Provenance(NamedTuple):
@@ -44,7 +45,7 @@ def recipe_of(model):
     """The text of the resolved recipe that a run folder or a trained preset holds; None where there is none."""
     if not _is_name(model):
         return None
-    path = Path(model).expanduser()
+    path = user_path(model)
     if path.is_file():
         return None
     folder = path if path.is_dir() else trained_presets().get(str(model))

@@ -1,7 +1,6 @@
 import csv
 import io
 import math
-from pathlib import Path
 
 import keras
 
@@ -10,6 +9,7 @@ from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.folds import choose_by
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.utils.atomic_files import save_model, write_text
+from clicv2_keras.utils.paths import user_path
 
 _NUMBERS = {"step": int, "PCC": float, "SRCC": float}
 
@@ -52,7 +52,7 @@ class ComplexityProbe(keras.callbacks.Callback):
         data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
         data, split = choose_by(data, split)
         self.evaluator = Evaluator(data, predictors=("ridge",), test_split=split)
-        self.folder = Path(folder).expanduser()
+        self.folder = user_path(folder)
         self.every = every
         self.rows = []
         self.unreadable = []

@@ -1,6 +1,8 @@
 import numpy as np
 from keras import ops
 
+from clicv2_keras.recipe.shapes import PIXELS
+from clicv2_keras.training.pixel_measures import pixel_targets
 from clicv2_keras.training.source import held_out_source
 from clicv2_keras.utils.images import UnreadableImage, network_input
 
@@ -11,13 +13,17 @@ class HeldOutGuide:
     """How much of what its teacher sees a guided model explains, on images that it is never trained on.
 
     Args:
-        guide: a `GuideBranch` with a teacher and fitted targets; the teacher is asked once.
+        guide: a `GuideBranch` with fitted targets; its teacher is asked once.
         images: uint8 (n, S, S, 3), whole images.
+        measures: float (n, M), what was measured in them, where there is no teacher.
     """
 
-    def __init__(self, guide, images):
+    def __init__(self, guide, images, measures=None):
         self.images = images
-        self.known = self._by_batches(lambda batch: guide.targets(guide.teacher(batch)))
+        if measures is None:
+            self.known = self._by_batches(lambda batch: guide.targets(guide.teacher(batch)))
+        else:
+            self.known = None, ops.convert_to_numpy(guide.targets(measures))
 
     def ask(self, model):
         """Shares of the targets' variance, at most 1, by the column of `metrics.csv`."""
@@ -26,12 +32,16 @@ class HeldOutGuide:
         return {
             name: float(1 - np.square(target - found).mean() / np.square(target).mean())
             for name, target, found in zip(names, self.known, predicted, strict=True)
+            if target is not None
         }
 
     def _by_batches(self, function):
         starts = range(0, len(self.images), BATCH)
         each = [function(ops.convert_to_tensor(self.images[start : start + BATCH])) for start in starts]
-        return [np.concatenate([ops.convert_to_numpy(part) for part in parts]) for parts in zip(*each, strict=True)]
+        return [
+            None if parts[0] is None else np.concatenate([ops.convert_to_numpy(part) for part in parts])
+            for parts in zip(*each, strict=True)
+        ]
 
 
 def held_out_guide(model, recipe):
@@ -45,4 +55,7 @@ def held_out_guide(model, recipe):
             images.append(network_input(source.load(index, at_least=2 * size), size))
         except UnreadableImage:
             continue
-    return HeldOutGuide(model.guide, np.stack(images)) if images else None
+    if not images:
+        return None
+    measures = np.stack([pixel_targets(image) for image in images]) if recipe.guide.teacher == PIXELS else None
+    return HeldOutGuide(model.guide, np.stack(images), measures)

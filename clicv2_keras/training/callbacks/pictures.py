@@ -2,7 +2,7 @@ import numpy as np
 from keras import ops
 
 from clicv2_keras.layers import EntropyMasking, ShiftedPatchify, patchify
-from clicv2_keras.training.build import build_dataset
+from clicv2_keras.training.batches import build_dataset
 from clicv2_keras.utils.overlays import colorize
 from clicv2_keras.utils.seeds import seed_for
 

@@ -8,7 +8,7 @@ from clicv2_keras.utils.errors import UserError
 class WandbLog:
     """Context that sends the rows of `metrics.csv` to Weights & Biases, and nothing else.
 
-    What it has not got yet of the rows is sent, whatever became of the life before: `wandb_id.txt` in the run folder
+    What it has not got yet of the rows is sent, whatever became of the process before: `wandb_id.txt` in the run folder
     names the run there, which a resumed run goes on with. Rows that are done again are not sent twice.
 
     Args:
@@ -54,9 +54,9 @@ class WandbLog:
 
     def _send(self):
         for row in self.folder.rows:
-            step = int(row["step"])
+            step = row["step"]
             if step >= self.next:
-                figures = {name: float(text) for name, text in row.items() if name != "step" and text}
+                figures = {name: value for name, value in row.items() if name != "step"}
                 # Else it would wait for the next row to be shown.
                 self.run.log(figures, step=step, commit=True)
                 self.next = step + 1

@@ -1,4 +1,5 @@
 import itertools
+import json
 import shutil
 
 import numpy as np
@@ -61,11 +62,11 @@ def test_batches_are_a_function_of_seed_and_number_wherever_records_lie(records)
 
 
 def test_remote_shards_come_once_each_and_are_let_go(records, monkeypatch):
-    from clicv2_keras.data import remote_shards
+    from clicv2_keras.data.records import storage
 
     fetched = []
-    read = remote_shards.read_bytes
-    monkeypatch.setattr(remote_shards, "read_bytes", lambda path: fetched.append(path) or read(path))
+    read = storage.read_bytes
+    monkeypatch.setattr(storage, "read_bytes", lambda path: fetched.append(path) or read(path))
     source = RecordSource(in_object_storage(records))
     held = []
     for image in source.order(np.random.default_rng(0)):
@@ -95,3 +96,36 @@ def test_a_damaged_image_is_reported_and_a_missing_shard_is_a_mistake(records):
     path.unlink()
     with pytest.raises(UserError, match="00003.tar: is missing"):
         RecordSource(records)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: "null",
+        lambda line: "[]",
+        lambda line: "[" * 3000,
+        lambda line: "",
+        lambda line: json.dumps({key: value for key, value in line.items() if key != "count"}),
+        lambda line: json.dumps(line | {"shard": "../00000.tar"}),
+        lambda line: json.dumps(line | {"shard": "/etc/passwd"}),
+        lambda line: json.dumps(line | {"count": line["count"] + 1}),
+        lambda line: json.dumps(line | {"images": [["a.jpg", -1, 2, 3]] * line["count"]}),
+        lambda line: json.dumps(line | {"images": [["a.jpg", 1]] * line["count"]}),
+    ],
+)
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_index_that_says_anything_else_is_damaged(records, change, number):
+    index = records / "index.jsonl"
+    lines = index.read_text().splitlines()
+    lines[number] = change(json.loads(lines[1]))
+    index.write_text("\n".join(lines))
+    with pytest.raises(UserError, match="damaged|another version") as error:
+        RecordSource(records)
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_index_is_damaged(records):
+    for content in (b"", b"\xff\xfe", b"null"):
+        (records / "index.jsonl").write_bytes(content)
+        with pytest.raises(UserError, match="damaged"):
+            RecordSource(records)

@@ -121,6 +121,26 @@ def test_a_damaged_shard_is_packed_again(photos, tmp_path):
     assert content(out) == before
 
 
+def test_a_name_that_is_not_unicode_is_packed_and_read(photos, tmp_path):
+    os.rename(photos / "0.jpg", os.fsencode(photos) + b"/\xff.jpg")
+    prepare(photos, tmp_path / "records", SHARD, progress=False)
+    source = open_source("records", tmp_path / "records")
+    assert "\udcff.jpg" in [source.name(i) for i in range(len(source))]
+
+
+@pytest.mark.parametrize("line", ["null", "{", '{"plan": 3}', "[" * 3000])
+def test_a_broken_line_of_a_shard_is_packed_again(photos, tmp_path, line):
+    out = tmp_path / "records"
+    prepare(photos, out, SHARD, progress=False)
+    before = content(out)
+    (out / "00001.json").write_text(line)
+    prepare(photos, out, SHARD, progress=False)
+    assert content(out) == before
+    (out / "plan.json").write_text(line)
+    with pytest.raises(UserError, match="other images or options"):
+        prepare(photos, out, SHARD, progress=False)
+
+
 def test_mistakes(photos, tmp_path):
     out = tmp_path / "records"
     prepare(photos, out, progress=False)

@@ -1,7 +1,7 @@
 import keras
 
 
-class Composed:
+class Composite:
     """Mixin for a `keras.Model` made of other Keras objects: keeps those named in `PARTS` in its config."""
 
     PARTS = ()

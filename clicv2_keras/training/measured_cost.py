@@ -1,11 +1,54 @@
-"""What the pretrained networks of a recipe cost. Import only once the backend is chosen."""
+"""What only the backend can tell of a run's cost: the pretrained networks of its recipe, and how fast this device is.
 
+Import only once the backend is chosen.
+"""
+
+import functools
 import math
+import time
 
 import keras
+import numpy as np
 
 from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.recipe.cost import NetworkCost
+from clicv2_keras.recipe.shapes import PIXELS
+
+SECONDS = 0.5
+# More tokens tell no more: a product of this size takes a CPU a tenth of a second, and a GPU longer than its launch.
+MOST_FLOPS = 8e9
+_COUNTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+
+
+@functools.cache
+def product_rate(tokens, width, precision):
+    """FLOPs a second (2 a multiply-add) of the products that an encoder's MLP consists of, measured for half a second.
+
+    Args:
+        tokens: of a whole batch.
+        width: features of a token.
+        precision: `"float32"` or `"bfloat16"`.
+    """
+    rows = max(min(tokens, int(MOST_FLOPS / (8 * width**2))), 1)
+    rng = np.random.default_rng(0)
+    left, right = (
+        keras.ops.cast(rng.standard_normal(shape, "float32"), precision)
+        for shape in ((rows, width), (width, 4 * width))
+    )
+
+    def seconds(count):
+        start = time.perf_counter()
+        for _ in range(count):
+            product = keras.ops.matmul(left, right)
+        # A GPU works behind the back of Python: only a number that is here says that it is done.
+        keras.ops.convert_to_numpy(keras.ops.cast(product[0, 0], "float32"))
+        return time.perf_counter() - start
+
+    seconds(1)  # loads kernels
+    count = 1
+    while (spent := seconds(count)) < SECONDS / 2:
+        count *= 2
+    return 8 * rows * width**2 * count / spent
 
 
 def recipe_networks(recipe):
@@ -19,7 +62,7 @@ def recipe_networks(recipe):
         stem = open_feature_maps(encoder.stem).select(max_stride=encoder.stem_stride)
         stem.trainable = encoder.stem_rate > 0
         stem = network_cost(stem, recipe.data.image_size)
-    if recipe.guide.teacher is not None:
+    if recipe.guide.teacher not in (None, PIXELS):
         teacher = open_feature_maps(recipe.guide.teacher)
         teacher.trainable = False
         teacher = network_cost(teacher, recipe.data.image_size)
@@ -45,6 +88,3 @@ def network_cost(features, side):
         strides=tuple(features.strides),
         channels=tuple(features.channels),
     )
-
-
-_COUNTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)

@@ -1,4 +1,4 @@
-"""What must not change a score, and pictures whose complexity nobody disputes."""
+"""Knowledge beside the labels: changes that must not move a score, and anchors, whose complexity nobody disputes."""
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -9,7 +9,7 @@ TILES = 8
 COUNT = 24
 
 
-def changed(image):
+def equivalent_versions(image):
     """Versions of a `PIL.Image` that are as complex to a person: mirrored, less 5 % of a side, smaller by a quarter."""
     width, height = image.size
     x, y = width * 0.05, height * 0.05
@@ -21,7 +21,7 @@ def changed(image):
     )
 
 
-def undisputed(images, seed=0):
+def anchors(images, seed=0):
     """Blank pictures, of a score of 0, and collages of `images`, of a score of 1.
 
     Args:
@@ -30,6 +30,7 @@ def undisputed(images, seed=0):
     Returns:
         uint8 (48, S, S, 3), half of them of each kind, and their scores, float (48,).
     """
+    # The name of the stream is older than that of the function.
     rng = np.random.default_rng(seed_for(seed, "undisputed"))
     side = images.shape[1]
     colors = rng.integers(0, 256, (COUNT, 1, 1, 3), "uint8")

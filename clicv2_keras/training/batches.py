@@ -1,0 +1,80 @@
+"""From a recipe to the batches that `fit` reads, and what is measured on them before the first step."""
+
+import numpy as np
+import tensorflow as tf
+
+from clicv2_keras.data.pipeline import labelled_dataset, training_dataset
+from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS
+from clicv2_keras.training.pixel_measures import pixel_targets
+
+# Images that a stem's statistics are measured on: a mean and a deviation a channel need no more.
+STEM_SAMPLE = 1000
+
+
+def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch_size=None, labels=None):
+    """The endless micro-batches of a recipe from a step on, of its size or another.
+
+    With `devices`, the share of this process in each. With `labels`, its `JointSets`, the labelled images beside the
+    others; or alone, where nothing is learnt from the others.
+    """
+    accumulate = recipe.train.accumulate
+    settings = {
+        "image_size": recipe.data.image_size,
+        "batch_size": batch_size or recipe.train.batch_size // accumulate,
+        "seed": recipe.seed,
+        "start_step": start_step * accumulate,
+        "share": (devices.process, devices.processes) if devices else (0, 1),
+        "on_unreadable": on_unreadable,
+    }
+    parts = []
+    if recipe.reads_images:
+        parts.append(_views(recipe, source, settings))
+    if labels is not None:
+        images, numbers = labels.images, labels.group_numbers
+        parts.append(labelled_dataset(images.source, images.scores, numbers, **settings))
+    dataset = tf.data.Dataset.zip(tuple(parts)).map(lambda *parts: {k: v for part in parts for k, v in part.items()})
+    options = tf.data.Options()
+    # Its thread sleeps for up to a minute, and at times `fit` cannot end before that (TensorFlow 2.21).
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def _views(recipe, source, settings):
+    data, contrast = recipe.data, recipe.contrast.level != "none"
+    counted = {"measure": pixel_targets, "measures": PIXEL_TARGETS} if recipe.guide.teacher == PIXELS else {}
+    dataset = training_dataset(
+        source,
+        views=data.views,
+        min_area=data.min_area,
+        flip=data.flip,
+        jitter=data.jitter if contrast else 0.0,
+        **settings,
+        **counted,
+    )
+    if contrast:
+        return dataset
+    # Nobody reads the two views.
+    return dataset.map(lambda batch: {name: batch[name] for name in batch if not name.startswith("view_")})
+
+
+def measure_images(model, recipe, source, on_unreadable):
+    """Before the first step: the stem's statistics and the guide's targets, of the first images of the run."""
+    stem, guide = model.encoder.stem, model.guide
+    # The statistics of a stem that was trained before are its own.
+    if recipe.encoder.weights is not None:
+        stem = None
+    if stem is None and guide is None:
+        return
+    count, size = recipe.guide.sample, 32
+    dataset = build_dataset(recipe, source, 0, on_unreadable, batch_size=size)
+    batches = list(dataset.take(-(-count // size)).as_numpy_iterator())
+
+    def all_of(name):
+        return np.concatenate([batch[name] for batch in batches])[:count]
+
+    if stem is not None:
+        stem.adapt(all_of("image")[:STEM_SAMPLE], model.encoder.grid)
+    if recipe.guide.teacher == PIXELS:
+        guide.targets.fit(all_of("guide_measures"))
+    elif guide is not None:
+        guide.fit(all_of("image"))

@@ -1,0 +1,114 @@
+"""Who is told of a row of `metrics.csv`, and what is asked for it now and then."""
+
+import logging
+
+from clicv2_keras.training.callbacks.interval import RowCallback
+from clicv2_keras.training.callbacks.pictures import Pictures
+
+log = logging.getLogger(__name__)
+
+# Column, what it is called on the screen, and how it is written.
+_SHOWN = (
+    ("loss", "loss", "{:.3f}"),
+    ("contrastive_loss", "contrast", "{:.3f}"),
+    ("entropy_loss", "entropy", "{:.3f}"),
+    ("guide_loss", "guide", "{:.3f}"),
+    ("label_loss", "labels", "{:.4f}"),
+    ("embedding_std", "spread", "{:.2f}"),
+    ("effective_rank", "rank", "{:.1f}"),
+    ("retrieval", "retrieval", "{:.2f}"),
+    ("images_per_second", "images/s", "{:.0f}"),
+    ("data_wait", "waits for data", "{:.0%}"),
+    ("probe_srcc", "probe SRCC", "{:.3f}"),
+)
+
+
+def reports(interval, folder, model, source, skipped, display, events, probe=None, held_out=None, wandb=None):
+    """The callbacks that add to a row, and then those that tell it, in their order.
+
+    Args:
+        interval: the `Interval`.
+        folder: the `RunFolder`.
+        model: the `CLICv2`.
+        source: the images of the run.
+        skipped: the `SkippedImages`.
+        display: the `Display`.
+        events: the `EventWriter`.
+        probe: a `ComplexityProbe`, or None.
+        held_out: a `HeldOutGuide`, or None.
+        wandb: a `WandbLog`, or None.
+    """
+    recipe = folder.recipe
+    found = [Ask(interval, recipe.probe.every, held_out.ask)] if held_out else []
+    if probe:
+        found.append(AskProbe(interval, recipe.probe.every, probe))
+    found += [Tell(interval, folder.add_row), Tell(interval, events.add_row), ShowProgress(interval, display)]
+    if wandb:
+        found.append(Tell(interval, wandb.add_row))
+    if recipe.run.images_every:
+        pictures = Pictures(recipe, model, source, skipped)
+
+        def add_picture(row):
+            events.add_picture("what the model sees", pictures.draw(), row["step"])
+
+        found.append(Tell(interval, add_picture, recipe.run.images_every))
+    return found
+
+
+class Tell(RowCallback):
+    """Gives rows to a function."""
+
+    def __init__(self, interval, function, every=1):
+        super().__init__(interval, every)
+        self.on_row = function
+
+
+class Ask(RowCallback):
+    """Adds to rows what a function of the model finds, a dict."""
+
+    def __init__(self, interval, every, function):
+        super().__init__(interval, every)
+        self.function = function
+
+    def on_row(self, row):
+        row |= self.function(self.model)
+
+
+class AskProbe(RowCallback):
+    """Adds to rows what a `ComplexityProbe` finds, and logs it."""
+
+    def __init__(self, interval, every, probe):
+        super().__init__(interval, every)
+        self.probe = probe
+
+    def on_row(self, row):
+        probe, step = self.probe, row["step"]
+        row |= probe.ask(self.model, step)
+        best = "the best so far, encoder_best.keras" if probe.best is probe.rows[-1] else "not the best"
+        figures = f"PCC {row['probe_pcc']:.4f}, SRCC {row['probe_srcc']:.4f}"
+        without = f"; without {len(probe.unreadable)} unreadable images" if probe.unreadable else ""
+        log.debug("probe at step %d: %s; %s%s", step, figures, best, without)
+        if step == self.interval.recipe.train.steps and (top := probe.best):
+            log.info(f"best of the probe: SRCC {top['SRCC']:.6g} at step {top['step']}, encoder_best.keras")
+
+
+class ShowProgress(RowCallback):
+    """Moves the bar with each step; a line a row where there is none."""
+
+    def __init__(self, interval, display):
+        super().__init__(interval)
+        self.display = display
+        self.speed = {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.interval.step_ended:
+            self.display.update(self.interval.step, _line(logs | self.speed))
+
+    def on_row(self, row):
+        self.speed = {key: row[key] for key in ("images_per_second", "data_wait") if key in row}
+        if not self.display.has_bar:
+            self.display.say(f"step {row['step']}/{self.interval.recipe.train.steps}  {_line(row)}")
+
+
+def _line(values):
+    return "  ".join(f"{label} {form.format(values[key])}" for key, label, form in _SHOWN if key in values)

@@ -1,0 +1,106 @@
+"""From images with labels to the head of a `ComplexityScorer`, the encoder as it is: alone, or to start a run with."""
+
+import logging
+
+import keras
+import numpy as np
+
+from clicv2_keras.training.fit_head import fit_head
+from clicv2_keras.training.prior_knowledge import anchors, equivalent_versions
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
+from clicv2_keras.utils.images import UnreadableImage, network_input
+
+log = logging.getLogger(__name__)
+BATCH = 32
+# Enough to know which features a change moves.
+MOST_CHANGED = 1000
+
+
+def fit_scorer(scorer, labels, steadiness=0.0, seed=0):
+    """Fit the `LinearHead` of a scorer to labels by `fit_head`; it then knows what it was fitted to.
+
+    Args:
+        scorer: the `ComplexityScorer`; its head is changed in place.
+        labels: `JointSets`. Images that cannot be read are told and left out.
+        steadiness: what the mean square of a score's change by mirroring, slight crops and resizing counts against the
+            fit's. With it, blank pictures are taught as 0 and collages as 1.
+        seed: of the collages.
+
+    Returns:
+        `HeadWeights`.
+
+    Raises:
+        UserError: where too few images can be read, or all labels are equal.
+    """
+    read_out, every = scorer.head.read_out, -(-len(labels.images) // MOST_CHANGED) if steadiness else 0
+    images, versions, seen, labels = _load(labels, scorer.encoder.image_size, every)
+
+    def mean(features):
+        return features.mean(axis=1, dtype="float64")
+
+    def read(images, pool=lambda features: features):
+        starts = range(0, len(images), BATCH)
+        tokens = (scorer.encoder.predict_on_batch(images[start : start + BATCH]) for start in starts)
+        return np.concatenate([pool(keras.ops.convert_to_numpy(read_out(each))) for each in tokens])
+
+    features, prior = read(images), {}
+    if steadiness:
+        moved = read(np.concatenate(versions), mean).reshape(len(versions), -1, features.shape[2])
+        changes = moved - mean(features[::every])[:, None]
+        pictures, known = anchors(images, seed)
+        prior = {"changes": changes.reshape(-1, features.shape[2]), "steadiness": steadiness}
+        prior["anchors"] = read(pictures), known
+    weights = fit_head(features, labels.images.scores, labels.groups, common=labels.common, **prior)
+    scorer.head.kernel.assign(weights.kernel)
+    scorer.head.bias.assign(weights.bias)
+    # So that no evaluation takes these images for unseen ones.
+    scorer.head.fitted_to = seen
+    log.info(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images")
+    return weights
+
+
+def start_label_branch(model, labels, recipe, resumed):
+    """Bring the label branch of a `CLICv2` to where a run begins: its head fitted in closed form.
+
+    Args:
+        model: the `CLICv2`.
+        labels: `JointSets`.
+        recipe: the `Recipe`.
+        resumed: whether a checkpoint gave the weights already. What no checkpoint holds is found anew.
+    """
+    branch, encoder = model.labels, model.encoder
+    if resumed:
+        branch.head.fitted_to = _load(labels, encoder.image_size, every=0)[2]
+    else:
+        weights = fit_scorer(branch.scorer(encoder), labels, recipe.labels.steadiness, recipe.seed)
+        branch.offsets.assign(
+            [weights.intercepts.get(name, weights.bias) - weights.bias for name in labels.group_names]
+        )
+    if encoder.fitted_to is not None:
+        encoder.fitted_to |= branch.head.fitted_to
+
+
+def _load(labels, side, every):
+    """What can be read of the images: uint8 (n, S, S, 3), versions, their `Fingerprints` and their labels.
+
+    The versions are, of the first of `every` so many images, (4, S, S, 3): what must not change a score.
+    """
+    images, versions, codes, kept, data = [], [], [], [], labels.images
+    for i in range(len(data)):
+        try:
+            image = data.source.load(i, at_least=2 * side)
+        except UnreadableImage as error:
+            log.info(f"unreadable, left out: {data.source.name(i)}: {error}")
+            continue
+        images.append(network_input(image, side))
+        codes.append(fingerprint(image))
+        if every and len(kept) % every == 0:
+            versions.append(np.stack([network_input(version, side) for version in equivalent_versions(image)]))
+        kept.append(i)
+    if len(images) < 10:
+        raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
+    labels = labels.subset(np.array(kept))
+    if np.ptp(labels.images.scores) == 0:
+        raise UserError(f"{data.name}: all labels are {labels.images.scores[0]:g}: there is nothing to learn from them")
+    return np.stack(images), versions, Fingerprints(codes), labels

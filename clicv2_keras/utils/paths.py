@@ -1,0 +1,65 @@
+"""Paths as users name them: where they lead, whether something can be written there, and who works there now."""
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from clicv2_keras.utils.errors import UserError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None
+
+
+def user_path(path):
+    """The `Path` of what a user named, in a recipe, an option or an argument: `~` is the home folder."""
+    return Path(path).expanduser()
+
+
+def check_writable(path, option="--output"):
+    """Find out before the work whether a file or a folder can be made at `path`.
+
+    Args:
+        option: what named it, for the message.
+
+    Raises:
+        UserError: where it cannot.
+    """
+    path = user_path(path)
+    folder = path if path.is_dir() else path.parent
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{option} {path}: cannot be written: {error.strerror}; name another place") from None
+
+
+class FolderLock:
+    """Keeps others out of a folder until `release`, or until this process is gone, however it ends.
+
+    Args:
+        folder: it exists.
+
+    Raises:
+        UserError: where another process works there.
+    """
+
+    def __init__(self, folder):
+        self._file = open(Path(folder) / ".lock", "a+")
+        if fcntl:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.close()
+                raise UserError(f"{folder}: another process is at work there; wait for it, or stop it") from None
+            except OSError:
+                pass  # not every file system can
+
+    def release(self):
+        with contextlib.suppress(OSError):
+            os.unlink(self._file.name)
+        self._file.close()

@@ -1,0 +1,14 @@
+"""Words and lines for people."""
+
+import difflib
+
+
+def printable(text):
+    """One line that cannot move a terminal's cursor, whatever bytes a name in it is made of."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def did_you_mean(word, names):
+    """A question that names the nearest of `names`, with a space behind it; "" where none is near."""
+    near = difflib.get_close_matches(str(word), list(names), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}? " if near else ""

@@ -1,0 +1,68 @@
+"""Human labels as a branch of a run, alone or beside the others."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+from tiny_recipe import TINY
+
+import clicv2_keras
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training.plan import describe_run
+from clicv2_keras.utils.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
+
+
+@pytest.fixture
+def labelled(scored, jpegs):
+    """Overrides of a run with labels; contrast stays on, on other images."""
+    labels = f"labels={{dataset: csv, root: {scored}, parts: [token], steadiness: 1, weight: 2}}"
+    return [*TINY, f"data.path={jpegs}", labels, "entropy.weight=0", "train.steps=2", "run.log_every=2"]
+
+
+def test_labels_beside_the_contrast(tmp_path, labelled):
+    run = clicv2_keras.train("quickstart", [*labelled, f"run.dir={tmp_path}"], progress=False)
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    expected = float(row["contrastive_loss"]) + 2 * float(row["label_loss"])
+    np.testing.assert_allclose(float(row["loss"]), expected, rtol=1e-4)
+    scorer = keras.saving.load_model(tmp_path / "scorer.keras")
+    assert scorer.head.read_out.parts == ("token",)
+    for part in (scorer.head, scorer.encoder):  # the labels of train, 24 images, trained both
+        assert len(part.fitted_to) == 24
+    assert run.model.labels.weight == 2
+
+
+def test_labels_alone_need_no_other_images(tmp_path, labelled):
+    alone = [*labelled, "contrast.level=none", "data.path=null", f"run.dir={tmp_path}"]
+    told = describe_run("quickstart", alone)
+    assert "images      24 (with labels)" in told and "labels      (4, 2, 32, 32, 3), of 24 images of scores" in told
+    run = clicv2_keras.train("quickstart", alone, progress=False)
+    assert set(run.folder.rows[0]) >= {"label_loss", "label_error", "embedding_std"}
+    assert "contrastive_loss" not in run.folder.rows[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("labels.root=null", "labels.root: name where each of 1 data sets lies"),
+        ("labels.dataset=[csv, csv]", "labels.root: name where each of 2 data sets lies"),
+        ("distribution.strategy=data_parallel", "labels need distribution.strategy none"),
+        ("labels.parts=[tokens]", "labels.parts.0: 'tokens' is not allowed; did you mean token"),
+    ],
+)
+def test_mistakes_in_a_recipe(labelled, override, message):
+    with pytest.raises(UserError, match=message):
+        load_recipe("quickstart", [*labelled, override])
+
+
+def test_mistakes_in_the_data(labelled, tmp_path):
+    for override, message in (
+        ("labels.splits=[validation]", "quickstart: labels: scores: has no image in validation; its parts are"),
+        ("labels.root=nowhere.csv", "quickstart: labels: nowhere.csv: there is no such file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            clicv2_keras.train("quickstart", [*labelled, override, f"run.dir={tmp_path / 'run'}"], progress=False)
+        assert not (tmp_path / "run").exists()
