@@ -12,6 +12,7 @@ from clicv2_keras.ablation.worker import work
 from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.errors import Interrupted
+from clicv2_keras.utils.paths import check_writable
 
 
 def ablate(
@@ -53,6 +54,8 @@ def ablate(
         ResourceLost: where the disk is full or the images are gone, or a run's process died.
         Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
+    if output is not None:
+        check_writable(output)
     plan = make_plan(recipe, rows, vary, overrides, seeds, dataset, root, test_split, within_category, output)
     check_images(plan)
     folder = OutputFolder(plan.output)

@@ -1,6 +1,7 @@
 import click
 
-from clicv2_keras.explanation.explanation import METHODS
+from clicv2_keras.explanation import METHODS
+from clicv2_keras.utils.text import printable
 
 
 @click.command()
@@ -23,7 +24,7 @@ def explain(context, images, model, saliency, output):
     import clicv2_keras
 
     def report(explanation):
-        file = click.format_filename(explanation.file)
+        file = printable(explanation.file)
         if explanation.error:
             click.echo(f"{file}: {explanation.error}", err=True)
         else:

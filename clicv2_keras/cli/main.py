@@ -41,29 +41,29 @@ class Commands(click.Group):
     def main(self, *args, **kwargs):
         _mend_streams()
         try:
-            return super().main(*args, **kwargs)
-        finally:
-            # What is still to be written would fail when Python ends, in a traceback.
-            if error := _flush():
-                click.echo(f"Error: standard output: {error.strerror}", err=True)
-                sys.exit(1)
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                # What is held back would fail when Python ends, in a traceback.
+                sys.stdout.flush()
+        except OSError as error:
+            # Every other file is named.
+            if error.filename is not None or isinstance(error, BrokenPipeError):
+                raise
+            _drop_stdout()
+            click.echo(f"Error: standard output: {error.strerror}", err=True)
+            sys.exit(1)
 
     def invoke(self, context):
         try:
-            result = super().invoke(context)
-            sys.stdout.flush()
-            return result
+            return super().invoke(context)
         except UserError as error:
             raise Mistake(str(error), error.exit_code) from None
-        except BrokenPipeError:
-            raise  # click ends quietly
         except OSError as error:
-            # Permissions, a full disk: a fault of the place, not of the program.
-            if error.filename is not None:
-                raise Mistake(f"{os.fsdecode(error.filename)}: {error.strerror}", 1) from None
-            if _flush():
-                raise Mistake(f"standard output: {error.strerror}", 1) from None
-            raise
+            # Permissions, a full disk: a fault of the place, not of the program. A closed pipe is click's to handle.
+            if error.filename is None or isinstance(error, BrokenPipeError):
+                raise
+            raise Mistake(f"{os.fsdecode(error.filename)}: {error.strerror}", 1) from None
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             context.exit(130)
@@ -88,17 +88,11 @@ def _mend_streams():
             stream.reconfigure(errors="replace")
 
 
-def _flush():
-    """Write what stdout holds back; where that is not possible the error, and the rest is dropped."""
-    try:
+def _drop_stdout():
+    """Let what stdout holds back go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stdout.flush()
-    except BrokenPipeError:
-        return None
-    except OSError as error:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return error
-    return None
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,9 +7,6 @@ from PIL import Image
 from clicv2_keras.utils import overlays
 from clicv2_keras.utils.images import open_rgb
 
-# The saliency methods, by name.
-METHODS = {"smoothgrad": "SmoothGrad", "gradcam++": "GradCAM++", "layercam": "LayerCAM"}
-
 
 @dataclass
 class Explanation:

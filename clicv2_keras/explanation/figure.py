@@ -7,7 +7,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from clicv2_keras.explanation.explanation import METHODS
+from clicv2_keras.explanation import METHODS
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.overlays import OPACITY
 

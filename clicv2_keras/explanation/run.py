@@ -1,6 +1,7 @@
 """From images to what the model sees in them."""
 
-from clicv2_keras.explanation.explanation import METHODS, Explanation
+from clicv2_keras.explanation import METHODS
+from clicv2_keras.explanation.explanation import Explanation
 from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.errors import UserError

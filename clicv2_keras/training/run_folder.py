@@ -87,7 +87,7 @@ class RunFolder:
             The step to go on from, and one line about each checkpoint that was passed over because it is broken.
 
         Raises:
-            UserError: where it holds a run and `resume` is False, or the run of another recipe, or a process trains there.
+            UserError: where it holds a run and `resume` is False, the run of another recipe, or a process that trains.
         """
         started = self.path / "recipe.yaml"
         if self.path.exists() and not self.path.is_dir():

@@ -45,8 +45,12 @@ def test_mistakes_exit_with_2(tmp_path):
     for arguments, says in (
         ([], "Missing argument"),
         (["a.jpg", "--saliency", "gradcam"], "'gradcam' is not one of"),
-        ([str(tmp_path)], "no image in this folder"),
         (["a.jpg", "--model", "defualt"], "did you mean default?"),
     ):
         result = CliRunner().invoke(main, ["explain", *arguments])
         assert result.exit_code == 2 and says in result.stderr and result.stdout == ""
+
+
+def test_a_folder_without_an_image_is_told_as_score_tells_it(tmp_path):
+    result = CliRunner().invoke(main, ["explain", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (1, "") and "no image in this folder" in result.stderr

@@ -96,7 +96,7 @@ def test_mistakes_are_one_line_and_exit_2(photos):
     Path("model.keras").touch()
     for arguments, parts in (
         (["--output", "rows.txt"], ["rows.txt", ".csv, .jsonl or .parquet"]),
-        (["--output", "none/rows.csv"], ["none/rows.csv", "No such file or directory"]),
+        (["--output", "none/rows.csv"], ["none/rows.csv", "there is no folder none"]),
         (["--resume"], ["--output"]),
         (["--model", "model.keras"], ["clicv2-keras export model.keras --format tflite"]),
         (["--model", "photos/a.jpg"], ["photos/a.jpg", "no TFLite model"]),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import clicv2_keras
-from clicv2_keras.explanation.explanation import METHODS
+from clicv2_keras.explanation import METHODS
 from clicv2_keras.models import ComplexityScorer, MaskedEntropyBranch, ViTEncoder
 from clicv2_keras.utils.errors import UserError
 

@@ -15,7 +15,7 @@ from clicv2_keras.data.records.shard import Shard, encode, packed_before
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import check_writable, user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 BAD = "bad.csv"
@@ -53,8 +53,9 @@ def prepare(images, output, shard_size=64, side=None, progress=True):
         UserError: where there is no image, none can be read, or `output` holds something else.
         OSError: where `output` cannot be written.
     """
-    paths, names = _open(images)
     output = user_path(output)
+    check_writable(output, "OUTPUT")
+    paths, names = _open(images)
     plan = hashlib.sha256(json.dumps([names, shard_size, side]).encode()).hexdigest()
     _claim(output, images, plan)
     lines = packed_before(output, plan)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clicv2_keras.deployment.exporting.parity import COMPARED, Exported, Parity, images_to_compare_on, run_tflite
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import check_writable, user_path
 
 FORMATS = ("saved_model", "tflite")
 
@@ -133,6 +133,7 @@ def _target(output, name, format):
     target = user_path(output) if output else Path(f"{name}.tflite" if format == "tflite" else f"{name}_saved_model")
     if format == "tflite" and (target.suffix != ".tflite" or target.is_dir()):
         raise UserError(f"{target}: a TFLite model is a file that ends in .tflite; name one")
+    check_writable(target)
     if format == "saved_model" and target.exists():
         raise UserError(f"{target}: exists; remove it, or name another folder for the SavedModel")
     return target
