@@ -28,7 +28,7 @@ def run(backend, *arguments):
     return result.stdout
 
 
-FOLDERS = [TESTS / name for name in ("layers", "losses", "models", "test_optimizer.py")]
+FOLDERS = [TESTS / name for name in ("layers", "losses", "models", "training/test_optimizer.py")]
 OTHERS = [backend for backend in BACKENDS if backend != os.environ.get("KERAS_BACKEND", "tensorflow")]
 # JAX compiles each of these anew, which takes it minutes: the slow run has them.
 LONG = (
@@ -55,7 +55,8 @@ def test_the_long_ones_pass_on_jax():
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", OTHERS)
 def test_evaluation_and_fine_tuning_pass_on(backend):
-    folders = [TESTS / "finetune", TESTS / "evaluate" / "test_evaluate.py"]
+    folders = [TESTS / "evaluation" / f"test_{name}.py" for name in ("evaluate", "evaluator", "known_images")]
+    folders.append(TESTS / "training" / "test_finetune.py")
     assert " passed" in pytest_under(backend, folders=folders)
 
 

@@ -9,13 +9,17 @@ from clicv2_keras.utils.errors import UserError
 @click.option(
     "--dataset",
     required=True,
-    help="ic9600, savoias, csv (file, score; category and split if there), or imagenet (a folder a class: top-1).",
+    help="ic9600, savoias, csv (file, score; category and split if there), or imagenet (one folder per class: top-1).",
 )
 @click.option("--root", required=True, help="The data set's folder; for csv the table itself.")
-@click.option("--per-class", type=click.IntRange(2), help="For imagenet: at most so many images a class and part.")
+@click.option("--per-class", type=click.IntRange(2), help="For imagenet: at most this many images per class and part.")
 @click.option("--test-split", metavar="NAME", help="The part to judge on; by default test, or val where there is none.")
-@click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")
-@click.option("--baselines/--no-baselines", default=True, help="Measure the untrained encoder and the pixels as well.")
+@click.option("--within-category/--pooled", default=None, help="Whether scores can be compared only within a category.")
+@click.option(
+    "--baselines/--no-baselines",
+    default=True,
+    help="Compare with the untrained encoder and with pixels alone.",
+)
 @click.option("--resamples", default=1000, show_default=True, type=click.IntRange(10), help="Of the bootstrap.")
 @click.option("--seed", default=0, show_default=True, help="Of folds and bootstrap; the first of the untrained.")
 @click.option(

@@ -2,19 +2,16 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.procedural_source import ProceduralSource
 from clicv2_keras.evaluation import features
 from clicv2_keras.evaluation.evaluator import Evaluator
-from clicv2_keras.evaluation.features import FeatureExtractor
 from clicv2_keras.evaluation.predictors import PREDICTORS
 from clicv2_keras.evaluation.run import evaluate
 from clicv2_keras.evaluation.statistics import Bootstrap
 from clicv2_keras.layers import PatchEntropy
-from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead, MaskedEntropyBranch
 from clicv2_keras.utils.errors import UserError
 
 WITHOUT_PIXELS = ("ridge", "ridge_mean_token", "diversity")
@@ -97,56 +94,6 @@ def test_a_mistake_is_told_before_the_work(data):
     flat = ScoredImages("flat", data.source, np.full(60, 0.5), (0.0, 1.0), data.categories, data.splits)
     with pytest.raises(UserError, match=r"flat: all labels that are judged on are 0\.5: nothing to agree with"):
         Evaluator(flat)
-
-
-@pytest.mark.parametrize("head", ["fitted", "masked_entropy"])
-def test_the_features_are_the_encoders_and_the_scores_the_heads(tiny_encoder, data, rng, head):
-    """Of images with a broken one between, each batch as it would be alone."""
-
-    class Broken:
-        def __len__(self):
-            return 6
-
-        def name(self, index):
-            return f"{index}.png"
-
-        def load(self, index, at_least=None):
-            if index == 2:
-                raise features_error
-            return Image.fromarray(pixels[index])
-
-    from clicv2_keras.utils.images import UnreadableImage
-
-    features_error = UnreadableImage("no image")
-    pixels = rng.integers(0, 256, (6, 32, 32, 3)).astype("uint8")
-    if head == "fitted":
-        model = ComplexityScorer(tiny_encoder, LinearHead())
-        model.head.kernel.assign(rng.normal(0, 0.3, model.head.kernel.shape))
-        expected = model.predict(pixels, verbose=0)["score"]
-    else:
-        model = CLICv2(tiny_encoder, contrast=None, entropy=MaskedEntropyBranch(decoder_depth=1, decoder_width=32))
-        expected = ComplexityScorer(tiny_encoder, model.entropy).predict(pixels, verbose=0)["score"]
-    found = FeatureExtractor(model, untrained_seeds=(3, 4), pixels=("entropy", "handcrafted")).extract(Broken())
-    there = [0, 1, 3, 4, 5]
-    assert found.index.tolist() == there and [read.name for read in found.unreadable] == ["2.png"]
-    tokens = tiny_encoder.predict(pixels, verbose=0)[there]
-    np.testing.assert_allclose(found.model.parts["token"], tokens.mean(axis=1), atol=1e-5)
-    assert found.model.features.shape == (5, 16 + 16 + 2)
-    np.testing.assert_allclose(found.model.scores[head], expected[there], atol=1e-5)
-    blank = tiny_encoder.untrained(4).predict(pixels, verbose=0)[there]
-    np.testing.assert_allclose(found.untrained[1].parts["token"], blank.mean(axis=1), atol=1e-5)
-    assert found.pixels["entropy_statistics"].shape == (5, 4) and len(found.pixels) == 2 + 8
-
-
-def test_an_image_that_is_refused_leaves_the_model_its_weights(tiny_encoder, rng):
-    """On JAX Keras empties a model while it runs."""
-    extractor = FeatureExtractor(tiny_encoder)
-    before = tiny_encoder.get_weights()
-    for call in (extractor._network.predict, extractor._network.predict_on_batch):
-        with pytest.raises(Exception, match="shape|size|divide"):
-            call(rng.integers(0, 256, (2, 33, 33, 3)).astype("uint8"))
-    for mine, theirs in zip(tiny_encoder.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_all_predictors_are_in_the_order_of_the_table(tiny_encoder, data):

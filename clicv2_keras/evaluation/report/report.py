@@ -138,7 +138,7 @@ class _Forest:
 
 
 def _panels(evaluation):
-    """Scatter plots of the main predictor: (name, SVG, Figure), one a category where scores are ranked within them."""
+    """Scatter plots of the main predictor: (category, SVG, Figure), one per category where scores are ranked so."""
     judged = evaluation.main.images
     data = evaluation.data.subset(judged)
     predicted = evaluation.in_label_units(evaluation.predictions[evaluation.main_index].values[judged])
