@@ -2,6 +2,7 @@ import click
 from click.core import ParameterSource
 
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import check_writable
 
 
 @click.command()
@@ -39,6 +40,8 @@ def evaluate(context, output, per_class, **arguments):
     MODEL is a preset's name, a run folder or a .keras file.
     """
     _check_options(context)
+    if output:
+        check_writable(output)
     from rich.console import Console
 
     import clicv2_keras

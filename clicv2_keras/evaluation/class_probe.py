@@ -1,6 +1,5 @@
 """The paper's measure of content: how often a linear probe on frozen features names the class of an image."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ from clicv2_keras.data.class_folders import open_class_folders
 from clicv2_keras.data.reading import unreadable_note
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.paths import user_path
 
 
 class Top1(NamedTuple):
@@ -22,7 +22,7 @@ class Top1(NamedTuple):
 
     def save(self, folder):
         """Write `top1.csv` to a folder: a row each for the model, the untrained encoder and chance."""
-        folder = Path(folder)
+        folder = user_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         rows = [f"{name},{getattr(self, name):.6g}\n" for name in ("model", "untrained", "chance")]
         write_text(folder / "top1.csv", "features,top1\n" + "".join(rows))

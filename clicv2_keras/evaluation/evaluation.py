@@ -5,7 +5,6 @@ import functools
 import io
 import shlex
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from clicv2_keras.evaluation.predictors import MODEL, Prediction
 from clicv2_keras.evaluation.report.provenance import Provenance
 from clicv2_keras.models.find_model import scorer_of
 from clicv2_keras.utils.atomic_files import write_text
+from clicv2_keras.utils.paths import user_path
 
 
 @dataclass
@@ -139,7 +139,7 @@ class Evaluation:
         # On demand: matplotlib takes a second to import.
         from clicv2_keras.evaluation.report.report import report_html
 
-        folder = Path(folder)
+        folder = user_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         names = ("group", "predictor", "part", "metric", "value", "low", "high", "images")
         _write(folder / "table.csv", names, [[_text(row[name]) for name in names] for row in self.table()])

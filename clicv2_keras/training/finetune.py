@@ -13,6 +13,7 @@ from clicv2_keras.training.source import fitted_part
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import check_writable, user_path
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -71,6 +72,9 @@ def finetune(
     """
     if output is not None and Path(output).suffix != ".keras":
         raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
+    if output is not None:
+        output = user_path(output)
+        check_writable(output)
     choose_backend()
     from clicv2_keras.data.labelled.joint_sets import join_sets
     from clicv2_keras.data.labelled.scored_sets import open_scored_sets
@@ -88,7 +92,7 @@ def finetune(
         if whole:
             if run_dir is None and output is None:
                 run_dir = stack.enter_context(tempfile.TemporaryDirectory())
-            folder = Path(run_dir or Path(output).with_name(f"{Path(output).stem}_run")).expanduser()
+            folder = user_path(run_dir or output.with_name(f"{output.stem}_run"))
             recipe = Recipe(
                 name=folder.name,
                 seed=seed,

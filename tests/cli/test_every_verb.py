@@ -154,3 +154,20 @@ def test_what_may_not_be_read_is_one_line(photos, verb):
     assert result.returncode == (2 if verb == "prepare" else 1), result.stderr
     told = (photos / "out.csv").read_text() if verb == "score" else result.stderr
     assert "Traceback" not in result.stderr and any(why in told for why in ("Permission denied", "can be read"))
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "explain", "score", "ablate"])
+def test_the_home_folder_is_where_the_user_means(photos, monkeypatch, verb):
+    """`--output=~/x` reaches a program as it is: the shell only knows a `~` that a word begins with."""
+    monkeypatch.setenv("HOME", str(photos.parent))
+    monkeypatch.chdir(photos.parent)
+    seen = {}
+    monkeypatch.setattr(
+        "clicv2_keras.training.run_folder.FolderLock", lambda path: seen.setdefault("run", path) and 1 / 0
+    )
+    monkeypatch.setattr("clicv2_keras.ablation.run.OutputFolder", lambda path: seen.setdefault("run", path) and 1 / 0)
+    arguments = [a.replace("=out", "=~/out") if "=" in a else a for a in VERBS[verb][0]]
+    arguments = [f"~/{a}" if a.startswith("out") else a.replace("{}", "~/photos") for a in arguments]
+    result = CliRunner().invoke(main, [verb, *arguments])
+    assert not (photos.parent / "~").exists() and not (photos / "~").exists(), result.output
+    assert seen.get("run") == photos.parent / "out" if verb in ("train", "ablate") else result.exit_code == 0
