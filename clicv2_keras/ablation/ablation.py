@@ -65,6 +65,7 @@ class Ablation:
 
     def show(self, console):
         """Print the table to a `rich.console.Console`."""
+        from rich.markup import escape
         from rich.table import Table
 
         table = Table("row", "seeds", title="Ablation: mean ± deviation over the seeds", title_justify="left")
@@ -72,7 +73,7 @@ class Ablation:
             table.add_column(FIGURES[figure], justify="right")
         for name, spreads in self.summary().items():
             seeds = sum(row["row"] == name and not row["error"] for row in self.rows)
-            table.add_row(name, str(seeds), *map(str, spreads.values()))
+            table.add_row(escape(name), str(seeds), *map(str, spreads.values()))
         console.print(table)
         diverged = [f"{row['row']}, seed {row['seed']}: {row['error']}" for row in self.rows if row["error"]]
         for line in (self.protocol, *self.notes, *diverged):

@@ -4,6 +4,7 @@ import shutil
 import time
 
 from rich.console import Console
+from rich.markup import escape
 
 from clicv2_keras.ablation.ablation import Ablation
 from clicv2_keras.ablation.output_folder import OutputFolder
@@ -68,7 +69,9 @@ def ablate(
     with StopSignals() as stop:
         for run in missing:
             where, start = f"{ended + 1}/{total} {run.row.name}, seed {run.seed}", time.perf_counter()
-            with console.status(f"{where}: {run.recipe.train.steps} steps, see {run.recipe.run.dir}/metrics.csv"):
+            with console.status(
+                escape(f"{where}: {run.recipe.train.steps} steps, see {run.recipe.run.dir}/metrics.csv")
+            ):
                 outcome = work(run, plan.data, plan.test_split, stop)
             if outcome:
                 ended += 1

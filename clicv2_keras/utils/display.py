@@ -1,6 +1,7 @@
 """What a long piece of work shows: a bar in a terminal, lines elsewhere."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -17,7 +18,12 @@ class Display:
 
     def __init__(self, total, done=0, label="", enabled=True):
         self.console = Console(quiet=not enabled, highlight=False, soft_wrap=True)
-        columns = BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
+        columns = (
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
         self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
         self.task = self.bar.add_task(label, total=total, completed=done)
 
@@ -45,5 +51,5 @@ class Display:
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index else "left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         self.console.print(table)

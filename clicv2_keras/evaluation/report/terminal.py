@@ -1,5 +1,6 @@
 """An `Evaluation` as tables in a terminal."""
 
+from rich.markup import escape
 from rich.table import Table
 
 from clicv2_keras.evaluation.report.names import GROUPS, content_name, label, name
@@ -10,7 +11,7 @@ def show(evaluation, console):
     """Print the tables of an `Evaluation` to a `rich.console.Console`, and the lines below them."""
     headline = "all images" if evaluation.judge.pooled else "mean of categories"
     intervals = ", 95 % bootstrap intervals" if evaluation.judge.resamples else ""
-    title = f"{evaluation.data.name}: agreement with people, {headline}{intervals}"
+    title = f"{escape(evaluation.data.name)}: agreement with people, {headline}{intervals}"
     table = Table("predictor", *METRICS, title=title, title_justify="left")
     group = None
     for agreement in evaluation.agreements:
@@ -24,7 +25,7 @@ def show(evaluation, console):
     if main:
         table = Table("part", *METRICS, title=f"{label(main)}, by category", title_justify="left")
         for part, row in main.rows.items():
-            table.add_row(part, *(_cell(row.get(m)) for m in METRICS))
+            table.add_row(escape(part), *(_cell(row.get(m)) for m in METRICS))
         console.print(table)
     differences = evaluation.differences
     if differences:
