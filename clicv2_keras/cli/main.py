@@ -85,7 +85,8 @@ def _mend_streams():
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            with contextlib.suppress(OSError):  # of what can neither be written nor sought
+                stream.reconfigure(errors="replace")
 
 
 def _drop_stdout():

@@ -2,9 +2,11 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.evaluation.agreement import Judge
@@ -177,3 +179,13 @@ def test_tables_are_written_whole(evaluation, tmp_path):
     main = find(evaluation, "ridge", MODEL).values
     np.testing.assert_allclose([float(row["model/ridge"]) for row in rows], main, rtol=1e-4)
     assert not list((tmp_path / "out").glob("unfinished*"))
+
+
+def test_a_category_may_be_called_anything(tiny_encoder, ic9600, tmp_path):
+    data = open_scored("ic9600", ic9600)
+    odd = np.where(data.categories == "person", "[/red]", data.categories)
+    evaluation = evaluate(tiny_encoder, replace(data, categories=odd), resamples=10, baselines=False, progress=False)
+    with open(tmp_path / "shown.txt", "w", encoding="utf-8") as file:
+        evaluation.show(Console(file=file, width=140))
+    assert "[/red]" in (tmp_path / "shown.txt").read_text(encoding="utf-8")
+    evaluation.save(tmp_path / "report")

@@ -137,6 +137,6 @@ def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
 
 def test_an_output_folder_that_cannot_be_made_is_one_line(scorer, busy_corner, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot be written to: Not a directory; name another folder"):
+    with pytest.raises(UserError, match="cannot be written: Not a directory; name another place"):
         clicv2_keras.explain(busy_corner(), scorer, output=tmp_path / "file" / "below")
     shutil.rmtree(tmp_path)

@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 
@@ -91,6 +92,8 @@ def attempt_it(attempt, output):
         main(attempt["args"])
     except SystemExit as end:
         status = end.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -10,7 +10,7 @@ from tiny_recipe import TINY
 import clicv2_keras
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.procedural_source import ProceduralSource
-from clicv2_keras.evaluation.metrics import srcc
+from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.models import CLICv2
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.recipe.files import load_recipe

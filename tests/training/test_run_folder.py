@@ -2,6 +2,7 @@ import pytest
 
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.run_folder import RunFolder
+from clicv2_keras.utils.errors import UserError
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def test_a_full_disk_is_told_with_its_file_and_leaves_the_rows(folder):
 
 def test_rows_after_the_checkpoint_are_told_anew(folder):
     folder.add_row({"step": 1, "loss": 0.5})
+    folder.close()
     again = RunFolder(folder.recipe)
     assert again.open(resume=True) == (0, [])
     assert again.rows == []
@@ -44,6 +46,7 @@ def test_rows_are_numbers_and_the_same_when_read_again(folder):
     assert text.splitlines()[1].startswith("1,0.333333,,")
     (folder.checkpoints.folder).mkdir()
     folder.checkpoints.path(1).touch()
+    folder.close()
     again = RunFolder(folder.recipe)
     again.checkpoints.set_broken_aside = lambda: []
     assert again.open(resume=True) == (1, [])
@@ -60,3 +63,10 @@ def test_only_process_0_writes(folder):
     other.save_checkpoint(None, 1)
     other.plot()
     assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+def test_two_processes_do_not_train_in_one_folder(folder):
+    with pytest.raises(UserError, match="another process is at work there"):
+        RunFolder(folder.recipe).open(resume=True)
+    folder.close()
+    assert RunFolder(folder.recipe).open(resume=True) == (0, [])

@@ -164,7 +164,7 @@ def test_mistakes_in_one_line(scorer, folder, tmp_path):
         ("saved_model", "float16", None, None): "needs --format tflite",
         ("tflite", "none", tmp_path / "model.bin", None): "ends in .tflite",
         ("saved_model", "none", tmp_path / "there", None): "exists; remove it",
-        ("tflite", "none", tmp_path / "a.tflite", tmp_path): "none of the 0 files in this folder is an image",
+        ("tflite", "none", tmp_path / "a.tflite", tmp_path): "holds no image at any depth",
         ("tflite", "none", tmp_path / "no" / "a.tflite", tmp_path / "no"): "there is no such folder",
     }.items():
         with pytest.raises(UserError, match=says):

@@ -7,6 +7,7 @@ from PIL import Image
 
 import clicv2_keras
 from clicv2_keras.deployment.scoring.maps_folder import MapsFolder
+from clicv2_keras.deployment.scoring.scorer import Score
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.overlays import CIVIDIS, OPACITY, map_limits, overlay
 from clicv2_keras.utils.procedural import procedural_image
@@ -33,8 +34,10 @@ def test_alike_cells_have_alike_colours():
     assert map_limits(np.array([[0.0, 0.0]])) == pytest.approx((0, 0.1))
 
 
-def test_large_images_are_overlaid_smaller():
-    assert overlay(Image.new("RGB", (4000, 2)), np.ones((2, 2))).size == (1024, 1)
+def test_large_images_are_overlaid_smaller(tmp_path):
+    folder = MapsFolder(tmp_path / "maps")
+    folder.write("wide.jpg", Image.new("RGB", (4000, 2)), Score(1.0, np.ones((2, 2), "float32"), np.zeros(3), 4000, 2))
+    assert Image.open(tmp_path / "maps" / "wide.jpg.png").size == (1024, 1)
 
 
 def test_no_overlay_replaces_another(tmp_path, monkeypatch):

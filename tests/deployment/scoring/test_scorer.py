@@ -166,7 +166,7 @@ def test_a_model_of_ours_that_is_no_network_is_refused(tmp_path):
     from clicv2_keras.utils.tflite_file import pack
 
     path = tmp_path / "broken.tflite"
-    path.write_bytes(pack(b"\x18\0\0\0TFL3" + bytes(200), {"image_size": 128}))
+    path.write_bytes(pack(b"\x18\0\0\0TFL3" + bytes(200), {"name": "broken", "image_size": 128}))
     with pytest.raises(UserError, match="LiteRT refuses it") as error:
         Scorer(path)
     assert "\n" not in str(error.value)
