@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.training.pixel_measures import (
     CENTER,

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import clicv2_keras
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.explanation import METHODS
 from clicv2_keras.models.find_model import find_model, scorer_of
 

@@ -11,8 +11,8 @@ import skimage
 from matplotlib.figure import Figure
 from PIL import Image
 
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.models.find_model import find_model, scorer_of
 
 NAMES = (

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from clicv2_keras import ComplexityScorer
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.pipeline import load_images
-from clicv2_keras.data.sources import open_source
+from clicv2_keras.data.sources import FileSource, open_source
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.layers import PatchEntropy
 

@@ -12,7 +12,7 @@ import io
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.data.subset import split_held_out
 from clicv2_keras.models.find_model import find_model, scorer_of
 from clicv2_keras.utils.images import network_input

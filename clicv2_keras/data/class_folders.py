@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
 

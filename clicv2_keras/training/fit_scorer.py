@@ -5,11 +5,12 @@ import logging
 import keras
 import numpy as np
 
+from clicv2_keras.data.reading import read_images
 from clicv2_keras.training.fit_head import fit_head
 from clicv2_keras.training.prior_knowledge import anchors, equivalent_versions
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
-from clicv2_keras.utils.images import UnreadableImage, network_input
+from clicv2_keras.utils.images import network_input
 
 log = logging.getLogger(__name__)
 BATCH = 32
@@ -87,17 +88,21 @@ def _load(labels, side, every):
     The versions are, of the first of `every` so many images, (4, S, S, 3): what must not change a score.
     """
     images, versions, codes, kept, data = [], [], [], [], labels.images
-    for i in range(len(data)):
-        try:
-            image = data.source.load(i, at_least=2 * side)
-        except UnreadableImage as error:
-            log.info(f"unreadable, left out: {data.source.name(i)}: {error}")
+
+    def see(image):
+        changed = equivalent_versions(image) if every else ()
+        return network_input(image, side), fingerprint(image), [network_input(version, side) for version in changed]
+
+    for read in read_images(data.source, see, 2 * side):
+        if read.error:
+            log.info(f"unreadable, left out: {read.name}: {read.error}")
             continue
-        images.append(network_input(image, side))
-        codes.append(fingerprint(image))
+        pixels, code, changed = read.value
         if every and len(kept) % every == 0:
-            versions.append(np.stack([network_input(version, side) for version in equivalent_versions(image)]))
-        kept.append(i)
+            versions.append(np.stack(changed))
+        images.append(pixels)
+        codes.append(code)
+        kept.append(read.index)
     if len(images) < 10:
         raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
     labels = labels.subset(np.array(kept))

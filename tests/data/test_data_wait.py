@@ -53,7 +53,7 @@ def test_the_data_come_where_tensorflow_refuses_what_may_not_repeat():
     program = (
         "import itertools, time; from clicv2_keras.data.data_wait import DataWait; "
         "from clicv2_keras.data.pipeline import training_dataset; "
-        "from clicv2_keras.data.procedural_source import ProceduralSource; wait = DataWait(); "
+        "from clicv2_keras.data.sources import ProceduralSource; wait = DataWait(); "
         "dataset = wait.watch(training_dataset(ProceduralSource(8, 32), image_size=32, batch_size=4)); "
         "print([len(batch['view_a']) for batch in itertools.islice(dataset, 3)]); print(wait.seconds() > 0)"
     )

@@ -1,7 +1,6 @@
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
-from clicv2_keras.data.procedural_source import ProceduralSource
+from clicv2_keras.data.sources import FileSource, ProceduralSource
 from clicv2_keras.data.subset import Subset
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.data.procedural_source import ProceduralSource
+from clicv2_keras.data.sources import ProceduralSource
 from clicv2_keras.evaluation import features
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.predictors import PREDICTORS

@@ -8,7 +8,7 @@ import pytest
 from tiny_recipe import TINY
 
 import clicv2_keras
-from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.data.subset import split_held_out
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.utils.errors import UserError

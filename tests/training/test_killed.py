@@ -153,7 +153,8 @@ def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
     assert_equal(troubled, steady, 4)
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+# JAX compiles the step of all branches anew in each attempt, a minute each.
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow), "torch"])
 def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpegs, scored):
     """All branches at once; the checkpoint of step 2 is the last before the kill."""
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from clicv2_keras.data.file_source import FileSource
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.build import build_model

@@ -9,8 +9,8 @@ from PIL import Image
 from tiny_recipe import TINY
 
 import clicv2_keras
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.pipeline import batch_indices, training_dataset
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.recipe.files import load_recipe, shipped_recipes
 from clicv2_keras.training.run import spans
@@ -47,10 +47,10 @@ def rows(folder):
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name != "quickstart"])
 def test_every_recipe_takes_a_real_step(tmp_path, jpegs, network, name):
     steps = 0 if name == "ablation/random" else 1
-    overrides = tiny(tmp_path / "run", jpegs, f"train.steps={steps}")
+    overrides = tiny(tmp_path / "run", jpegs, f"train.steps={steps}", "guide.sample=8")
     if load_recipe(name).encoder.stem != "linear":
         overrides += [f"encoder.stem={network}", f"guide.teacher={network}", "data.held_out=2"]
-        overrides += ["guide.sample=8", "optimizer.warmup_steps=0", "optimizer.decay_steps=1"]
+        overrides += ["optimizer.warmup_steps=0", "optimizer.decay_steps=1"]
     run = clicv2_keras.train(name, overrides, progress=False)
     entropy, contrast = run.model.entropy is not None, run.model.contrast is not None
     assert len(run.folder.rows) == steps

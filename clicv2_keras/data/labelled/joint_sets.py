@@ -2,8 +2,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.labelled.scored_images import ScoredImages
+from clicv2_keras.data.sources import FileSource
 
 
 class JointSets(NamedTuple):

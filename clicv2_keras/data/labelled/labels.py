@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.labelled.scored_images import ScoredImages
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import begins_like_image, seems_image
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.records.index import FORMAT, INDEX
 from clicv2_keras.data.records.shard import Shard, encode, packed_before
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError

@@ -11,9 +11,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from scipy import stats
 
-from clicv2_keras.data.file_source import FileSource
-from clicv2_keras.data.procedural_source import ProceduralSource
 from clicv2_keras.data.reading import read_images
+from clicv2_keras.data.sources import FileSource, ProceduralSource
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import network_input
 

@@ -1,10 +1,11 @@
 import numpy as np
 from keras import ops
 
+from clicv2_keras.data.reading import read_images
 from clicv2_keras.recipe.shapes import PIXELS
 from clicv2_keras.training.pixel_measures import pixel_targets
 from clicv2_keras.training.source import held_out_source
-from clicv2_keras.utils.images import UnreadableImage, network_input
+from clicv2_keras.utils.images import network_input
 
 BATCH = 32
 
@@ -49,12 +50,9 @@ def held_out_guide(model, recipe):
     source = held_out_source(recipe)
     if source is None or model.guide is None:
         return None
-    size, images = recipe.data.image_size, []
-    for index in range(len(source)):
-        try:
-            images.append(network_input(source.load(index, at_least=2 * size), size))
-        except UnreadableImage:
-            continue
+    size = recipe.data.image_size
+    reads = read_images(source, lambda image: network_input(image, size), 2 * size)
+    images = [read.value for read in reads if not read.error]
     if not images:
         return None
     measures = np.stack([pixel_targets(image) for image in images]) if recipe.guide.teacher == PIXELS else None

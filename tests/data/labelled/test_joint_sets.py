@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 
-from clicv2_keras.data.file_source import FileSource
 from clicv2_keras.data.labelled.joint_sets import join_sets
 from clicv2_keras.data.labelled.scored_images import ScoredImages
+from clicv2_keras.data.sources import FileSource
 
 
 def scored(name, categories, ranked=False):
