@@ -98,6 +98,7 @@ def fix_masks(branch, images):
     return {name: ops.convert_to_numpy(value) for name, value in masks.items()}
 
 
+@pytest.mark.usefixtures("one_step")
 def test_the_entropy_loss_sees_masked_patches_alone(make_model, batch):
     model = make_model(contrast=None)
     masks = fix_masks(model.entropy, batch["image"])
@@ -129,6 +130,7 @@ def test_predict_gives_embeddings_without_shift_or_crop(make_model, images):
         np.testing.assert_allclose(model.predict(images, verbose=0), tokens.mean(axis=1), atol=1e-5)
 
 
+@pytest.mark.usefixtures("one_step")
 def test_views_are_made_of_arrays_and_never_of_views(make_model, batch, monkeypatch):
     calls = []
     monkeypatch.setattr(RandomViews, "crop", lambda self, images, box, flip: calls.append(1) or images)

@@ -111,6 +111,7 @@ def test_what_has_no_stated_meaning_is_refused(make_model, images):
     refused(model.train_on_batch, views, "got float.*: convert them")
 
 
+@pytest.mark.usefixtures("one_step")
 def test_a_refusal_loses_nothing(make_model, images):
     """On JAX Keras empties a model's variables in `predict` and `fit`, and an error leaves them so."""
     model = make_model(views=RandomViews(32, seed=0))

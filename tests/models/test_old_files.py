@@ -14,6 +14,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("uint8")
 
 
+@pytest.mark.usefixtures("one_step")
 def test_a_whole_model_of_0_1_loads_and_trains_on(images):
     model = keras.saving.load_model(FIXTURES / "clicv2_0.1.keras")
     assert isinstance(model, CLICv2) and model.guide is None and model.encoder.stem is None
