@@ -39,11 +39,22 @@ class OutputFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             started = self.path / "ablation.yaml"
             if started.exists():
-                self._compare(yaml.safe_load(started.read_text(encoding="utf-8")), common)
+                self._compare(self._started(started), common)
             self._write("ablation.yaml", yaml.safe_dump(common, sort_keys=False, allow_unicode=True).encode())
         except OSError as error:
             raise UserError(f"--output {self.path}: {error.strerror}; name a folder that can be written to") from None
         return self._read()
+
+    @staticmethod
+    def _started(path):
+        """What all runs have in common, as the folder says, a dict."""
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: is broken; move it away, and the ablation goes on as it is called")
+        return values
 
     def save(self, ablation):
         """Write `ablation.csv`."""

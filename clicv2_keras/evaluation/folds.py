@@ -82,7 +82,7 @@ def make_folds(data, test_split=None, seed=0):
     return [(train, test)], f"regressions fitted on train ({len(train)} images), judged on {chosen} ({len(test)})"
 
 
-def choose_by(data, split=None):
+def selection_split(data, split=None):
     """The part of a labelled set that a choice between models may rest on: never the one that the chosen is judged by.
 
     Args:

@@ -95,7 +95,7 @@ class RunFolder:
         if started.exists():
             if not resume:
                 raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
-            self._compare(yaml.safe_load(started.read_text(encoding="utf-8")))
+            self._compare(self._started(started))
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.path)
         if begin and not started.exists():
@@ -167,9 +167,22 @@ class RunFolder:
         path = self.path / "metrics.csv"
         if not path.exists():
             return []
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
-        return [row | {"step": int(row["step"])} for row in rows]
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [{name: float(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
+            return [row | {"step": int(row["step"])} for row in rows]
+        except (ValueError, TypeError, KeyError, OverflowError, csv.Error):
+            raise UserError(f"{path}: is broken; move it away, and the run goes on without its earlier rows") from None
+
+    def _started(self, path):
+        """The recipe that the run was started with, a dict."""
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: is broken; move it away, and the run goes on as the recipe that is given says")
+        return values
 
     def _write_rows(self):
         text = io.StringIO()

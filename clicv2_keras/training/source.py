@@ -70,7 +70,7 @@ def fitted_part(data, splits):
 
 
 def probe_source(recipe):
-    """The labelled images of the recipe's probe and the part to judge on, see `choose_by`; None where there is none.
+    """The labelled images of the recipe's probe and the part to judge on, see `selection_split`; or None.
 
     Raises:
         UserError: where they cannot be read, or cannot be judged by.
@@ -78,10 +78,10 @@ def probe_source(recipe):
     if recipe.probe.dataset is None:
         return None
     from clicv2_keras.data.labelled.scored_sets import open_scored
-    from clicv2_keras.evaluation.folds import choose_by
+    from clicv2_keras.evaluation.folds import selection_split
 
     probe = recipe.probe
     try:
-        return choose_by(open_scored(probe.dataset, probe.root, probe.within_category), probe.split)
+        return selection_split(open_scored(probe.dataset, probe.root, probe.within_category), probe.split)
     except UserError as error:
         raise UserError(f"{recipe.name}: probe: {error}") from None

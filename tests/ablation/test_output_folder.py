@@ -68,3 +68,10 @@ def test_what_is_no_folder_of_an_ablation(tmp_path, folder):
         (folder.path / "ablation.csv").write_text(text)
         with pytest.raises(UserError, match="is no table of an ablation"):
             folder.open(plan())
+
+
+@pytest.mark.parametrize("content", ["", "null", "[" * 3000, "a: 2024-02-30"], ids=range(4))
+def test_a_broken_file_is_one_line(folder, content):
+    (folder.path / "ablation.yaml").write_text(content)
+    with pytest.raises(UserError, match="ablation.yaml: is broken; move it away"):
+        folder.open(plan())

@@ -7,7 +7,7 @@ import pytest
 
 import clicv2_keras
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.evaluation.folds import choose_by
+from clicv2_keras.evaluation.folds import selection_split
 from clicv2_keras.models import CLICv2
 from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe
@@ -112,14 +112,14 @@ def test_the_best_is_kept_and_survives_a_kill(tmp_path, tiny_encoder, scored):
 
 def test_a_choice_never_rests_on_test(scored, ic9600):
     data = open_scored("csv", scored)
-    chosen, split = choose_by(data)
+    chosen, split = selection_split(data)
     assert split == "val" and set(chosen.splits) == {"train", "val"} and len(chosen) == 36
-    assert [len(part) for part in choose_by(chosen, split)] == [36, 3]  # as it is: it may be asked twice
+    assert [len(part) for part in selection_split(chosen, split)] == [36, 3]  # as it is: it may be asked twice
     with pytest.raises(UserError, match="what is chosen by test cannot be judged by it any more"):
-        choose_by(data, "test")
+        selection_split(data, "test")
     with pytest.raises(UserError, match="there is no part 'vla'"):
-        choose_by(data, "vla")
-    chosen, split = choose_by(open_scored("ic9600", ic9600))  # has no val
+        selection_split(data, "vla")
+    chosen, split = selection_split(open_scored("ic9600", ic9600))  # has no val
     assert split is None and set(chosen.splits) == {""} and len(chosen) == 36
 
 

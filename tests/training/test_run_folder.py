@@ -4,6 +4,8 @@ from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.utils.errors import UserError
 
+BROKEN = (b"", b"null", b"[" * 3000, b"a: 2024-02-30", b"\xff\xfe", b"step,loss\nx,y\n", b"a,b\n1,2\n")
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -70,3 +72,19 @@ def test_two_processes_do_not_train_in_one_folder(folder):
         RunFolder(folder.recipe).open(resume=True)
     folder.close()
     assert RunFolder(folder.recipe).open(resume=True) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b"[" * 3000, b"a: 2024-02-30", b"\xff\xfe", b"step,loss\nx,y\n", b"a,b\n1,2\n"]
+)
+@pytest.mark.parametrize("name", ["recipe.yaml", "metrics.csv"])
+def test_a_broken_file_of_a_run_is_one_line(folder, name, content):
+    folder.close()
+    (folder.path / name).write_bytes(content)
+    again = RunFolder(folder.recipe)
+    if name == "metrics.csv" and content in BROKEN[:4]:
+        assert again.open(resume=True) == (0, []) and again.rows == []  # a header alone
+        return
+    with pytest.raises(UserError, match=f"{name}: is broken; move it away"):
+        again.open(resume=True)
+    again.close()

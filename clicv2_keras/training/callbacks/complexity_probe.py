@@ -6,7 +6,7 @@ import keras
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.evaluation.evaluator import Evaluator
-from clicv2_keras.evaluation.folds import choose_by
+from clicv2_keras.evaluation.folds import selection_split
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.utils.atomic_files import save_model, write_text
 from clicv2_keras.utils.paths import user_path
@@ -35,7 +35,7 @@ class ComplexityProbe(keras.callbacks.Callback):
         folder: gets `probe.csv`, a row each time (step of the optimizer, PCC, SRCC), and `encoder_best.keras`, the
             encoder of the highest SRCC. It goes on from the rows that are there, those up to the optimizer's step.
         every: epochs between two evaluations; the last epoch of a `fit` always has one.
-        split: the part to judge on; see `choose_by`.
+        split: the part to judge on; see `selection_split`.
         within_category: scores can be compared only within a category; None leaves it to the data set.
 
     `rows` are those of `probe.csv`, numbers by column, and `best` is the one of the highest SRCC; `unreadable` are
@@ -50,7 +50,7 @@ class ComplexityProbe(keras.callbacks.Callback):
     def __init__(self, dataset, root=None, folder="probe", every=1, split=None, within_category=None):
         super().__init__()
         data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
-        data, split = choose_by(data, split)
+        data, split = selection_split(data, split)
         self.evaluator = Evaluator(data, predictors=("ridge",), test_split=split)
         self.folder = user_path(folder)
         self.every = every
