@@ -22,8 +22,8 @@ def atomic_write(path):
             os.replace(unfinished, path)
             with contextlib.suppress(OSError):  # not every file system takes it of a folder
                 _to_disk(path.parent)
-        except OSError:
-            # A disk that is full needs the room.
+        except BaseException:
+            # Nothing is left over; a disk that is full needs the room.
             unfinished.unlink(missing_ok=True)
             raise
 

@@ -197,3 +197,11 @@ def test_models_of_other_backends(tmp_path, backend):
     assert result.returncode == 0, result.stderr[-3000:]
     assert "UserError MODEL nothing_like_it" in result.stdout
     assert unpack(tmp_path / "other.tflite").metadata["label_range"] is None
+
+
+def test_the_home_folder_is_where_the_user_means(tmp_path, monkeypatch):
+    from clicv2_keras.deployment.exporting.run import _target
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert _target("~/m.tflite", "name", "tflite") == tmp_path / "m.tflite"
+    assert _target("~/served", "name", "saved_model") == tmp_path / "served"
