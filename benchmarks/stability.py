@@ -56,6 +56,7 @@ print(
 )
 changes = {"mirror": ImageOps.mirror, "crop of 5 %": cropped, "JPEG q70": compressed}
 changes |= {"resize by 0.75": resized(0.75), "resize by 1.5": resized(1.5)}
+print("taught by finetune: mirror, crop of 5 %, resize by 0.75, blanks, collages; not the others")
 for name, change in changes.items():
     moved = np.abs(scores([change(picture) for picture in pictures]) - plain)
     print(f"{name:<16} moves the score by {np.percentile(moved, 95):.3f} (95th percentile), {moved.max():.3f} at worst")
