@@ -1,6 +1,5 @@
 """The one way a file becomes pixels, for training and scoring alike: Pillow and NumPy, no Keras, no TensorFlow."""
 
-import collections
 import contextlib
 import io
 import os
@@ -25,7 +24,7 @@ _ORIENTATION = 0x0112
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
 
 
-# Bytes that decoded images may take in all threads together; a larger one waits until it is alone.
+# Bytes that decoded images may take in all threads together; one that does not fit is decoded by itself.
 BUDGET = 2**30
 # glibc keeps freed blocks of up to 32 MB, for each thread; larger ones go back to the system. Pillow takes 16 MB.
 Image.core.set_block_size(64 * 2**20)
@@ -123,37 +122,39 @@ def network_input(image, size, box=WHOLE, flip=False):
 
 
 class _Memory:
-    """Bytes in use by decoded images. Who asks waits for what other threads hold, not for what it holds itself."""
+    """Bytes in use by decoded images, and how many are being decoded.
+
+    Who asks waits only while another image is being decoded, which ends: what a caller keeps can stop nobody for good.
+    """
 
     def __init__(self):
         self._changed = threading.Condition()
-        self._held = collections.Counter()
+        self._held = 0
+        self._decoding = 0
 
     @contextlib.contextmanager
     def taken(self, count):
-        """Context in which `count` bytes are in use."""
-        thread = threading.get_ident()
+        """Context in which an image is decoded in `count` bytes."""
         with self._changed:
-            self._changed.wait_for(lambda: self._others(thread) == 0 or self._held.total() + count <= BUDGET)
-            self._held[thread] += count
+            self._changed.wait_for(lambda: not self._decoding or self._held + count <= BUDGET)
+            self._decoding += 1
+            self._held += count
         try:
             yield
         finally:
-            self._give_back(thread, count)
+            with self._changed:
+                self._decoding -= 1
+            self._give_back(count)
 
     def take_for(self, image, count):
         """Count `count` bytes until `image` is gone."""
-        thread = threading.get_ident()
         with self._changed:
-            self._held[thread] += count
-        weakref.finalize(image, self._give_back, thread, count)
+            self._held += count
+        weakref.finalize(image, self._give_back, count)
 
-    def _others(self, thread):
-        return self._held.total() - self._held[thread]
-
-    def _give_back(self, thread, count):
+    def _give_back(self, count):
         with self._changed:
-            self._held[thread] -= count
+            self._held -= count
             self._changed.notify_all()
 
 

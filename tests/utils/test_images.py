@@ -1,4 +1,5 @@
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -154,3 +155,21 @@ def test_a_decompression_bomb_raises_one_line(pixels, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UnreadableImage, match="bomb"):
         open_rgb(encode(Image.fromarray(pixels), "PNG"))
+
+
+def test_images_that_somebody_keeps_stop_nobody(monkeypatch):
+    monkeypatch.setattr("clicv2_keras.utils.images.BUDGET", 1)
+    data = encode(Image.new("RGB", (40, 30), "red"), "PNG")
+    kept, barrier = [], threading.Barrier(4)
+
+    def keep():
+        barrier.wait()
+        for _ in range(20):
+            kept.append(open_rgb(data))
+
+    threads = [threading.Thread(target=keep, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(kept) == 80
