@@ -87,19 +87,19 @@ def _load(labels, side, every):
 
     The versions are, of the first of `every` so many images, (4, S, S, 3): what must not change a score.
     """
-    images, versions, codes, kept, data = [], [], [], [], labels.images
+    images, codes, kept, data = [], [], [], labels.images
 
     def see(image):
-        changed = equivalent_versions(image) if every else ()
-        return network_input(image, side), fingerprint(image), [network_input(version, side) for version in changed]
+        return network_input(image, side), fingerprint(image)
+
+    def change(image):
+        return np.stack([network_input(version, side) for version in equivalent_versions(image)])
 
     for read in read_images(data.source, see, 2 * side):
         if read.error:
             log.info(f"unreadable, left out: {read.name}: {read.error}")
             continue
-        pixels, code, changed = read.value
-        if every and len(kept) % every == 0:
-            versions.append(np.stack(changed))
+        pixels, code = read.value
         images.append(pixels)
         codes.append(code)
         kept.append(read.index)
@@ -108,4 +108,10 @@ def _load(labels, side, every):
     labels = labels.subset(np.array(kept))
     if np.ptp(labels.images.scores) == 0:
         raise UserError(f"{data.name}: all labels are {labels.images.scores[0]:g}: there is nothing to learn from them")
+    # Read once more: to change each image when one in `every` is wanted takes longer.
+    versions = []
+    for read in read_images(data.source, change, 2 * side, kept[::every]) if every else ():
+        if read.error:
+            raise UserError(f"{read.name}: was read before and cannot be now: {read.error}")
+        versions.append(read.value)
     return np.stack(images), versions, Fingerprints(codes), labels
