@@ -5,8 +5,9 @@ import os
 import yaml
 
 from clicv2_keras.ablation.ablation import FIGURES
+from clicv2_keras.recipe.files import read_started
 from clicv2_keras.recipe.text import flat
-from clicv2_keras.utils.atomic_files import atomic_write
+from clicv2_keras.utils.atomic_files import atomic_write, write_csv
 from clicv2_keras.utils.errors import UserError
 
 _FIRST, _LAST = ("row", "seed"), ("steps", "images", *FIGURES, "seconds", "error")
@@ -39,22 +40,11 @@ class OutputFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             started = self.path / "ablation.yaml"
             if started.exists():
-                self._compare(self._started(started), common)
+                self._compare(read_started(started, "the ablation goes on as it is called"), common)
             self._write("ablation.yaml", yaml.safe_dump(common, sort_keys=False, allow_unicode=True).encode())
         except OSError as error:
             raise UserError(f"--output {self.path}: {error.strerror}; name a folder that can be written to") from None
         return self._read()
-
-    @staticmethod
-    def _started(path):
-        """What all runs have in common, as the folder says, a dict."""
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, RecursionError):
-            values = None
-        if not isinstance(values, dict):
-            raise UserError(f"{path}: is broken; move it away, and the ablation goes on as it is called")
-        return values
 
     def save(self, ablation):
         """Write `ablation.csv`."""
@@ -63,11 +53,8 @@ class OutputFolder:
         columns = [*_FIRST, *varied, *(name for name in _LAST if name in names)]
         # A row that is silent on a key that others vary has the recipe's own value.
         own = {key: str(self.common[key]) for key in varied}
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(own | row for row in ablation.rows)
-        self._write("ablation.csv", text.getvalue().encode())
+        rows = (own | row for row in ablation.rows)
+        write_csv(self.path / "ablation.csv", columns, ([row.get(name) for name in columns] for row in rows))
 
     def plot(self, ablation):
         """Draw `ablation.png`."""

@@ -1,8 +1,6 @@
 """What an `Evaluator` found, and its files."""
 
-import csv
 import functools
-import io
 import shlex
 from dataclasses import dataclass, replace
 
@@ -14,7 +12,7 @@ from clicv2_keras.evaluation.content import Content
 from clicv2_keras.evaluation.predictors import MODEL, Prediction
 from clicv2_keras.evaluation.report.provenance import Provenance
 from clicv2_keras.models.find_model import scorer_of
-from clicv2_keras.utils.atomic_files import write_text
+from clicv2_keras.utils.atomic_files import write_csv, write_text
 from clicv2_keras.utils.paths import user_path
 
 
@@ -142,7 +140,7 @@ class Evaluation:
         folder = user_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         names = ("group", "predictor", "part", "metric", "value", "low", "high", "images")
-        _write(folder / "table.csv", names, [[_text(row[name]) for name in names] for row in self.table()])
+        write_csv(folder / "table.csv", names, [[_text(row[name]) for name in names] for row in self.table()])
         columns = [column for p in self.predictions for column in _columns(p)]
         rows = [
             [name, category, _text(score), *("" if left_out[i] else _text(v[i]) for _, v, left_out in columns)]
@@ -150,7 +148,7 @@ class Evaluation:
                 zip(self.data.names, self.data.categories, self.data.scores, strict=True)
             )
         ]
-        _write(folder / "predictions.csv", ["file", "category", "human", *(name for name, *_ in columns)], rows)
+        write_csv(folder / "predictions.csv", ["file", "category", "human", *(name for name, *_ in columns)], rows)
         command = self.provenance.command
         command = command and f"{command} --output {shlex.quote(str(folder))}"
         told = replace(self, provenance=self.provenance._replace(command=command))
@@ -173,11 +171,3 @@ def _columns(prediction):
 
 def _text(value):
     return f"{value:.6g}" if isinstance(value, float | np.floating) else value
-
-
-def _write(path, names, rows):
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())

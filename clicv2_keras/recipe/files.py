@@ -60,6 +60,25 @@ def find_recipe(recipe, beside=None):
     raise UserError(f"{recipe}: no such recipe; {hint}shipped are {', '.join(names)}")
 
 
+def read_started(path, then):
+    """What a folder says it was started with, a dict.
+
+    Args:
+        path: its YAML file.
+        then: what happens once the file is moved away, for the message.
+
+    Raises:
+        UserError: where the file is broken.
+    """
+    try:
+        values = _parse(path.read_text(encoding="utf-8"), path)
+    except (UserError, UnicodeDecodeError):
+        values = None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: is broken; move it away, and {then}")
+    return values
+
+
 def shipped_recipes():
     """The names of the recipes that come with the package."""
     folder = package_data("recipes")

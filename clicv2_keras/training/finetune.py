@@ -70,10 +70,10 @@ def finetune(
         UserError: one line on what is wrong with the model, the data or the output.
         RunAborted: of the whole network, as `train` raises it.
     """
-    if output is not None and Path(output).suffix != ".keras":
-        raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
     if output is not None:
         output = user_path(output)
+        if output.suffix != ".keras":
+            raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
         check_writable(output)
     choose_backend()
     from clicv2_keras.data.labelled.joint_sets import join_sets

@@ -2,14 +2,12 @@
 
 import csv
 import functools
-import io
 
-import yaml
-
+from clicv2_keras.recipe.files import read_started
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.text import flat, recipe_yaml
 from clicv2_keras.training.checkpoints import Checkpoints
-from clicv2_keras.utils.atomic_files import atomic_write, save_model, write_text
+from clicv2_keras.utils.atomic_files import atomic_write, save_model, write_csv, write_text
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import FolderLock, user_path
 
@@ -95,7 +93,7 @@ class RunFolder:
         if started.exists():
             if not resume:
                 raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
-            self._compare(self._started(started))
+            self._compare(read_started(started, "the run goes on as the recipe that is given says"))
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.path)
         if begin and not started.exists():
@@ -174,22 +172,8 @@ class RunFolder:
         except (ValueError, TypeError, KeyError, OverflowError, csv.Error):
             raise UserError(f"{path}: is broken; move it away, and the run goes on without its earlier rows") from None
 
-    def _started(self, path):
-        """The recipe that the run was started with, a dict."""
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, RecursionError):
-            values = None
-        if not isinstance(values, dict):
-            raise UserError(f"{path}: is broken; move it away, and the run goes on as the recipe that is given says")
-        return values
-
     def _write_rows(self):
-        text = io.StringIO()
+        texts = ({name: f"{value:.6g}" for name, value in row.items()} | {"step": row["step"]} for row in self.rows)
         # A column that came after the run began has no values yet.
-        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {name: f"{value:.6g}" for name, value in row.items()} | {"step": row["step"]} for row in self.rows
-        )
-        self.write("metrics.csv", text.getvalue())
+        rows = ([row.get(name) for name in COLUMNS] for row in texts)
+        write_csv(self.path / "metrics.csv", COLUMNS, rows)

@@ -1,7 +1,9 @@
 """Files that appear whole or not at all, even where the machine dies, and faults that name their file."""
 
 import contextlib
+import csv
 import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -32,6 +34,15 @@ def write_text(path, text):
     """Write a text file, in UTF-8 and with the line ends as they are; see `atomic_write`."""
     with atomic_write(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="")
+
+
+def write_csv(path, columns, rows):
+    """Write a table: the names of its columns, and rows of as many values each, None as an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def save_model(model, path):

@@ -43,3 +43,11 @@ def scored(tmp_path_factory):
         lines.append(f"{seed}.jpg,{complexity},{'ab'[seed % 2]},{('train', 'train', 'val', 'test')[seed // 12]}\n")
     (folder / "scores.csv").write_text("".join(lines))
     return folder / "scores.csv"
+
+
+@pytest.fixture
+def one_image(tmp_path):
+    """A folder of one file that is an image by its name alone."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").touch()
+    return tmp_path / "images"

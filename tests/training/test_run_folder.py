@@ -8,15 +8,8 @@ BROKEN = (b"", b"null", b"[" * 3000, b"a: 2024-02-30", b"\xff\xfe", b"step,loss\
 
 
 @pytest.fixture
-def images(tmp_path):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "1.jpg").touch()
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def folder(tmp_path, images):
-    overrides = [f"run.dir={tmp_path / 'run'}", "data.source=folder", f"data.path={images}"]
+def folder(tmp_path, one_image):
+    overrides = [f"run.dir={tmp_path / 'run'}", "data.source=folder", f"data.path={one_image}"]
     folder = RunFolder(load_recipe("quickstart", overrides))
     assert folder.open(resume=False) == (0, [])
     return folder

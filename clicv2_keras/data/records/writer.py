@@ -1,8 +1,6 @@
 """A folder of images, or those that a list names, into sharded records."""
 
-import csv
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +10,7 @@ import numpy as np
 from clicv2_keras.data.records.index import FORMAT, INDEX
 from clicv2_keras.data.records.shard import Shard, encode, packed_before
 from clicv2_keras.data.sources import FileSource
-from clicv2_keras.utils.atomic_files import write_text
+from clicv2_keras.utils.atomic_files import write_csv, write_text
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import check_writable, user_path
@@ -129,9 +127,7 @@ def _pack(paths, names, numbers, output, plan, shards, limit, side, display):
 def _finish(output, lines, side):
     """List what is bad, and write the index, which makes the folder complete."""
     bad = [row for line in lines for row in line["bad"]]
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("file", "reason"), *sorted(bad)])
-    write_text(output / BAD, table.getvalue())
+    write_csv(output / BAD, ("file", "reason"), sorted(bad))
     prepared = Prepared(
         output, sum(line["count"] for line in lines), len(bad), len(lines), sum(line["bytes"] for line in lines)
     )

@@ -1,5 +1,4 @@
 import csv
-import io
 import math
 
 import keras
@@ -8,7 +7,7 @@ from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.folds import selection_split
 from clicv2_keras.models.find_model import encoder_of
-from clicv2_keras.utils.atomic_files import save_model, write_text
+from clicv2_keras.utils.atomic_files import save_model, write_csv
 from clicv2_keras.utils.paths import user_path
 
 _NUMBERS = {"step": int, "PCC": float, "SRCC": float}
@@ -97,9 +96,5 @@ class ComplexityProbe(keras.callbacks.Callback):
         # The encoder first: a kill between the two does no more than have it saved again.
         if self.best is self.rows[-1]:
             save_model(encoder, self.folder / "encoder_best.keras")
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_text(self.folder / "probe.csv", text.getvalue())
+        write_csv(self.folder / "probe.csv", self.COLUMNS, (row.values() for row in self.rows))
         return {"probe_pcc": pcc, "probe_srcc": srcc}
