@@ -140,3 +140,18 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(scorer, busy_corner, t
     with pytest.raises(UserError, match="cannot be written: Not a directory; name another place"):
         clicv2_keras.explain(busy_corner(), scorer, output=tmp_path / "file" / "below")
     shutil.rmtree(tmp_path)
+
+
+def test_a_photograph_is_as_large_as_score_takes_it(scorer, tmp_path):
+    """120 megapixels: too many as they are, and decoded at a reduced scale."""
+    Image.new("L", (12_000, 10_000), 90).save(tmp_path / "huge.jpg", quality=30)
+    (explanation,) = clicv2_keras.explain(tmp_path / "huge.jpg", scorer, output=None)
+    assert explanation.error is None and explanation.size == (12_000, 10_000)
+
+
+def test_globs_are_what_they_are_to_score(scorer, busy_corner, monkeypatch):
+    folder = busy_corner("here/a.jpg").parent
+    busy_corner("here/b.png")
+    monkeypatch.chdir(folder.parent)
+    named = clicv2_keras.explain(["here/*.jpg", "here/*.gif"], scorer, output=None)
+    assert [(each.file, each.error) for each in named] == [("here/a.jpg", None), ("here/*.gif", "no image matches")]
