@@ -1,4 +1,4 @@
-"""One training step of a tiny CLICv2 with given weights and draws; `test_backends.py` runs it under each backend.
+"""One training step of a tiny CLICv2 with given weights and draws, and a fit on a pipeline, under any backend.
 
 Usage: python backend_step.py OUT.npz
 """
@@ -8,7 +8,16 @@ import sys
 import keras
 import numpy as np
 
+from clicv2_keras.data.pipeline import training_dataset
+from clicv2_keras.data.sources import open_source
 from clicv2_keras.models import CLICv2, ContrastiveBranch, MaskedEntropyBranch, ViTEncoder
+
+# The pipeline feeds any backend, its colours by keras-cv: as a user calls it.
+source = open_source("procedural", num_images=16, image_size=32)
+model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, seed=0)
+model.compile(keras.optimizers.AdamW(1e-3))
+history = model.fit(training_dataset(source, image_size=32, batch_size=8), steps_per_epoch=2, verbose=0).history
+assert history["loss"][0] > 0
 
 
 # Every backend draws its own numbers from one seed; here all get NumPy's, the same for the same shape.

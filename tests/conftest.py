@@ -30,6 +30,20 @@ def images(rng):
     return rng.integers(0, 256, (4, 32, 32, 3)).astype("uint8")
 
 
+@pytest.fixture
+def one_step():
+    """On JAX operations one by one: to compile a program for a single step takes many times as long as the step."""
+    import keras
+
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    with jax.disable_jit():
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """The folder of real images, which is not part of the repository."""

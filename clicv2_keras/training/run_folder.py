@@ -40,12 +40,12 @@ PANELS = (
 )
 
 
-def by_process_0(method):
+def by_the_first(method):
     """A method that writes: in the other processes of a run it does nothing."""
 
     @functools.wraps(method)
     def alone(self, *args):
-        if self.process == 0:
+        if self.is_first:
             method(self, *args)
 
     return alone
@@ -63,7 +63,7 @@ class RunFolder:
 
     Args:
         recipe: the `Recipe`; its `run.dir` is the folder.
-        process: number of this process in the run. Process 0 alone writes.
+        process: number of this process in the run. The first, 0, alone writes, and shows and reports what the run does.
     """
 
     def __init__(self, recipe, process=0):
@@ -73,6 +73,11 @@ class RunFolder:
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
         self._lock = None
+
+    @property
+    def is_first(self):
+        """Whether this is the process that writes and reports; the one place where the number is asked."""
+        return self.process == 0
 
     def open(self, resume, begin=None):
         """Make the folder, or open it again.
@@ -110,28 +115,28 @@ class RunFolder:
         if self._lock:
             self._lock.release()
 
-    @by_process_0
+    @by_the_first
     def add_row(self, row):
         """Append a row to `metrics.csv`."""
         self.rows.append({key: row[key] for key in COLUMNS if key in row})
         self._write_rows()
 
-    @by_process_0
+    @by_the_first
     def save(self, model, name):
         """Save a keras model as `name`."""
         save_model(model, self.path / name)
 
-    @by_process_0
+    @by_the_first
     def save_checkpoint(self, model, step):
         """Write the checkpoint of `step`; see `Checkpoints.save`."""
         self.checkpoints.save(model, step)
 
-    @by_process_0
+    @by_the_first
     def write(self, name, text):
         """Write a text file."""
         write_text(self.path / name, text)
 
-    @by_process_0
+    @by_the_first
     def plot(self):
         """Draw `losses.png` from the rows."""
         from matplotlib.figure import Figure

@@ -11,19 +11,21 @@ LOGGER = logging.getLogger("clicv2_keras")
 
 
 @contextlib.contextmanager
-def run_log(display, path=None, process=0):
+def run_log(display, folder=None):
     """Context in which lines of the package go to a file, with the time, and those from INFO on to a display.
 
     Args:
         display: the `Display`.
-        path: the file, which they are appended to; None for none.
-        process: number of this process in the run. Only 0 writes the file; the others tell their lines on stderr.
+        folder: the `RunFolder`, to whose `log.txt` they are appended; None for no file. Others than its first process
+            tell their lines on stderr alone.
     """
-    if process:
-        handlers = [logging.StreamHandler(sys.stderr)]
-        handlers[0].setFormatter(logging.Formatter(f"process {process}: %(message)s"))
+    if folder is None:
+        handlers = [_DisplayHandler(display)]
+    elif folder.is_first:
+        handlers = [_DisplayHandler(display), _FileHandler(folder.path / "log.txt")]
     else:
-        handlers = [_DisplayHandler(display), *([_FileHandler(path)] if path else [])]
+        handlers = [logging.StreamHandler(sys.stderr)]
+        handlers[0].setFormatter(logging.Formatter(f"process {folder.process}: %(message)s"))
     level = LOGGER.level
     LOGGER.setLevel(logging.DEBUG)
     for handler in handlers:

@@ -14,7 +14,8 @@ from clicv2_keras.utils.procedural import procedural_image
 
 OVERRIDES = (
     "data.image_size=32 encoder.width=16 encoder.depth=1 encoder.num_heads=2 contrast.projector_hidden=16 "
-    "contrast.tokens=3 entropy.decoder_width=16 train.batch_size=4 train.steps=5 run.log_every=2 run.dir=run"
+    "contrast.tokens=3 entropy.decoder_width=16 train.batch_size=4 train.steps=5 run.log_every=2 run.dir=run "
+    "data.jitter=0"
 ).split()
 
 

@@ -37,15 +37,3 @@ def batch(rng):
     amplitude = rng.random((8, 4, 4, 1)).repeat(8, axis=1).repeat(8, axis=2)
     image = (128 + amplitude * rng.normal(0, 60, (8, 32, 32, 3))).clip(0, 255).astype("uint8")
     return {"image": image, "view_a": image, "view_b": np.ascontiguousarray(image)}
-
-
-@pytest.fixture
-def one_step():
-    """On JAX operations one by one: to compile a program for a single step takes many times as long as the step."""
-    if keras.backend.backend() != "jax":
-        yield
-        return
-    import jax
-
-    with jax.disable_jit():
-        yield

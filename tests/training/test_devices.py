@@ -30,7 +30,9 @@ TINY = {
     "run": {"log_every": 1, "checkpoint_every": 1},
 }
 # XLA compiles in half the time.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
 PARALLEL = "distribution.strategy=data_parallel"
 TIMES = ("images_per_second", "data_wait")
 

@@ -25,6 +25,7 @@ def run(micro_batches):
     return np.array(rates).reshape(STEPS, micro_batches), np.array(weights)
 
 
+@pytest.mark.usefixtures("one_step")
 def test_the_rate_of_every_step_is_that_of_the_recipe_whatever_the_micro_batches():
     steps = np.arange(STEPS)
     rise = PEAK * (1 + steps) / (WARMUP + 1)

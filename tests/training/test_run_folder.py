@@ -49,7 +49,7 @@ def test_rows_are_numbers_and_the_same_when_read_again(folder):
     assert (folder.path / "metrics.csv").read_text() == text
 
 
-def test_only_process_0_writes(folder):
+def test_only_the_first_process_writes(folder):
     before = {path: path.read_bytes() for path in folder.path.iterdir()}
     other = RunFolder(folder.recipe, process=1)
     other.add_row({"step": 1, "loss": 0.5})
