@@ -19,6 +19,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 DATA = Path(os.environ.get("CLICV2_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items):
+    """The suites within the suite first, which take a minute or two: at the end one core would wait for the other."""
+    items.sort(key=lambda item: "tests/test_backends.py" not in item.nodeid)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
