@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from clicv2_keras.ablation.plan import describe_ablation as describe_ablation
     from clicv2_keras.ablation.run import ablate as ablate
     from clicv2_keras.data.records.writer import Prepared as Prepared
-    from clicv2_keras.data.records.writer import prepare as prepare
     from clicv2_keras.deployment.demo.server import DemoServer as DemoServer
     from clicv2_keras.deployment.demo.server import demo as demo
     from clicv2_keras.deployment.exporting.run import export as export
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe as ComplexityProbe
     from clicv2_keras.training.finetune import finetune as finetune
     from clicv2_keras.training.plan import describe_run as describe_run
+    from clicv2_keras.training.prepare import prepare as prepare
     from clicv2_keras.training.run import train as train
 
 # Public name: the module that it comes from.
@@ -80,7 +80,7 @@ _HOMES = {
     "export": "deployment.exporting.run",
     "finetune": "training.finetune",
     "load_recipe": "recipe.files",
-    "prepare": "data.records.writer",
+    "prepare": "training.prepare",
     "score": "deployment.scoring.run",
     "score_to_file": "deployment.scoring.run",
     "top1": "evaluation.class_probe",

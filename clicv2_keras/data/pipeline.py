@@ -28,8 +28,7 @@ def training_dataset(
     start_step=0,
     share=(0, 1),
     on_unreadable=None,
-    measure=None,
-    measures=0,
+    brought=None,
 ):
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
 
@@ -50,11 +49,13 @@ def training_dataset(
         share: (k, n): of each batch the k-th of n equal parts, for the k-th of n processes; n divides `batch_size`.
         on_unreadable: called once for each unreadable image with its name and the reason. The image after it in the
             source takes its place.
-        measure: a function of each `image` as it is in the batch, uint8 (S, S, 3), that gives `measures` numbers.
+        brought: what a guide knows of the images beforehand: an object with `parts`, shape and type by a batch's key,
+            and `read(number, epoch, image)`, their values of the image of that number as it is in the batch, uint8
+            (S, S, 3). Its `draw(number, epoch)`, where it is not None, says what crop that is.
 
     Returns:
         `tf.data.Dataset` of dicts of uint8 (batch_size / n, image_size, image_size, 3): `image`, `view_a`, `view_b`;
-        `image` is `view_a` without jitter. With `measure`, `guide_measures`, float32 (batch_size / n, measures).
+        `image` is `view_a` without jitter; and the parts of `brought`.
 
     Raises:
         UserError: where no image of the source can be read.
@@ -68,13 +69,18 @@ def training_dataset(
     parts = {
         "crops": ((crops, image_size, image_size, 3), "uint8"),
         "factors": ((2, len(FACTORS)), "float32"),
-        "measures": ((measures,), "float32"),
+        **(brought.parts if brought else {}),
     }
 
-    def read(index, rng):
-        _, images = reader.crops(index, rng, crops, min_area, flip)
+    def read(index, epoch, rng):
+        draws = [draw_crop(rng, min_area, flip) for _ in range(crops)]
         factors = [draw_factors(rng, jitter) for _ in range(2)]
-        return images, factors, measure(images[0]) if measure else ()
+
+        def drawn(number):
+            return [brought.draw(number, epoch), *draws[1:]] if brought and brought.draw else draws
+
+        number, images = reader.crops(index, drawn)
+        return images, factors, *(brought.read(number, epoch, images[0]) if brought else ())
 
     @tf.function(jit_compile=jitter > 0)
     def assemble(batch):
@@ -83,7 +89,7 @@ def training_dataset(
         if jitter:
             for i, name in enumerate(("view_a", "view_b")):
                 views[name] = jitter_colors(views[name], batch["factors"][:, i])
-        return views | ({"guide_measures": batch["measures"]} if measure else {})
+        return views | {name: batch[name] for name in (brought.parts if brought else ())}
 
     jitter_colors = color_jitter() if jitter else None
     batches = _batches(reader, read, parts, batch_size, seed, start_step, share)
@@ -113,8 +119,9 @@ def labelled_dataset(
         "category": ((), "int32"),
     }
 
-    def read(index, rng):
-        number, images = reader.crops(index, rng, 2, LIKE_THE_WHOLE, flip=True, detail=2)
+    def read(index, epoch, rng):
+        draws = [draw_crop(rng, LIKE_THE_WHOLE, flip=True) for _ in range(2)]
+        number, images = reader.crops(index, lambda number: draws, detail=2)
         # The label is that of the image that was read in the end.
         return images, scores[number], groups[number]
 
@@ -122,7 +129,7 @@ def labelled_dataset(
 
 
 def _batches(reader, read, parts, batch_size, seed, start_step, share):
-    """Endless `tf.data` batches of what `read(index, rng)` gives of an image: dicts of `parts`, shape and type each."""
+    """Endless batches of what `read(index, epoch, rng)` gives of an image: dicts of `parts`, shape and type each."""
     import tensorflow as tf
 
     reader.check()
@@ -135,7 +142,8 @@ def _batches(reader, read, parts, batch_size, seed, start_step, share):
         def one(i):
             epoch, place = divmod(int(number) * batch_size + share[0] * count + i, len(source))
             index = epoch_order(source, seed, epoch)[place]
-            for array, value in zip(arrays, read(index, np.random.default_rng((seed, epoch, index, 1))), strict=True):
+            values = read(index, epoch, np.random.default_rng((seed, epoch, index, 1)))
+            for array, value in zip(arrays, values, strict=True):
                 array[i] = value
 
         # Whole batches, filled by threads of ours: a call of Python an image by tf.data costs half as much as decoding.
@@ -213,15 +221,32 @@ class _Reader:
                 if self.on_unreadable:
                     self.on_unreadable(self.source.name(number), reason)
 
-    def crops(self, index, rng, count, min_area, flip, detail=1):
-        """Random resized crops of an image, uint8 (count, S, S, 3), and the number of the image that was read.
+    def crops(self, index, drawn, detail=1):
+        """The number of the image that was read, and its crops: `drawn(number)`; see `read_crops`."""
+        draws = drawn(index)
+        number, image = self._load(index, _scale_for(draws, self.image_size, detail))
+        if number != index:
+            # What stands in for it is read as it would be in its own place.
+            return self.crops(number, drawn, detail)
+        return number, _crops_of(image, draws, self.image_size)
 
-        Decoded so that `detail` pixels remain for each of a crop's, at least: a JPEG may be decoded smaller.
-        """
-        draws = [draw_crop(rng, min_area, flip) for _ in range(count)]
-        at_least = math.ceil(detail * self.image_size / shortest_side(box for box, _ in draws))
-        number, image = self._load(index, at_least)
-        return number, np.stack([network_input(image, self.image_size, *draw) for draw in draws])
+
+def read_crops(source, number, draws, image_size, detail=1):
+    """Crops of an image of a source, uint8 (n, S, S, 3), that `utils.views.draw_crop` drew.
+
+    Decoded so that `detail` pixels remain for each of a crop's, at least: a JPEG may be decoded smaller.
+    """
+    return _crops_of(source.load(number, _scale_for(draws, image_size, detail)), draws, image_size)
+
+
+def _scale_for(draws, image_size, detail=1):
+    """The shortest side in pixels that an image must be decoded with."""
+    return math.ceil(detail * image_size / shortest_side(box for box, _ in draws))
+
+
+def _crops_of(image, draws, image_size):
+    """Crops of a decoded image, uint8 (n, S, S, 3)."""
+    return np.stack([network_input(image, image_size, *draw) for draw in draws])
 
 
 @functools.lru_cache(maxsize=4)

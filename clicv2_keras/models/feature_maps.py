@@ -94,7 +94,7 @@ class FeatureMaps(Composite, keras.Model):
         # In float32: half precision has no room for the sums and differences of 256 levels.
         pixels = ops.cast(images, "float32")
         if self.image_size:
-            pixels = _resize(pixels, self.image_size)
+            pixels = resize(pixels, self.image_size)
         pixels = (pixels - ops.convert_to_tensor(self.mean, "float32")) / ops.convert_to_tensor(self.scale, "float32")
         # One map alone comes as a tensor.
         return keras.tree.flatten(self.network(ops.cast(pixels, self.compute_dtype), training=False))
@@ -178,7 +178,7 @@ def _set_policy(config, policy):
         _set_policy(layer["config"], policy)
 
 
-def _resize(images, size):
+def resize(images, size):
     """float32 (B, size, size, C): the triangle filter, widened where it shrinks, as Pillow's BILINEAR."""
     height, width = ops.shape(images)[1:3]
     if (height, width) == (size, size):

@@ -12,6 +12,7 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
 
 PREFIX = "keras_hub:"
+SAVED_MODEL = "saved_model.pb"
 BLOCKS = 4  # of a transformer, that give a map each
 OF_NO_STAGE = (layers.InputLayer, layers.ZeroPadding2D)
 
@@ -40,6 +41,8 @@ def open_feature_maps(name):
         return _of_preset(name, name.removeprefix(PREFIX))
     path = user_path(name)
     if path.is_dir():
+        if (path / SAVED_MODEL).is_file():
+            raise UserError(f"{name}: a SavedModel teaches from packed targets alone: clicv2-keras prepare --teacher")
         if not (path / "config.json").is_file():
             raise UserError(f"{name}: holds no config.json; give a folder that keras_hub's save_to_preset wrote")
         return _of_preset(name, str(path))
@@ -51,6 +54,21 @@ def open_feature_maps(name):
     if isinstance(model, FeatureMaps):
         return model
     return _try(name, lambda: FeatureMaps(_of_any_size(FeatureMaps(model).network)))
+
+
+def open_teacher(name):
+    """A network that is asked outside of a training step: one that `open_feature_maps` opens, or a SavedModel.
+
+    Raises:
+        UserError: as `open_feature_maps` and `SavedModelMaps` do.
+    """
+    path = user_path(name)
+    if not (path / SAVED_MODEL).is_file():
+        return open_feature_maps(name)
+    # On demand: it needs TensorFlow.
+    from clicv2_keras.models.saved_model_tensorflow import SavedModelMaps
+
+    return SavedModelMaps(path)
 
 
 def _try(name, load):

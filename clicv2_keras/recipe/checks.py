@@ -1,6 +1,6 @@
 """What the keys of a recipe demand of each other."""
 
-from clicv2_keras.recipe.shapes import decoder_heads
+from clicv2_keras.recipe.shapes import PACKED, decoder_heads
 
 
 def mistakes(recipe):
@@ -20,6 +20,12 @@ def mistakes(recipe):
             "contrast.level",
             "none, with entropy.weight 0, no guide and no labels, leaves nothing to learn; switch one of them on",
         )
+    if guide.teacher == PACKED and data.source != "records":
+        yield "guide.teacher", "packed targets lie beside records; take data.source records, or another teacher"
+    if guide.teacher == PACKED and not data.flip:
+        yield "data.flip", "of packed views half are mirrored; take true"
+    if recipe.optimizer.average and contrast.level != "none":
+        yield "optimizer.average", "the contrast's teacher is an average of the weights; take 0"
     if labels.dataset is not None and (labels.root is None or len(labels.datasets) != len(labels.roots)):
         yield "labels.root", f"name where each of {len(labels.datasets)} data sets lies"
     if labels.dataset is not None and recipe.distribution.strategy != "none":

@@ -128,14 +128,15 @@ class Guide(Section):
 
     teacher: str | None = Field(
         None,
-        description="keras_hub:PRESET, a preset's folder or a .keras file; or pixels: no network, but what slow "
-        "programs count in the pixels of each image (segments, colours, edges, bytes); null is no guide",
+        description="keras_hub:PRESET, a preset's folder or a .keras file, asked in every step; packed: what one saw "
+        "whom clicv2-keras prepare --teacher asked, beside the records; or pixels: no network, but what slow programs "
+        "count in the pixels of each image (segments, colours, edges, bytes); null is no guide",
     )
     weight: float = Field(1.0, gt=0, description="of this loss beside the others")
     grid_weight: float = Field(1.0, ge=0, description="within it, of the features a patch")
     pooled_weight: float = Field(1.0, ge=0, description="within it, of the features of the whole image")
-    grid_dim: Positive = Field(160, description="principal components of the features a patch")
-    pooled_dim: Positive = Field(384, description="principal components of the features of the whole image")
+    grid_dim: Positive = Field(160, description="principal components of the features a patch; packed has its own")
+    pooled_dim: Positive = Field(384, description="those of the features of the whole image")
     sample: Positive = Field(
         4000, description="images that the components, or means and deviations, are found on when the run begins"
     )
@@ -187,6 +188,13 @@ class Optimizer(Section):
         None, ge=0, description="of constant_then_decay, the last steps; 0 stays level, null is a fifth of train.steps"
     )
     beta_2: float = Field(0.95, gt=0, lt=1, description="memory of the squared gradients")
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="what a moving average of the weights keeps a step, such as .999; it is judged beside them and "
+        "saved as encoder_ema.keras; 0 is none. The contrast's teacher is one already",
+    )
 
 
 class Train(Section):

@@ -41,3 +41,5 @@ def decoder_heads(width):
 
 # What `guide.teacher` calls the guide that is counted in the images, and its targets: see training/pixel_measures.py.
 PIXELS, PIXEL_TARGETS = "pixels", 28
+# And the one that comes with the records, from a teacher that `prepare` asked: see data/records/packed_targets.py.
+PACKED = "packed"

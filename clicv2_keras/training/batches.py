@@ -4,8 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from clicv2_keras.data.pipeline import labelled_dataset, training_dataset
-from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS
-from clicv2_keras.training.pixel_measures import pixel_targets
+from clicv2_keras.recipe.shapes import PACKED, PIXELS
+from clicv2_keras.training.pixel_measures import CountedTargets
+from clicv2_keras.training.source import packed_targets
 
 # Images that a stem's statistics are measured on: a mean and a deviation a channel need no more.
 STEM_SAMPLE = 1000
@@ -41,15 +42,15 @@ def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch
 
 def _views(recipe, source, settings):
     data, contrast = recipe.data, recipe.contrast.level != "none"
-    counted = {"measure": pixel_targets, "measures": PIXEL_TARGETS} if recipe.guide.teacher == PIXELS else {}
+    brought = CountedTargets() if recipe.guide.teacher == PIXELS else packed_targets(recipe, source)
     dataset = training_dataset(
         source,
         views=data.views,
         min_area=data.min_area,
         flip=data.flip,
         jitter=data.jitter if contrast else 0.0,
+        brought=brought,
         **settings,
-        **counted,
     )
     if contrast:
         return dataset
@@ -60,6 +61,9 @@ def _views(recipe, source, settings):
 def measure_images(model, recipe, source, on_unreadable):
     """Before the first step: the stem's statistics and the guide's targets, of the first images of the run."""
     stem, guide = model.encoder.stem, model.guide
+    # What is packed was measured then.
+    if recipe.guide.teacher == PACKED:
+        guide = None
     # The statistics of a stem that was trained before are its own.
     if recipe.encoder.weights is not None:
         stem = None
@@ -74,7 +78,7 @@ def measure_images(model, recipe, source, on_unreadable):
 
     if stem is not None:
         stem.adapt(all_of("image")[:STEM_SAMPLE], model.encoder.grid)
-    if recipe.guide.teacher == PIXELS:
+    if guide is not None and recipe.guide.teacher == PIXELS:
         guide.targets.fit(all_of("guide_measures"))
     elif guide is not None:
         guide.fit(all_of("image"))

@@ -2,7 +2,7 @@
 
 import keras
 
-from clicv2_keras.layers import FeatureStem, MeasureTargets
+from clicv2_keras.layers import FeatureStem, GuideTargets, MeasureTargets
 from clicv2_keras.models import (
     CLICv2,
     ContrastiveBranch,
@@ -17,6 +17,7 @@ from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.recipe.shapes import PARTS, PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.optimizer import adamw
+from clicv2_keras.training.source import packed_targets
 from clicv2_keras.utils.errors import UserError
 
 
@@ -79,7 +80,7 @@ def build_model(recipe, labels=None):
         if recipe.contrast.level == "none"
         else ContrastiveBranch(**contrast, bins=recipe.entropy.bins, momentum=momentum, seed=recipe.seed),
         entropy=MaskedEntropyBranch(**recipe.entropy.model_dump(), seed=recipe.seed) if recipe.entropy.weight else None,
-        guide=_guide(recipe.guide),
+        guide=_guide(recipe),
         labels=_label_branch(recipe.labels, labels) if labels else None,
     )
     model.compile(build_optimizer(recipe, model), jit_compile="auto" if recipe.train.jit else False)
@@ -87,12 +88,18 @@ def build_model(recipe, labels=None):
     return model
 
 
-def _guide(settings):
+def _guide(recipe):
+    settings = recipe.guide
     if settings.teacher is None:
         return None
     values = settings.model_dump(exclude={"teacher", "sample"})
     if settings.teacher == PIXELS:
         return GuideBranch(targets=MeasureTargets(PIXEL_TARGETS), **values)
+    if packed := packed_targets(recipe):
+        dims = packed.packing.model_dump(include={"strides", "channels", "grid_dim", "pooled_dim"})
+        targets = GuideTargets(grid=packed.packing.grid, **dims)
+        targets.set_weights(packed.projection())
+        return GuideBranch(targets=targets, **values | {key: dims[key] for key in ("grid_dim", "pooled_dim")})
     return GuideBranch(open_feature_maps(settings.teacher), **values)
 
 
@@ -123,4 +130,5 @@ def build_optimizer(recipe, model):
         micro_batches=recipe.train.accumulate,
         slow=stem.trainable_variables if apart else (),
         share=recipe.encoder.stem_rate,
+        average=settings.average,
     )

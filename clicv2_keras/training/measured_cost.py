@@ -13,6 +13,7 @@ import numpy as np
 from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.recipe.cost import NetworkCost
 from clicv2_keras.recipe.shapes import PIXELS
+from clicv2_keras.training.source import packed_targets
 
 SECONDS = 0.5
 # More tokens tell no more: a product of this size takes a CPU a tenth of a second, and a GPU longer than its launch.
@@ -62,7 +63,10 @@ def recipe_networks(recipe):
         stem = open_feature_maps(encoder.stem).select(max_stride=encoder.stem_stride)
         stem.trainable = encoder.stem_rate > 0
         stem = network_cost(stem, recipe.data.image_size)
-    if recipe.guide.teacher not in (None, PIXELS):
+    if packed := packed_targets(recipe):
+        # It is not asked again.
+        teacher = NetworkCost(0, 0, 0, tuple(packed.packing.strides), tuple(packed.packing.channels))
+    elif recipe.guide.teacher not in (None, PIXELS):
         teacher = open_feature_maps(recipe.guide.teacher)
         teacher.trainable = False
         teacher = network_cost(teacher, recipe.data.image_size)

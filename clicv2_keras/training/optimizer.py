@@ -68,6 +68,8 @@ class ConstantThenDecay(keras.optimizers.schedules.LearningRateSchedule):
 class PartlySlowAdamW(keras.optimizers.AdamW):
     """AdamW in which some variables learn at a share of the rate, such as those of a pretrained stem.
 
+    Where it averages (`use_ema`), the average stays beside the weights, and does not replace them when a `fit` ends.
+
     Args:
         slow: the paths of these variables.
         share: of the rate, for them.
@@ -85,6 +87,9 @@ class PartlySlowAdamW(keras.optimizers.AdamW):
         share = self.share if path in self.slow else 1.0
         super().update_step(gradient, variable, learning_rate * share)
 
+    def finalize_variable_values(self, var_list):
+        """A run goes on with its own weights, `fit` after `fit`."""
+
     def get_config(self):
         return {**super().get_config(), "slow": self.slow, "share": self.share}
 
@@ -101,6 +106,7 @@ def adamw(
     micro_batches=1,
     slow=(),
     share=1.0,
+    average=0.0,
 ):
     """AdamW for `variables`, of which vectors (biases, norms, tokens, the weights of a linear head) do not decay.
 
@@ -115,6 +121,7 @@ def adamw(
         beta_2: memory of the squared gradients.
         micro_batches: how many calls make one step of the optimizer.
         slow, share: variables that learn at a share of the rate. They do not decay: they were good before.
+        average: what of the weights' moving average each step keeps; 0 is none. See `weight_average`.
     """
     # In both a warm-up from 0 would waste the first step.
     if decay is None:
@@ -134,7 +141,10 @@ def adamw(
         "gradient_accumulation_steps": micro_batches if several else None,
     }
     paths = [v.path for v in slow]
-    optimizer = PartlySlowAdamW(paths, share, **settings) if slow else keras.optimizers.AdamW(**settings)
+    if average:
+        # Keras averages at every call: as much of it stays after all calls of a step.
+        settings |= {"use_ema": True, "ema_momentum": average ** (1 / micro_batches)}
+    optimizer = PartlySlowAdamW(paths, share, **settings) if slow or average else keras.optimizers.AdamW(**settings)
     spared = [v for v in variables if len(v.shape) < 2 or v.path in paths]
     optimizer.exclude_from_weight_decay(var_list=spared)
     return optimizer

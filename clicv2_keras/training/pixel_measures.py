@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from clicv2_keras.evaluation.handcrafted import handcrafted
+from clicv2_keras.recipe.shapes import PIXEL_TARGETS
 
 SIDE, SMALL = 256, 128
 # Felzenszwalb and Huttenlocher's scale and blur, at 128 × 128 pixels; sides and levels a channel of the colour counts.
@@ -28,6 +29,18 @@ def pixel_measures(image):
         gradient = _gradient(image, side)
         found |= {f"gradient {side}": gradient.mean(), f"root gradient {side}": np.sqrt(gradient).mean()}
     return {name: np.log(max(value, 1e-3)).astype("float32") for name, value in found.items()}
+
+
+class CountedTargets:
+    """The `pixel_targets` of each image of a batch, as `training_dataset` takes them: `brought`."""
+
+    parts = {"guide_measures": ((PIXEL_TARGETS,), "float32")}
+    # The crops are the recipe's own.
+    draw = None
+
+    def read(self, number, epoch, image):
+        """Those of `image`, uint8 (S, S, 3)."""
+        return (pixel_targets(image),)
 
 
 def pixel_targets(pixels):

@@ -5,7 +5,7 @@ from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
-from clicv2_keras.training.source import label_sets, probe_source, recipe_source
+from clicv2_keras.training.source import label_sets, packed_targets, probe_source, recipe_source
 from clicv2_keras.utils.backend import choose_backend
 
 # The share of the rate of its matrix products that a whole step reaches. Of the quickstart's, compiled by TensorFlow in
@@ -41,6 +41,7 @@ def describe_run(recipe, overrides=()):
     if not unnamed:
         images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
     probe_source(recipe)
+    packed = packed_targets(recipe)
     check_wandb(recipe)
 
     lines = {
@@ -65,6 +66,8 @@ def describe_run(recipe, overrides=()):
         lines["guide"] = f"{recipe.guide.teacher}, {cost.guide:,} parameters, in every step"
         if recipe.guide.teacher == PIXELS:
             lines["guide"] = f"{PIXEL_TARGETS} numbers counted in the pixels of each image; .1 s of a core an image"
+        if packed:
+            lines["guide"] = f"{packed.packing.views} packed views an image, of {packed.packing.teacher}"
     if labels:
         lines["labels"] = f"({batch}, 2, {size}, {size}, 3), of {len(labels.images):,} images of {labels.images.name}"
     lines["parameters"] = (

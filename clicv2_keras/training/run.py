@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.shapes import PIXELS
 from clicv2_keras.training.callbacks.wandb_log import WandbLog, check_wandb
 from clicv2_keras.training.checkpoints import find_checkpoint
 from clicv2_keras.training.plan import micro_batches
 from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.training.run_log import run_log
 from clicv2_keras.training.skipped_images import SkippedImages, losses_in_one_line
-from clicv2_keras.training.source import label_sets, probe_source, recipe_source
+from clicv2_keras.training.source import label_sets, packed_targets, probe_source, recipe_source
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
@@ -60,6 +61,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     labels = labels or label_sets(recipe)
     source = recipe_source(recipe) if recipe.reads_images else labels.images.source
     probed = probe_source(recipe)
+    packed_targets(recipe)
     begin = find_checkpoint(begin, recipe.train.steps) if begin else None
     check_wandb(recipe)
     choose_backend(recipe.backend)
@@ -87,7 +89,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
             if labels:
                 start_label_branch(model, labels, recipe, resumed=start > 0)
         fit(model, folder, start, source, labels, probed, skipped, devices, stop, display)
-        return TrainedRun(model, folder, finish(model, folder, skipped, display))
+        return TrainedRun(model, folder, finish(model, folder, source, skipped, display))
 
 
 def open_together(folder, resume, devices, begin=None):
@@ -149,29 +151,39 @@ def _reports(model, folder, interval, source, probed, skipped, display, told):
     from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe
     from clicv2_keras.training.callbacks.event_writer import EventWriter
     from clicv2_keras.training.callbacks.held_out_guide import held_out_guide
-    from clicv2_keras.training.callbacks.reports import reports
+    from clicv2_keras.training.callbacks.reports import AVERAGE, reports
 
-    probe = None
+    probes = {}
     if probed:
         data, split = probed
-        probe = ComplexityProbe(data, folder=folder.path, split=split)
-        probe.begin(interval.step)
+        probes[""] = ComplexityProbe(data, folder=folder.path, split=split)
+        if folder.recipe.optimizer.average:
+            probes[AVERAGE] = ComplexityProbe(data, folder=folder.path / "average", split=split)
+        for probe in probes.values():
+            probe.begin(interval.step)
     held_out = held_out_guide(model, folder.recipe)
     events = told.enter_context(contextlib.closing(EventWriter(folder.path / "tensorboard", interval.step)))
     wandb = told.enter_context(WandbLog(folder)) if folder.recipe.run.wandb else None
-    return reports(interval, folder, model, source, skipped, display, events, probe, held_out, wandb)
+    return reports(interval, folder, model, source, skipped, display, events, probes, held_out, wandb)
 
 
-def finish(model, folder, skipped, display):
+def finish(model, folder, source, skipped, display):
     """Save what the run has learnt, and say where it is; returns the table of known complexity, or None."""
+    from clicv2_keras.training.weight_average import averaged_encoder
+
     recipe = folder.recipe
     if skipped.names:
         log.info(f"{len(skipped.names)} unreadable images were skipped; log.txt names them")
     if model.labels is not None:
         model.labels.fold()
         folder.save(model.labels.scorer(model.encoder), "scorer.keras")
+    elif recipe.guide.teacher == PIXELS and folder.is_first:
+        from clicv2_keras.training.pixel_scorer import pixel_scorer
+
+        if (scorer := pixel_scorer(model.encoder, source, recipe)) is not None:
+            folder.save(scorer, "scorer.keras")
     folder.save(model.encoder, "encoder.keras")
-    if (average := model.averaged_encoder()) is not None:
+    if (average := averaged_encoder(model)) is not None:
         folder.save(average, "encoder_ema.keras")
     folder.save(model, "model.keras")
     if not folder.is_first:

@@ -31,6 +31,10 @@ COLUMNS = (
     "probe_srcc",
     "label_loss",
     "label_error",
+    "average_held_out_grid",
+    "average_held_out_pooled",
+    "average_probe_pcc",
+    "average_probe_srcc",
 )
 # Of `losses.png`.
 PANELS = (
@@ -55,7 +59,8 @@ class RunFolder:
     """`recipe.yaml`, `metrics.csv`, `losses.png`, `log.txt`, `model.keras`, the encoder alone, and the checkpoints.
 
     `encoder.keras` is what the optimizer trained, `encoder_ema.keras` the moving average of its weights, where there is
-    a teacher; `encoder_best.keras` what the probe liked best; `scorer.keras` the scorer of a run with labels.
+    one; `encoder_best.keras` what the probe liked best; `scorer.keras` the scorer of a run with labels, or of one
+    that is guided by pixels.
 
     Every file appears whole or not at all; only `log.txt` grows line by line.
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from clicv2_keras.data.records.packed_targets import PackedTargets
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.data.subset import split_held_out
+from clicv2_keras.recipe.shapes import PACKED
 from clicv2_keras.utils.errors import UserError
 
 
@@ -18,6 +20,31 @@ def recipe_source(recipe):
     if count >= len(source):
         raise UserError(f"{recipe.name}: data.held_out: {count} of {len(source)} images leaves none to train on")
     return split_held_out(source, count)[0] if count else source
+
+
+def packed_targets(recipe, source=None):
+    """The `PackedTargets` of the recipe's images, or of those of `source`; None where its guide is another.
+
+    Raises:
+        UserError: where there are none, or they are of other views than the recipe's.
+    """
+    if recipe.guide.teacher != PACKED:
+        return None
+    if recipe.data.path is None:
+        raise UserError(f"{recipe.name}: data.path: the records are yours to name; add --set data.path=PATH")
+    try:
+        packed = PackedTargets(recipe.data.path, source)
+    except UserError as error:
+        raise UserError(f"{recipe.name}: data.path: {error}") from None
+    asked = {"data.image_size": recipe.data.image_size, "data.min_area": recipe.data.min_area}
+    there = {"data.image_size": packed.packing.image_size, "data.min_area": packed.packing.min_area}
+    if recipe.encoder.weights is None:
+        asked["encoder.patch_size"] = recipe.encoder.shape()["patch_size"]
+        there["encoder.patch_size"] = packed.packing.patch_size
+    for key, value in there.items():
+        if asked[key] != value:
+            raise UserError(f"{recipe.name}: {key}: is {asked[key]}, of the packed targets {value}; take the same")
+    return packed
 
 
 def held_out_source(recipe):

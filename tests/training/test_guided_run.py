@@ -49,17 +49,28 @@ def rows(folder):
         ]
 
 
-def test_a_guided_run_and_a_branch_from_it(tmp_path, guided):
+def assert_no_weights_are_those_of(one, other):
+    for mine, theirs in zip(one.trainable_weights, other.trainable_weights, strict=True):
+        assert (keras.ops.convert_to_numpy(mine) != keras.ops.convert_to_numpy(theirs)).any(), mine.path
+
+
+def test_a_guided_run_and_a_branch_from_it(tmp_path, guided, eagerly):
+    guided = [*guided, "optimizer.average=0.5"]
     whole = train(tmp_path / "whole", guided)
     for row in rows(tmp_path / "whole"):
         for name in ("guide_loss", "guide_grid", "guide_pooled", "held_out_grid", "held_out_pooled"):
             assert np.isfinite(float(row[name]))
+        assert row["average_held_out_pooled"] not in ("", row["held_out_pooled"])
         assert row["contrastive_loss"] == row["entropy_loss"] == row["retrieval"] == ""
     encoder = find_model(tmp_path / "whole" / "encoder.keras")
     assert encoder.stem.width == 28 and not encoder.stem.trainable_variables
     assert find_model(tmp_path / "whole").guide.teacher is None
     # The statistics were measured.
     assert np.ptp(keras.ops.convert_to_numpy(encoder.stem.deviation)) > 0
+
+    # The average lies beside the weights, and did not replace them.
+    assert_no_weights_are_those_of(find_model(tmp_path / "whole" / "encoder_ema.keras"), encoder)
+    np.testing.assert_array_equal(encoder.get_weights()[0], whole.model.encoder.get_weights()[0])
 
     before = {path: path.read_bytes() for path in sorted((tmp_path / "whole").rglob("*")) if path.is_file()}
     branch = train(tmp_path / "branch", guided, begin=f"{tmp_path / 'whole'}@2")
@@ -86,7 +97,9 @@ def test_a_guided_run_and_a_branch_from_it(tmp_path, guided):
         train(tmp_path / "other", guided, "encoder.depth=2", "train.steps=6", begin=tmp_path / "whole")
 
 
-def test_all_branches_together_and_a_stem_that_is_trained(tmp_path, guided):
+def test_all_branches_together_and_a_stem_that_is_trained(tmp_path, guided, eagerly):
+    with pytest.raises(UserError, match="optimizer.average: the contrast's teacher is an average"):
+        train(tmp_path / "run", guided, "contrast.level=patch", "optimizer.average=0.9")
     more = ("contrast.level=patch", "entropy.weight=1", "encoder.stem_rate=0.1", "train.steps=1", "run.log_every=1")
     run = train(tmp_path / "run", guided, *more)
     row = rows(tmp_path / "run")[0]

@@ -47,6 +47,27 @@ def test_vectors_do_not_decay():
         np.testing.assert_allclose(ops.convert_to_numpy(variable), expected, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("one_step")
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_the_average_of_the_weights_lies_beside_them(micro_batches):
+    variable = keras.Variable(np.full((2, 2), 3.0, "float32"))
+    optimizer = adamw([variable], 0.1, 10, weight_decay=0.0, average=0.5, micro_batches=micro_batches)
+    optimizer.build([variable])
+    weights, expected = [], None
+    for step in range(4):
+        gradient = ops.convert_to_tensor(np.sin(np.arange(4.0).reshape(2, 2) + step).astype("float32"))
+        for _ in range(micro_batches):
+            optimizer.apply([gradient], [variable])
+            weights.append(ops.convert_to_numpy(variable).copy())
+            keep = 0.5 ** (1 / micro_batches) if step else 0.0
+            expected = weights[-1] if expected is None else keep * expected + (1 - keep) * weights[-1]
+    optimizer.finalize_variable_values([variable])
+    np.testing.assert_array_equal(ops.convert_to_numpy(variable), weights[-1])
+    (average,) = optimizer._model_variables_moving_average
+    np.testing.assert_allclose(ops.convert_to_numpy(average), expected, rtol=1e-5)
+    assert np.abs(expected - weights[-1]).max() > 1e-3
+
+
 @pytest.mark.parametrize("micro_batches", [1, 3])
 def test_round_trip(micro_batches):
     optimizer = adamw([], 0.1, 10, warmup=2, weight_decay=0.5, micro_batches=micro_batches)

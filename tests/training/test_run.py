@@ -45,7 +45,7 @@ def rows(folder):
 
 
 @pytest.mark.parametrize("name", [name for name in shipped_recipes() if name != "quickstart"])
-def test_every_recipe_takes_a_real_step(tmp_path, jpegs, network, name):
+def test_every_recipe_takes_a_real_step(tmp_path, jpegs, network, name, eagerly):
     steps = 0 if name == "ablation/random" else 1
     overrides = tiny(tmp_path / "run", jpegs, f"train.steps={steps}", "guide.sample=8")
     if load_recipe(name).encoder.stem != "linear":

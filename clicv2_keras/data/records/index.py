@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Annotated
@@ -87,6 +88,11 @@ class RecordIndex:
             np.array(length, "int64"),
             np.array(crc32, "uint32"),
         )
+
+    @property
+    def checksum(self):
+        """SHA-256 of all shards together, in hexadecimal."""
+        return hashlib.sha256("".join(shard["sha256"] for shard in self.shards).encode()).hexdigest()
 
 
 def _parse(line):

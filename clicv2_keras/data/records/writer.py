@@ -29,28 +29,8 @@ class Prepared(NamedTuple):
     bytes: int
 
 
-def prepare(images, output, shard_size=64, side=None, progress=True):
-    """Pack images into shards that a run reads with `data.source=records data.path=OUTPUT`.
-
-    `output` gets tar files as WebDataset reads them, `index.jsonl` (see `RecordIndex`) and `bad.csv`, which names the
-    images that cannot be read and why. The images are shuffled before they are cut into shards. Stopped and called
-    again, it keeps the shards that are whole, by their checksums, and packs the rest; it gives the same bytes.
-
-    Args:
-        images: a folder, read to the bottom, or a text file with one path a line.
-        output: a local folder; copied to object storage it can be read from there.
-        shard_size: MB (10⁶ bytes) of images a shard, at most; one image at least.
-        side: images whose shorter side is longer become JPEGs of quality 90 of that shorter side; None keeps every
-            file's own bytes.
-        progress: show the progress.
-
-    Returns:
-        `Prepared`.
-
-    Raises:
-        UserError: where there is no image, none can be read, or `output` holds something else.
-        OSError: where `output` cannot be written.
-    """
+def pack_images(images, output, shard_size=64, side=None, progress=True):
+    """Pack images into shards; arguments, result and errors are those of `prepare`, which calls it."""
     output = user_path(output)
     check_writable(output, "OUTPUT")
     paths, names = _open(images)

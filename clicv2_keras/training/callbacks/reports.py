@@ -1,11 +1,15 @@
 """Who is told of a row of `metrics.csv`, and what is asked for it now and then."""
 
+import contextlib
 import logging
 
 from clicv2_keras.training.callbacks.interval import RowCallback
 from clicv2_keras.training.callbacks.pictures import Pictures
+from clicv2_keras.training.weight_average import averaged
 
 log = logging.getLogger(__name__)
+# Before the columns that are of the weights' average.
+AVERAGE = "average_"
 
 # Column, what it is called on the screen, and how it is written.
 _SHOWN = (
@@ -23,7 +27,7 @@ _SHOWN = (
 )
 
 
-def reports(interval, folder, model, source, skipped, display, events, probe=None, held_out=None, wandb=None):
+def reports(interval, folder, model, source, skipped, display, events, probes=None, held_out=None, wandb=None):
     """The callbacks that add to a row, and then those that tell it, in their order.
 
     Args:
@@ -34,14 +38,18 @@ def reports(interval, folder, model, source, skipped, display, events, probe=Non
         skipped: the `SkippedImages`.
         display: the `Display`.
         events: the `EventWriter`.
-        probe: a `ComplexityProbe`, or None.
+        probes: dict of `ComplexityProbe`: "" that of the weights, `AVERAGE` that of their average.
         held_out: a `HeldOutGuide`, or None.
         wandb: a `WandbLog`, or None.
     """
     recipe = folder.recipe
-    found = [Ask(interval, recipe.probe.every, held_out.ask)] if held_out else []
-    if probe:
-        found.append(AskProbe(interval, recipe.probe.every, probe))
+    found = []
+    if held_out:
+        found = [Ask(interval, recipe.probe.every, held_out.ask)]
+        if recipe.optimizer.average:
+            found.append(Ask(interval, recipe.probe.every, held_out.ask, AVERAGE))
+    for prefix, probe in (probes or {}).items():
+        found.append(AskProbe(interval, recipe.probe.every, probe, prefix))
     found += [Tell(interval, folder.add_row), Tell(interval, events.add_row), ShowProgress(interval, display)]
     if wandb:
         found.append(Tell(interval, wandb.add_row))
@@ -64,32 +72,43 @@ class Tell(RowCallback):
 
 
 class Ask(RowCallback):
-    """Adds to rows what a function of the model finds, a dict."""
+    """Adds to rows what a function of the model finds, a dict: of the model as it is, or of its weights' average.
 
-    def __init__(self, interval, every, function):
+    Args:
+        prefix: of the columns: "", or `AVERAGE`.
+    """
+
+    def __init__(self, interval, every, function, prefix=""):
         super().__init__(interval, every)
         self.function = function
+        self.prefix = prefix
 
     def on_row(self, row):
-        row |= self.function(self.model)
+        with averaged(self.model) if self.prefix else contextlib.nullcontext():
+            found = self.function(self.model)
+        row |= {f"{self.prefix}{name}": value for name, value in found.items()}
 
 
-class AskProbe(RowCallback):
+class AskProbe(Ask):
     """Adds to rows what a `ComplexityProbe` finds, and logs it."""
 
-    def __init__(self, interval, every, probe):
-        super().__init__(interval, every)
+    def __init__(self, interval, every, probe, prefix=""):
+        super().__init__(interval, every, lambda model: probe.ask(model, self.interval.step), prefix)
         self.probe = probe
 
     def on_row(self, row):
+        super().on_row(row)
         probe, step = self.probe, row["step"]
-        row |= probe.ask(self.model, step)
-        best = "the best so far, encoder_best.keras" if probe.best is probe.rows[-1] else "not the best"
-        figures = f"PCC {row['probe_pcc']:.4f}, SRCC {row['probe_srcc']:.4f}"
+        whose, file = "probe", "encoder_best.keras"
+        if self.prefix:
+            whose, file = "probe of the average", f"{probe.folder.name}/{file}"
+        last = probe.rows[-1]
+        best = f"the best so far, {file}" if probe.best is last else "not the best"
+        figures = f"PCC {last['PCC']:.4f}, SRCC {last['SRCC']:.4f}"
         without = f"; without {len(probe.unreadable)} unreadable images" if probe.unreadable else ""
-        log.debug("probe at step %d: %s; %s%s", step, figures, best, without)
+        log.debug("%s at step %d: %s; %s%s", whose, step, figures, best, without)
         if step == self.interval.recipe.train.steps and (top := probe.best):
-            log.info(f"best of the probe: SRCC {top['SRCC']:.6g} at step {top['step']}, encoder_best.keras")
+            log.info(f"best of the {whose}: SRCC {top['SRCC']:.6g} at step {top['step']}, {file}")
 
 
 class ShowProgress(RowCallback):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from clicv2_keras.data.pipeline import training_dataset
 from clicv2_keras.data.records.source import GROUP, RecordSource
 from clicv2_keras.data.records.storage import RemoteShards
-from clicv2_keras.data.records.writer import prepare
+from clicv2_keras.training.prepare import prepare
 from clicv2_keras.utils.errors import UserError
 
 COUNT = 40

@@ -14,8 +14,8 @@ from PIL import Image
 
 import clicv2_keras
 from clicv2_keras.data.records.shard import sha256
-from clicv2_keras.data.records.writer import prepare
 from clicv2_keras.data.sources import open_source
+from clicv2_keras.training.prepare import prepare
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.procedural import procedural_image
 

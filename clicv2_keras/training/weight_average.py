@@ -1,0 +1,36 @@
+"""The moving average of a run's weights, which its optimizer keeps: to judge it beside the weights, and to save it."""
+
+import contextlib
+
+import keras
+
+
+@contextlib.contextmanager
+def averaged(model):
+    """Context in which a model has the average of its trained weights in their place.
+
+    Args:
+        model: a compiled model whose optimizer was made by `adamw(…, average=…)`.
+    """
+    optimizer = model.optimizer
+    # Keras has no public name for the averages.
+    pairs = list(zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True))
+    before = [keras.ops.convert_to_numpy(variable).copy() for variable, _ in pairs]
+    for variable, average in pairs:
+        variable.assign(average)
+    try:
+        yield
+    finally:
+        for (variable, _), value in zip(pairs, before, strict=True):
+            variable.assign(value)
+
+
+def averaged_encoder(model):
+    """A copy of the encoder with averaged weights, of the optimizer or else of the contrast's teacher; or None."""
+    if not model.optimizer.use_ema:
+        return model.averaged_encoder()
+    with averaged(model):
+        average = type(model.encoder).from_config(model.encoder.get_config())
+        average.set_weights(model.encoder.get_weights())
+    average.fitted_to = model.encoder.fitted_to
+    return average
