@@ -1,6 +1,6 @@
 """What a teacher costs: asked in every step, or beforehand? `python benchmarks/guide_cost.py [--set KEY=VALUE …]`
 
-In one run, on the same images and cores, taking turns: the recipe's step with the teacher in it, with packed targets, and
+In one run, on the same images and cores, in turns: the recipe's step with the teacher in it, with packed targets, and
 for the student alone, whose targets are zeros, so that nothing is read or computed for them. All read the same records.
 Beside the steps: what it takes to pack a view. Stem, teacher and images are the recipe's.
 """
