@@ -26,8 +26,6 @@ def mistakes(recipe):
         yield "data.flip", "of packed views half are mirrored; take true"
     if recipe.optimizer.average and contrast.level != "none":
         yield "optimizer.average", "the contrast's teacher is an average of the weights; take 0"
-    if labels.dataset is not None and (labels.root is None or len(labels.datasets) != len(labels.roots)):
-        yield "labels.root", f"name where each of {len(labels.datasets)} data sets lies"
     if labels.dataset is not None and recipe.distribution.strategy != "none":
         yield "labels.dataset", "labels need distribution.strategy none"
     if recipe.run.images_every and not recipe.reads_images:
@@ -64,8 +62,9 @@ def mistakes(recipe):
 
     if data.source == "procedural" and data.num_images is None:
         yield "data.num_images", "the procedural source needs a number of images"
-    if recipe.probe.dataset and recipe.probe.root is None:
-        yield "probe.root", f"name where {recipe.probe.dataset} lies"
+    for name, section in (("labels", labels), ("probe", recipe.probe)):
+        if section.dataset is not None and (section.root is None or len(section.datasets) != len(section.roots)):
+            yield f"{name}.root", f"name where {' and '.join(section.datasets)} lie, each in its place"
     steps, warmup = recipe.train.steps, recipe.optimizer.warmup_steps
     if steps and warmup is not None and warmup >= steps:
         yield "optimizer.warmup_steps", f"{warmup} leaves none of the {steps} steps of train.steps; take fewer, or null"

@@ -9,6 +9,7 @@ from clicv2_keras.recipe.shapes import ENCODERS
 Positive = Annotated[int, Field(ge=1)]
 # Of a batch of 256; in proportion to the batch, as MoCo v3 takes it (arXiv 2104.02057).
 LEARNING_RATE = 1.5e-4
+ScoredSet = Literal["ic9600", "savoias", "csv"]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -142,7 +143,21 @@ class Guide(Section):
     )
 
 
-class Labels(Section):
+class LabelledSets(Section):
+    """Base of a section that names data sets with scores, one or several."""
+
+    @property
+    def datasets(self):
+        """The names in a list."""
+        return [self.dataset] if isinstance(self.dataset, str) else self.dataset
+
+    @property
+    def roots(self):
+        """Where they lie, in a list."""
+        return [self.root] if isinstance(self.root, str) else self.root
+
+
+class Labels(LabelledSets):
     """A branch for images with human labels: two crops of each through a linear head that averages over the patches."""
 
     dataset: str | list[str] | None = Field(None, description="as for finetune, one or several; null is no labels")
@@ -161,14 +176,6 @@ class Labels(Section):
         "move a score; 0 fits the labels alone",
     )
     weight: float = Field(1.0, gt=0, description="of this loss beside the others")
-
-    @property
-    def datasets(self):
-        return [self.dataset] if isinstance(self.dataset, str) else self.dataset
-
-    @property
-    def roots(self):
-        return [self.root] if isinstance(self.root, str) else self.root
 
 
 class Optimizer(Section):
@@ -246,11 +253,13 @@ class Run(Section):
     )
 
 
-class Probe(Section):
-    """A labelled set that the features are judged on now and then; the best encoder is kept as encoder_best.keras."""
+class Probe(LabelledSets):
+    """Labelled sets that the features are judged on now and then; the best encoder is kept as encoder_best.keras."""
 
-    dataset: Literal["ic9600", "savoias", "csv"] | None = Field(None, description="as for evaluate; null is no probe")
-    root: str | None = Field(None, description="the data set's folder; for csv the table itself")
+    dataset: ScoredSet | list[ScoredSet] | None = Field(
+        None, description="as for evaluate; of several the mean counts; null is no probe"
+    )
+    root: str | list[str] | None = Field(None, description="each data set's folder; for csv the table itself")
     every: Positive = Field(500, description="steps between, rounded up to a row's end; the last row is always judged")
     split: str | None = Field(
         None,

@@ -5,7 +5,7 @@ from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
-from clicv2_keras.training.source import label_sets, packed_targets, probe_source, recipe_source
+from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.utils.backend import choose_backend
 
 # The share of the rate of its matrix products that a whole step reaches. Of the quickstart's, compiled by TensorFlow in
@@ -40,7 +40,7 @@ def describe_run(recipe, overrides=()):
     images = None
     if not unnamed:
         images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
-    probe_source(recipe)
+    probe_sets(recipe)
     packed = packed_targets(recipe)
     check_wandb(recipe)
 

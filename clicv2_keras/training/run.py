@@ -13,7 +13,7 @@ from clicv2_keras.training.plan import micro_batches
 from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.training.run_log import run_log
 from clicv2_keras.training.skipped_images import SkippedImages, losses_in_one_line
-from clicv2_keras.training.source import label_sets, packed_targets, probe_source, recipe_source
+from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
@@ -60,7 +60,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     """Train as a `Recipe` says, as `train` does; `labels` are the `JointSets` at hand in place of those it names."""
     labels = labels or label_sets(recipe)
     source = recipe_source(recipe) if recipe.reads_images else labels.images.source
-    probed = probe_source(recipe)
+    probed = probe_sets(recipe)
     packed_targets(recipe)
     begin = find_checkpoint(begin, recipe.train.steps) if begin else None
     check_wandb(recipe)
@@ -155,10 +155,10 @@ def _reports(model, folder, interval, source, probed, skipped, display, told):
 
     probes = {}
     if probed:
-        data, split = probed
-        probes[""] = ComplexityProbe(data, folder=folder.path, split=split)
+        split = folder.recipe.probe.split
+        probes[""] = ComplexityProbe(probed, folder=folder.path, split=split)
         if folder.recipe.optimizer.average:
-            probes[AVERAGE] = ComplexityProbe(data, folder=folder.path / "average", split=split)
+            probes[AVERAGE] = ComplexityProbe(probed, folder=folder.path / "average", split=split)
         for probe in probes.values():
             probe.begin(interval.step)
     held_out = held_out_guide(model, folder.recipe)

@@ -96,19 +96,22 @@ def fitted_part(data, splits):
     return data.subset(there)
 
 
-def probe_source(recipe):
-    """The labelled images of the recipe's probe and the part to judge on, see `selection_split`; or None.
+def probe_sets(recipe):
+    """The labelled sets of the recipe's probe, a list of `ScoredImages`; empty without one.
 
     Raises:
         UserError: where they cannot be read, or cannot be judged by.
     """
     if recipe.probe.dataset is None:
-        return None
-    from clicv2_keras.data.labelled.scored_sets import open_scored
+        return []
+    from clicv2_keras.data.labelled.scored_sets import open_scored_sets
     from clicv2_keras.evaluation.folds import selection_split
 
     probe = recipe.probe
     try:
-        return selection_split(open_scored(probe.dataset, probe.root, probe.within_category), probe.split)
+        sets = open_scored_sets(probe.datasets, probe.roots, probe.within_category)
+        for each in sets:
+            selection_split(each, probe.split)
+        return sets
     except UserError as error:
         raise UserError(f"{recipe.name}: probe: {error}") from None

@@ -66,6 +66,28 @@ def test_with_a_fit_of_ones_own_it_asks_every_k_epochs_and_tells_the_history(tmp
     assert again.rows == probe.rows and again.best == probe.best
 
 
+def test_of_several_sets_each_is_told_and_their_mean_chooses(tmp_path, tiny_encoder, scored, ic9600, tiny):
+    probe = ComplexityProbe(["csv", "ic9600", "csv"], [scored, ic9600, scored], folder=tmp_path / "probe")
+    assert probe.columns == ("step", "PCC", "SRCC", "SRCC csv 1", "SRCC ic9600", "SRCC csv 3")
+    probe.begin(0)
+    figures = probe.ask(tiny_encoder, 7)
+    (row,) = probe.rows
+    alone = [
+        ComplexityProbe(name, root, folder=tmp_path / name) for name, root in (("csv", scored), ("ic9600", ic9600))
+    ]
+    csv_srcc, ic9600_srcc = (each.ask(tiny_encoder, 0)["probe_srcc"] for each in alone)
+    assert (row["SRCC csv 1"], row["SRCC ic9600"], row["SRCC csv 3"]) == (csv_srcc, ic9600_srcc, csv_srcc)
+    assert figures["probe_srcc"] == row["SRCC"] == pytest.approx((2 * csv_srcc + ic9600_srcc) / 3)
+    again = ComplexityProbe(["csv", "ic9600", "csv"], [scored, ic9600, scored], folder=tmp_path / "probe")
+    again.begin(7)
+    assert again.rows == probe.rows
+
+    sets = f"probe={{dataset: [csv, ic9600], root: [{scored}, {ic9600}]}}"
+    clicv2_keras.train("ablation/random", [*tiny, sets, f"run.dir={tmp_path / 'run'}"], progress=False)
+    with pytest.raises(UserError, match="probe.root: name where csv and ic9600 lie, each in its place"):
+        clicv2_keras.describe_run("quickstart", [f"probe={{dataset: [csv, ic9600], root: [{scored}]}}"])
+
+
 class Told(ComplexityProbe):
     """Its figures are told in advance."""
 
@@ -77,7 +99,7 @@ class Told(ComplexityProbe):
             figure = {"model/ridge/pcc": 0.5, "model/ridge/srcc": next(figures)}
             return SimpleNamespace(figures=figure, unreadable=[])
 
-        self.evaluator = SimpleNamespace(run=run)
+        self.evaluators = [SimpleNamespace(run=run)]
 
 
 def test_the_best_is_kept_and_survives_a_kill(tmp_path, tiny_encoder, scored):
@@ -126,7 +148,7 @@ def test_a_choice_never_rests_on_test(scored, ic9600):
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["probe.dataset=savoias"], "probe.root: name where savoias lies"),
+        (["probe.dataset=savoias"], "probe.root: name where savoias lie"),
         (["probe.dataset=csv", "probe.root=/nowhere.csv"], "quickstart: probe: /nowhere.csv: there is no such file"),
         (["probe.dataset=csv", "probe.root={scored}", "probe.split=test"], "what is chosen by test"),
     ],

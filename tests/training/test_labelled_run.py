@@ -47,8 +47,8 @@ def test_labels_alone_need_no_other_images(tmp_path, labelled):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("labels.root=null", "labels.root: name where each of 1 data sets lies"),
-        ("labels.dataset=[csv, csv]", "labels.root: name where each of 2 data sets lies"),
+        ("labels.root=null", "labels.root: name where csv lie, each in its place"),
+        ("labels.dataset=[csv, csv]", "labels.root: name where csv and csv lie, each in its place"),
         ("distribution.strategy=data_parallel", "labels need distribution.strategy none"),
         ("labels.parts=[tokens]", "labels.parts.0: 'tokens' is not allowed; did you mean token"),
     ],

@@ -3,14 +3,12 @@ import math
 
 import keras
 
-from clicv2_keras.data.labelled.scored_sets import open_scored
+from clicv2_keras.data.labelled.scored_sets import open_scored_sets
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.folds import selection_split
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.utils.atomic_files import save_model, write_csv
 from clicv2_keras.utils.paths import user_path
-
-_NUMBERS = {"step": int, "PCC": float, "SRCC": float}
 
 
 class ComplexityProbe(keras.callbacks.Callback):
@@ -26,13 +24,15 @@ class ComplexityProbe(keras.callbacks.Callback):
     ```
 
     Its figures are in `logs`, for the history and for callbacks after it: `probe_pcc` and `probe_srcc`, -1 to 1 (the
-    mean of the categories where scores compare only within one), NaN for features that are constant.
+    mean of several sets; and of the categories where scores compare only within one), NaN for constant features.
 
     Args:
-        dataset: `"ic9600"`, `"savoias"` or `"csv"`; or `ScoredImages` at hand.
-        root: the data set's folder, or the CSV file.
-        folder: gets `probe.csv`, a row each time (step of the optimizer, PCC, SRCC), and `encoder_best.keras`, the
-            encoder of the highest SRCC. It goes on from the rows that are there, those up to the optimizer's step.
+        dataset: `"ic9600"`, `"savoias"` or `"csv"`; or `ScoredImages` at hand; or a list of them, each with a ridge of
+            its own.
+        root: the data set's folder, or the CSV file; or a list.
+        folder: gets `probe.csv`, a row each time (step of the optimizer, PCC, SRCC, and of several sets the SRCC of
+            each), and `encoder_best.keras`, the encoder of the highest SRCC. It goes on from the rows that are there,
+            those up to the optimizer's step.
         every: epochs between two evaluations; the last epoch of a `fit` always has one.
         split: the part to judge on; see `selection_split`.
         within_category: scores can be compared only within a category; None leaves it to the data set.
@@ -44,13 +44,14 @@ class ComplexityProbe(keras.callbacks.Callback):
         UserError: one line on what is wrong with the data.
     """
 
-    COLUMNS = tuple(_NUMBERS)
-
     def __init__(self, dataset, root=None, folder="probe", every=1, split=None, within_category=None):
         super().__init__()
-        data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
-        data, split = selection_split(data, split)
-        self.evaluator = Evaluator(data, predictors=("ridge",), test_split=split)
+        chosen = [selection_split(each, split) for each in open_scored_sets(dataset, root, within_category)]
+        self.evaluators = [Evaluator(data, predictors=("ridge",), test_split=part) for data, part in chosen]
+        names = [data.name if len(chosen) > 1 else "" for data, _ in chosen]
+        # Two tables may bear one name.
+        names = [f"{name} {i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+        self.columns = ("step", "PCC", "SRCC", *(f"SRCC {name}" for name in names if name))
         self.folder = user_path(folder)
         self.every = every
         self.rows = []
@@ -77,8 +78,8 @@ class ComplexityProbe(keras.callbacks.Callback):
         self.rows = []
         if path.exists():
             with open(path, newline="", encoding="utf-8") as file:
-                rows = [{name: _NUMBERS[name](row[name]) for name in self.COLUMNS} for row in csv.DictReader(file)]
-            self.rows = [row for row in rows if row["step"] <= step]
+                rows = [{name: float(row[name]) for name in self.columns} for row in csv.DictReader(file)]
+            self.rows = [row | {"step": int(row["step"])} for row in rows if row["step"] <= step]
 
     def ask(self, model, step):
         """Judge the encoder of a model: adds a row, and saves the encoder if it is the best so far.
@@ -87,14 +88,16 @@ class ComplexityProbe(keras.callbacks.Callback):
             dict of `probe_pcc` and `probe_srcc`.
         """
         encoder = encoder_of(model)
-        found = self.evaluator.run(encoder)
-        self.unreadable = found.unreadable
-        pcc, srcc = (found.figures[f"model/ridge/{metric}"] for metric in ("pcc", "srcc"))
+        found = [evaluator.run(encoder) for evaluator in self.evaluators]
+        self.unreadable = [read for each in found for read in each.unreadable]
+        figures = {metric: [each.figures[f"model/ridge/{metric}"] for each in found] for metric in ("pcc", "srcc")}
+        pcc, srcc = (sum(values) / len(values) for values in figures.values())
+        each = figures["srcc"] if len(found) > 1 else ()
         self.folder.mkdir(parents=True, exist_ok=True)
         # Written to the last digit: a run that goes on must choose as if it had never stopped.
-        self.rows.append({"step": step, "PCC": pcc, "SRCC": srcc})
+        self.rows.append(dict(zip(self.columns, (step, pcc, srcc, *each), strict=True)))
         # The encoder first: a kill between the two does no more than have it saved again.
         if self.best is self.rows[-1]:
             save_model(encoder, self.folder / "encoder_best.keras")
-        write_csv(self.folder / "probe.csv", self.COLUMNS, (row.values() for row in self.rows))
+        write_csv(self.folder / "probe.csv", self.columns, (row.values() for row in self.rows))
         return {"probe_pcc": pcc, "probe_srcc": srcc}
