@@ -68,7 +68,7 @@ def test_with_a_fit_of_ones_own_it_asks_every_k_epochs_and_tells_the_history(tmp
 
 def test_of_several_sets_each_is_told_and_their_mean_chooses(tmp_path, tiny_encoder, scored, ic9600, tiny):
     probe = ComplexityProbe(["csv", "ic9600", "csv"], [scored, ic9600, scored], folder=tmp_path / "probe")
-    assert probe.columns == ("step", "PCC", "SRCC", "SRCC csv 1", "SRCC ic9600", "SRCC csv 3")
+    assert probe.columns == ("step", "PCC", "SRCC", "SRCC scores 1", "SRCC ic9600", "SRCC scores 3")
     probe.begin(0)
     figures = probe.ask(tiny_encoder, 7)
     (row,) = probe.rows
@@ -76,7 +76,7 @@ def test_of_several_sets_each_is_told_and_their_mean_chooses(tmp_path, tiny_enco
         ComplexityProbe(name, root, folder=tmp_path / name) for name, root in (("csv", scored), ("ic9600", ic9600))
     ]
     csv_srcc, ic9600_srcc = (each.ask(tiny_encoder, 0)["probe_srcc"] for each in alone)
-    assert (row["SRCC csv 1"], row["SRCC ic9600"], row["SRCC csv 3"]) == (csv_srcc, ic9600_srcc, csv_srcc)
+    assert (row["SRCC scores 1"], row["SRCC ic9600"], row["SRCC scores 3"]) == (csv_srcc, ic9600_srcc, csv_srcc)
     assert figures["probe_srcc"] == row["SRCC"] == pytest.approx((2 * csv_srcc + ic9600_srcc) / 3)
     again = ComplexityProbe(["csv", "ic9600", "csv"], [scored, ic9600, scored], folder=tmp_path / "probe")
     again.begin(7)
