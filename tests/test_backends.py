@@ -7,21 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quick_xla import QUICK
 
 TESTS = Path(__file__).parent
 BACKENDS = ("tensorflow", "jax", "torch")
-# What is compiled here runs a moment: half of the time of JAX's tests was the compiler's care.
-XLA = {
-    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    " --xla_cpu_use_fusion_emitters=false"
-}
 
 
 def run(backend, *arguments):
     """Run Python under a backend; its output is the message of a failure."""
     result = subprocess.run(
         [sys.executable, *map(str, arguments)],
-        env={**os.environ, **(XLA if backend == "jax" else {}), "KERAS_BACKEND": backend},
+        env={**os.environ, **({"XLA_FLAGS": QUICK} if backend == "jax" else {}), "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         timeout=1800,

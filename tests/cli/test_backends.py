@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from quick_xla import QUICK
 
 from clicv2_keras.utils.procedural import procedural_image
 
@@ -38,6 +39,7 @@ def train(tmp_path):
         for override in (*OVERRIDES, "data.path=images"):
             command += ["--set", override]
         environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+        environment["XLA_FLAGS"] = QUICK if backend == "jax" else ""
         return subprocess.run([*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     return train

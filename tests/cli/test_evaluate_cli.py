@@ -1,31 +1,26 @@
 """`evaluate` and `finetune` as a user runs them."""
 
 import csv
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from clicv2_keras.cli.main import main
 
-COMMAND = Path(sys.executable).with_name("clicv2-keras")
-
 
 def run(*arguments):
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=600)
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
     tiny_encoder.save(tmp_path / "encoder.keras")
     data = ("--dataset", "ic9600", "--root", ic9600)
     result = run("finetune", tmp_path / "encoder.keras", *data, "--output", tmp_path / "scorer.keras")
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert "fitted 34 weights of the head to 36 images" in result.stdout
     (ic9600 / "images" / "unlabelled.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     result = run("evaluate", tmp_path / "scorer.keras", *data, "--resamples", 20, "--output", tmp_path / "out")
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.stderr
     assert "fitted score" in result.stdout and "ridge on handcrafted" in result.stdout
     assert "unlabelled.png" in result.stdout  # said, and in nobody's way
     with open(tmp_path / "out" / "table.csv", newline="") as file:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from quick_xla import QUICK
 
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.utils.errors import UserError
@@ -29,10 +30,6 @@ TINY = {
     "train": {"batch_size": 8, "steps": 3},
     "run": {"log_every": 1, "checkpoint_every": 1},
 }
-# XLA compiles in half the time.
-QUICK = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
-)
 PARALLEL = "distribution.strategy=data_parallel"
 TIMES = ("images_per_second", "data_wait")
 
