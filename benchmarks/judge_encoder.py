@@ -1,8 +1,8 @@
 """How far would a head on these encoders agree with people? `python benchmarks/judge_encoder.py MODEL … [--data DIR]`
 
-What a search may look at, `val` is not: the ridge of `clicv2-keras evaluate` by 5 folds within `train`, on Savoias (mean
-of 7 kinds) and Nagle's photographs, SRCC with 95 % intervals; beside it the paired difference to the first model. Each
-MODEL is a preset, a run folder or a .keras file; "MODEL:stem" is its encoder with its blocks at random, mean of 5 seeds.
+What a search may look at, `val` is not: the ridge of `clicv2-keras evaluate` by 5 folds within `train`, on Savoias
+(mean of 7 kinds) and Nagle's photographs, SRCC with 95 % intervals; beside it the paired difference to the first model.
+MODEL is a preset, a run folder or a .keras file; "MODEL:stem" its encoder with its blocks at random, mean of 5 seeds.
 """
 
 import argparse
