@@ -41,8 +41,8 @@ def test_unseen_images_are_told_as_they_are_counted(tmp_path, tiny_encoder, monk
     monkeypatch.setattr("clicv2_keras.training.pixel_measures.pixel_targets", count)
     tiny_encoder.save(tmp_path / "start.keras")
     settings = [
-        "data={source: procedural, num_images: 96, image_size: 64, min_area: 1, flip: false}",
-        "train.steps=190",
+        "data={source: procedural, num_images: 80, image_size: 64, min_area: 1, flip: false}",
+        "train.steps=150",
     ]
     settings += [f"encoder={{weights: {tmp_path / 'start.keras'}, freeze_patch_projection: false, depth: null}}"]
     settings += ["train.batch_size=16", "train.jit=false", "guide.sample=64", "optimizer.learning_rate=5e-3"]
