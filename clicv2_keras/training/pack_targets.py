@@ -77,7 +77,8 @@ def pack_targets(root, teacher, network, views, image_size, patch_size, min_area
             write_packing(folder, packing)
         size = sum(path.stat().st_size for path in folder.glob("*.npy"))
         display.say(f"{folder}: {packing.views} views of {len(source):,} images by {teacher}, {size / 1e6:,.1f} MB")
-        display.say(f"Next: clicv2-keras train … --set data.source=records --set data.path={root} guide.teacher=packed")
+        keys = ("data.source=records", f"data.path={root}", "guide.teacher=packed")
+        display.say(f"Next: clicv2-keras train … {' '.join(f'--set {key}' for key in keys)}")
     return packing
 
 
