@@ -231,16 +231,13 @@ class _Reader:
         return number, _crops_of(image, draws, self.image_size)
 
 
-def read_crops(source, number, draws, image_size, detail=1):
-    """Crops of an image of a source, uint8 (n, S, S, 3), that `utils.views.draw_crop` drew.
-
-    Decoded so that `detail` pixels remain for each of a crop's, at least: a JPEG may be decoded smaller.
-    """
-    return _crops_of(source.load(number, _scale_for(draws, image_size, detail)), draws, image_size)
+def read_crops(source, number, draws, image_size):
+    """Crops of an image of a source, uint8 (n, S, S, 3), that `utils.views.draw_crop` drew: as a run reads them."""
+    return _crops_of(source.load(number, _scale_for(draws, image_size)), draws, image_size)
 
 
 def _scale_for(draws, image_size, detail=1):
-    """The shortest side in pixels that an image must be decoded with."""
+    """The shortest side that an image must be decoded with, so that `detail` pixels remain for each of a crop's."""
     return math.ceil(detail * image_size / shortest_side(box for box, _ in draws))
 
 

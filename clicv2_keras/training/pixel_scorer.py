@@ -1,5 +1,7 @@
 """The scorer at the end of a run that was guided by what is counted in pixels: no label has touched it."""
 
+import logging
+
 import numpy as np
 
 from clicv2_keras.data.labelled.joint_sets import join_sets
@@ -13,6 +15,7 @@ from clicv2_keras.training.pixel_measures import SIDE, counted_complexity, pixel
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
 
+log = logging.getLogger(__name__)
 # To count takes a tenth of a second an image; a head of some hundred weights needs no more.
 MOST = 1000
 
@@ -28,7 +31,7 @@ def pixel_scorer(encoder, source, recipe):
         recipe: the `Recipe`.
 
     Returns:
-        The scorer; None where too few images can be read to fit a head to.
+        The scorer; None, and a line that says why, where a head cannot be fitted to what can be read.
     """
     scorer = ComplexityScorer(encoder, LinearHead(("token", "deviation")))
     numbers = range(min(len(source), recipe.guide.sample, MOST))
@@ -43,7 +46,8 @@ def pixel_scorer(encoder, source, recipe):
     data = ScoredImages("the counted complexity", Subset(source, numbers), scores, (0.0, 1.0), empty, empty)
     try:
         fit_scorer(scorer, join_sets([data]), Labels().steadiness, recipe.seed)
-    except UserError:
+    except UserError as error:
+        log.info(f"no scorer.keras: {error}")
         return None
     # What it was fitted to are no labels: every evaluation may use these images.
     scorer.head.fitted_to = Fingerprints()

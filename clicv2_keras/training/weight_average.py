@@ -30,7 +30,4 @@ def averaged_encoder(model):
     if not model.optimizer.use_ema:
         return model.averaged_encoder()
     with averaged(model):
-        average = type(model.encoder).from_config(model.encoder.get_config())
-        average.set_weights(model.encoder.get_weights())
-    average.fitted_to = model.encoder.fitted_to
-    return average
+        return model.encoder.copy()

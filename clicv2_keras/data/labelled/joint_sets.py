@@ -42,8 +42,7 @@ def join_sets(sets):
         if only.ranked_within_category:
             return JointSets(only, only.categories, [])
         return JointSets(only, np.full(len(only), ""), [""])
-    # Two tables may bear one name.
-    names = [f"{each.name} {i + 1}" if _taken(each, sets) else each.name for i, each in enumerate(sets)]
+    names = set_names(sets)
     categories, groups, common = [], [], []
     for name, each in zip(names, sets, strict=True):
         own = [f"{name}/{category}" if category else name for category in each.categories]
@@ -67,5 +66,7 @@ def join_sets(sets):
     return JointSets(joint, np.array(groups), common)
 
 
-def _taken(one, sets):
-    return sum(each.name == one.name for each in sets) > 1
+def set_names(sets):
+    """What to call each of several `ScoredImages`: two tables may bear one name, and then bear their number too."""
+    names = [each.name for each in sets]
+    return [f"{name} {i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]

@@ -3,6 +3,7 @@ import math
 
 import keras
 
+from clicv2_keras.data.labelled.joint_sets import set_names
 from clicv2_keras.data.labelled.scored_sets import open_scored_sets
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.folds import selection_split
@@ -48,10 +49,8 @@ class ComplexityProbe(keras.callbacks.Callback):
         super().__init__()
         chosen = [selection_split(each, split) for each in open_scored_sets(dataset, root, within_category)]
         self.evaluators = [Evaluator(data, predictors=("ridge",), test_split=part) for data, part in chosen]
-        names = [data.name if len(chosen) > 1 else "" for data, _ in chosen]
-        # Two tables may bear one name.
-        names = [f"{name} {i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
-        self.columns = ("step", "PCC", "SRCC", *(f"SRCC {name}" for name in names if name))
+        names = set_names([data for data, _ in chosen]) if len(chosen) > 1 else []
+        self.columns = ("step", "PCC", "SRCC", *(f"SRCC {name}" for name in names))
         self.folder = user_path(folder)
         self.every = every
         self.rows = []
