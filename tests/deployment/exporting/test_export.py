@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
+from tiny_network import tiny_feature_maps
 
 from clicv2_keras.deployment.exporting import parity
 from clicv2_keras.deployment.exporting.parity import Parity
 from clicv2_keras.deployment.exporting.run import export
+from clicv2_keras.layers import FeatureStem
 from clicv2_keras.models import ComplexityScorer, LinearHead, ViTEncoder
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
@@ -75,6 +77,22 @@ def test_quantized_files_are_smaller_by_their_bits(folder, tmp_path):
         q: export(wide, "tflite", q, tmp_path / f"{q}.tflite", folder)[1].size for q in ("none", "float16", "int8")
     }
     assert sizes["float16"] < 0.6 * sizes["none"] and sizes["int8"] < 0.45 * sizes["none"]
+
+
+def test_dynamic_computes_dense_layers_in_int8_and_convolutions_in_float(folder, tmp_path):
+    stem = FeatureStem(tiny_feature_maps())
+    encoder = ViTEncoder(image_size=32, patch_size=16, width=48, depth=1, num_heads=2, stem=stem)
+    path, measured = export(ComplexityScorer.label_free(encoder), "tflite", "dynamic", tmp_path / "h.tflite", folder)
+    assert measured.srcc > 0.999
+    interpreter = Interpreter(str(path))
+    types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    weights = {"CONV_2D": [], "FULLY_CONNECTED": [], "DEQUANTIZE": []}
+    for operation in interpreter._get_ops_details():
+        if operation["op_name"] in weights:
+            weights[operation["op_name"]].append(types[operation["inputs"][min(1, len(operation["inputs"]) - 1)]])
+    assert set(weights["CONV_2D"]) == {np.float32} and set(weights["FULLY_CONNECTED"]) == {np.int8}
+    # Each convolution's kernel lies in the file as float16.
+    assert weights["DEQUANTIZE"].count(np.float16) >= len(weights["CONV_2D"]) == 4
 
 
 WITHOUT_THIS_PACKAGE = """
