@@ -26,8 +26,8 @@ IMAGE = re.compile(r"!\[([^\]]*)\]\(([^):#]+)()\)")
 COMPLETION = """\
 # Commands
 
-`clicv2-keras COMMAND --help` prints what stands below. A mistake is one line and exit code 2; what the place is at fault
-for (a full disk, a lost folder) is 1.
+`clicv2-keras COMMAND --help` prints what stands below. A mistake is one line and exit code 2; what the place is at
+fault for (a full disk, a lost folder) is 1.
 
 **Completion** of commands, options and their values by Tab: add the line of your shell to its start-up file.
 
@@ -103,7 +103,11 @@ def names_page(title, wanted):
 
 def schema_page():
     """Every key of a recipe, from the schema itself."""
-    lines = ["# Recipe keys", "", "A recipe is a YAML file; every key can be left out. `clicv2-keras recipe` prints this."]
+    lines = [
+        "# Recipe keys",
+        "",
+        "A recipe is a YAML file; every key can be left out. `clicv2-keras recipe` prints this.",
+    ]
     for section, meaning, keys in schema_sections():
         lines += ["", f"## `{section}`" if section else "## At the top", "", f"{meaning}".strip()]
         lines += ["", "| key | type | default | meaning |", "| --- | --- | --- | --- |"]
@@ -115,7 +119,11 @@ def schema_page():
 
 def recipes_page():
     """The shipped recipes as they are."""
-    lines = ["# Shipped recipes", "", "By name: `clicv2-keras train quickstart`, `clicv2-keras recipe ablation/clicv2`."]
+    lines = [
+        "# Shipped recipes",
+        "",
+        "By name: `clicv2-keras train quickstart`, `clicv2-keras recipe ablation/clicv2`.",
+    ]
     for name in shipped_recipes():
         text = (ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
         lines += ["", f"## {name}", "", "```yaml", text.rstrip(), "```"]

@@ -32,7 +32,8 @@ def schema_sections():
 
     The first section's name is empty: its keys stand above all others.
     """
-    top, sections = [("extends", "text", "null", "a recipe, by path or name, whose values hold where this is silent")], []
+    extends = "path or name of a recipe whose values hold where this one is silent"
+    top, sections = [("extends", "text | null", "null", extends)], []
     for name, field in Recipe.model_fields.items():
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
