@@ -15,13 +15,13 @@ from clicv2_keras.recipe.text import schema_sections
 ROOT = Path(__file__).resolve().parents[1]
 # The page that each file of the repository becomes; those of docs/ are themselves.
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-PAGES |= {f"benchmarks/results/{path.name}": f"results/{path.name}" for path in ROOT.glob("benchmarks/results/*.md")}
+PAGES |= {f"benchmarks/results/{path.name}": f"measurements/{path.name}" for path in ROOT.glob("benchmarks/results/*.md")}
 PAGES |= {
     path.relative_to(ROOT).as_posix(): f"models/{path.parent.name}.md" for path in ROOT.glob("saved_models/*/*.md")
 }
 SOURCES = {page: source for source, page in PAGES.items()}
-LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^):#]+)(#[^)]*)?\)")
-IMAGE = re.compile(r"!\[([^\]]*)\]\(([^):#]+)()\)")
+LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^):#]+)(?:#[^)]*)?\)")
+TARGET = re.compile(r"\]\(([^):#]+)")
 
 COMPLETION = """\
 # Commands
@@ -42,7 +42,10 @@ fault for (a full disk, a lost folder) is 1.
 def on_files(files, config):
     """Add the pages that are made here."""
     made = {page: (ROOT / source).read_text(encoding="utf-8") for source, page in PAGES.items()}
+    # The picture wants the whole width.
+    made["index.md"] = f"---\nhide: [navigation, toc]\n---\n{made['index.md']}"
     made |= {
+        "measurements/index.md": measurements_page(),
         "models/index.md": models_page(),
         "reference/commands.md": commands_page(),
         "reference/functions.md": names_page("Functions", str.islower),
@@ -58,19 +61,30 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """Let links between files of the repository lead to their pages; what has none is text."""
     uri = page.file.src_uri
-    source = SOURCES.get(uri, f"docs/{uri}")
+    folder = posixpath.dirname(SOURCES.get(uri, f"docs/{uri}"))
 
-    def to_page(match):
-        text, target, anchor = match.groups(default="")
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
-        found = PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
-        if found and files.get_file_from_path(found):
-            relative = posixpath.relpath(found, posixpath.dirname(uri) or ".")
-            return match[0].replace(f"({target}{anchor})", f"({relative}{anchor})")
+    def page_of(path):
+        found = PAGES.get(path) or path.removeprefix("docs/")
+        return found if found != path and files.get_file_from_path(found) else None
+
+    def unlinked(match):
         # A link that leads nowhere stays, and mkdocs refuses it.
-        return text if (ROOT / path).exists() else match[0]
+        path = posixpath.normpath(posixpath.join(folder, match[2]))
+        return match[0] if page_of(path) or not (ROOT / path).exists() else match[1]
 
-    return IMAGE.sub(to_page, LINK.sub(to_page, markdown))
+    def relinked(match):
+        found = page_of(posixpath.normpath(posixpath.join(folder, match[1])))
+        return f"]({posixpath.relpath(found, posixpath.dirname(uri) or '.')}" if found else match[0]
+
+    return TARGET.sub(relinked, LINK.sub(unlinked, markdown))
+
+
+def measurements_page():
+    """The titles of what was measured, each with its page."""
+    lines = ["# Measurements", "", "Each says the command that printed it, and the machine.", ""]
+    for path in sorted(ROOT.glob("benchmarks/results/*.md")):
+        lines.append(f"- [{path.read_text(encoding='utf-8').partition(chr(10))[0].removeprefix('# ')}]({path.name})")
+    return "\n".join(lines)
 
 
 def models_page():
