@@ -15,13 +15,16 @@ from clicv2_keras.recipe.text import schema_sections
 ROOT = Path(__file__).resolve().parents[1]
 # The page that each file of the repository becomes; those of docs/ are themselves.
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-PAGES |= {f"benchmarks/results/{path.name}": f"measurements/{path.name}" for path in ROOT.glob("benchmarks/results/*.md")}
+RESULTS = sorted(ROOT.glob("benchmarks/results/*.md"))
+PAGES |= {f"benchmarks/results/{path.name}": f"measurements/{path.name}" for path in RESULTS}
 PAGES |= {
     path.relative_to(ROOT).as_posix(): f"models/{path.parent.name}.md" for path in ROOT.glob("saved_models/*/*.md")
 }
 SOURCES = {page: source for source, page in PAGES.items()}
 LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^):#]+)(?:#[^)]*)?\)")
 TARGET = re.compile(r"\]\(([^):#]+)")
+# A figure and its interval, which stay in one line.
+INTERVAL = re.compile(r"(\.\d+\**) (\[[+−-]?\.\d+), ([+−-]?\.\d+\])")
 
 COMPLETION = """\
 # Commands
@@ -76,13 +79,14 @@ def on_page_markdown(markdown, page, config, files):
         found = page_of(posixpath.normpath(posixpath.join(folder, match[1])))
         return f"]({posixpath.relpath(found, posixpath.dirname(uri) or '.')}" if found else match[0]
 
-    return TARGET.sub(relinked, LINK.sub(unlinked, markdown))
+    markdown = TARGET.sub(relinked, LINK.sub(unlinked, markdown))
+    return INTERVAL.sub("\\1\u00a0\\2,\u00a0\\3", markdown)
 
 
 def measurements_page():
     """The titles of what was measured, each with its page."""
     lines = ["# Measurements", "", "Each says the command that printed it, and the machine.", ""]
-    for path in sorted(ROOT.glob("benchmarks/results/*.md")):
+    for path in RESULTS:
         lines.append(f"- [{path.read_text(encoding='utf-8').partition(chr(10))[0].removeprefix('# ')}]({path.name})")
     return "\n".join(lines)
 
@@ -90,12 +94,17 @@ def measurements_page():
 def models_page():
     """A row a model, from its card: the name, what it is, its size; the card is the page behind it."""
     lines = ["# Model zoo", "", (ROOT / "saved_models" / "README.md").read_text(encoding="utf-8").split("\n", 1)[1]]
-    lines += ["", "| model | what it is | licence | TFLite, dynamic int8 |", "| --- | --- | --- | --- |"]
-    for path in sorted(ROOT.glob("saved_models/*/MODEL_CARD.md")):
-        card = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", path.read_text(encoding="utf-8"), re.M))
-        size = (path.parent / "dynamic.tflite").stat().st_size / 1e6
+    lines += ["", "| model | what it is | SRCC, Savoias `val` | licence | TFLite, dynamic int8 |", f"|{' --- |' * 5}"]
+    for path in sorted(ROOT.glob("saved_models/*/MODEL_CARD.md"), reverse=True):
+        text = path.read_text(encoding="utf-8")
+        card = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", text, re.M))
+        agreement = re.search(r"\*\*(\.\d+)\*\*(?: \[.*?\])?", text)
+        size = f"{(path.parent / 'dynamic.tflite').stat().st_size / 1e6:.1f} MB"
         name = path.parent.name
-        lines.append(f"| [{name}]({name}.md) | {card['what it is']} | {card['licence']} | {size:.1f} MB |")
+        lines.append(
+            f"| [{name}]({name}.md) | {card['what it is']} | {agreement[0] if agreement else ''} | {card['licence']} | {size} |"
+        )
+    lines += ["", "In brackets the 95 % interval; more, and what one would use instead: [Results](../results.md)."]
     return "\n".join(lines)
 
 
