@@ -98,12 +98,10 @@ def models_page():
     for path in sorted(ROOT.glob("saved_models/*/MODEL_CARD.md"), reverse=True):
         text = path.read_text(encoding="utf-8")
         card = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", text, re.M))
-        agreement = re.search(r"\*\*(\.\d+)\*\*(?: \[.*?\])?", text)
+        agreement = (re.findall(r"\*\*\.\d+\*\*(?: \[.*?\])?", text) or [""])[0]
         size = f"{(path.parent / 'dynamic.tflite').stat().st_size / 1e6:.1f} MB"
         name = path.parent.name
-        lines.append(
-            f"| [{name}]({name}.md) | {card['what it is']} | {agreement[0] if agreement else ''} | {card['licence']} | {size} |"
-        )
+        lines.append(f"| [{name}]({name}.md) | {card['what it is']} | {agreement} | {card['licence']} | {size} |")
     lines += ["", "In brackets the 95 % interval; more, and what one would use instead: [Results](../results.md)."]
     return "\n".join(lines)
 
