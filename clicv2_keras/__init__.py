@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from clicv2_keras.training.plan import describe_run as describe_run
     from clicv2_keras.training.prepare import prepare as prepare
     from clicv2_keras.training.run import train as train
+    from clicv2_keras.utils.model_list import ModelSummary as ModelSummary
+    from clicv2_keras.utils.model_list import list_models as list_models
 
 # Public name: the module that it comes from.
 _HOMES = {
@@ -64,6 +66,7 @@ _HOMES = {
     "LabelBranch": "models",
     "LinearHead": "models",
     "MaskedEntropyBranch": "models",
+    "ModelSummary": "utils.model_list",
     "Prepared": "data.records.writer",
     "Recipe": "recipe.schema",
     "Row": "deployment.scoring.rows",
@@ -79,6 +82,7 @@ _HOMES = {
     "explain": "explanation.run",
     "export": "deployment.exporting.run",
     "finetune": "training.finetune",
+    "list_models": "utils.model_list",
     "load_recipe": "recipe.files",
     "prepare": "training.prepare",
     "score": "deployment.scoring.run",

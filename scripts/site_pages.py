@@ -94,15 +94,12 @@ def measurements_page():
 def models_page():
     """A row a model, from its card: the name, what it is, its size; the card is the page behind it."""
     lines = ["# Model zoo", "", (ROOT / "saved_models" / "README.md").read_text(encoding="utf-8").split("\n", 1)[1]]
-    lines += ["", "| model | what it is | SRCC, Savoias `val` | licence | TFLite, dynamic int8 |", f"|{' --- |' * 5}"]
-    for path in sorted(ROOT.glob("saved_models/*/MODEL_CARD.md"), reverse=True):
-        text = path.read_text(encoding="utf-8")
-        card = dict(re.findall(r"^\| ([^|]+) \| (.*) \|$", text, re.M))
-        agreement = (re.findall(r"\*\*\.\d+\*\*(?: \[.*?\])?", text) or [""])[0]
-        size = f"{(path.parent / 'dynamic.tflite').stat().st_size / 1e6:.1f} MB"
-        name = path.parent.name
-        lines.append(f"| [{name}]({name}.md) | {card['what it is']} | {agreement} | {card['licence']} | {size} |")
-    lines += ["", "In brackets the 95 % interval; more, and what one would use instead: [Results](../results.md)."]
+    lines += ["", "| model | for | what it is | SRCC | licence | TFLite, dynamic int8 |", f"|{' --- |' * 6}"]
+    for model in clicv2_keras.list_models():
+        size = f"{model.size / 1e6:.1f} MB"
+        cells = (model.purpose, model.what, model.agreement, model.licence, size)
+        lines.append(f"| [{model.name}]({model.name}.md) | {' | '.join(cells)} |")
+    lines += ["", "Intervals, and what one would use instead: [Results](../results.md)."]
     return "\n".join(lines)
 
 

@@ -2,17 +2,22 @@
 
 import contextlib
 import importlib
+import inspect
 import os
+import re
 import sys
 
 import click
 
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, install_hint
 from clicv2_keras.utils.text import did_you_mean, printable
+from clicv2_keras.utils.version import __version__
 
-# Command: the module of its click command, the extra it needs; None where the core suffices.
-COMMANDS = dict.fromkeys(("prepare", "train", "evaluate", "finetune", "ablate", "export", "explain", "recipe"), "train")
-COMMANDS |= dict.fromkeys(("score", "benchmark", "demo"))
+# Command: the extra it needs; None where the core suffices. In the order of a newcomer's path.
+COMMANDS = dict.fromkeys(("score", "demo", "models", "benchmark"))
+COMMANDS |= dict.fromkeys(
+    ("explain", "evaluate", "train", "finetune", "export", "prepare", "ablate", "recipe"), "train"
+)
 # Command of 0.1: what took its place.
 RETIRED = {"distill": "is a recipe now: clicv2-keras train pixels_vit_tiny --set data.path=FOLDER, then finetune it"}
 
@@ -37,6 +42,12 @@ class Commands(click.Group):
         if name not in COMMANDS:
             raise Mistake(f"{name}: no such command; {did_you_mean(name, COMMANDS)}there are {', '.join(COMMANDS)}")
         return getattr(importlib.import_module(f"clicv2_keras.cli.{name}"), name)
+
+    def format_commands(self, context, formatter):
+        """Each command with the first sentence of its help, whole."""
+        commands = ((name, self.get_command(context, name)) for name in COMMANDS)
+        with formatter.section("Commands, in the order in which one comes to need them"):
+            formatter.write_dl([(name, _first_sentence(command.help)) for name, command in commands])
 
     def main(self, *args, **kwargs):
         _mend_streams()
@@ -71,8 +82,13 @@ class Commands(click.Group):
             extra = COMMANDS.get(context.invoked_subcommand)
             if extra is None or (error.name or "").startswith("clicv2_keras"):
                 raise
-            line = f"{context.invoked_subcommand} needs {error.name}; pip install 'clicv2-keras[{extra}]'"
-            raise Mistake(line) from None
+            raise Mistake(f"{context.invoked_subcommand} needs {error.name}; {install_hint(extra)}") from None
+
+
+def _first_sentence(text):
+    paragraph = " ".join(inspect.cleandoc(text).partition("\n\n")[0].split())
+    end = re.search(r"\.(?= [A-Z]|$)", paragraph)
+    return paragraph[: end.end()] if end else paragraph
 
 
 def _mend_streams():
@@ -97,6 +113,9 @@ def _drop_stdout():
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="clicv2-keras", message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="clicv2-keras", message="%(prog)s %(version)s")
 def main():
-    """How complex is an image? Learn it without labels (CLICv2), compare it with people, score pictures anywhere."""
+    """How complex is an image? Score pictures anywhere, compare with people, learn it without labels (CLICv2).
+
+    Begin with clicv2-keras score PICTURE. Each command says more with --help.
+    """

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.models.composite import Composite
+from clicv2_keras.utils.errors import install_hint
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -105,7 +106,7 @@ class FeatureMaps(Composite, keras.Model):
             try:
                 importlib.import_module("keras_hub")
             except ImportError:
-                raise ValueError("This network has layers of keras_hub: pip install 'clicv2-keras[hub]'.") from None
+                raise ValueError(f"This network has layers of keras_hub: {install_hint('hub')}.") from None
         return super().from_config(config, custom_objects)
 
     def get_config(self):

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 from clicv2_keras.models.feature_maps import FeatureMaps
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, install_hint
 from clicv2_keras.utils.paths import user_path
 
 PREFIX = "keras_hub:"
@@ -85,7 +85,7 @@ def _of_preset(name, preset):
     try:
         import keras_hub
     except ImportError:
-        raise UserError(f"{name}: needs keras_hub; pip install 'clicv2-keras[hub]'") from None
+        raise UserError(f"{name}: needs keras_hub; {install_hint('hub')}") from None
     backbone = _try(name, lambda: keras_hub.models.Backbone.from_preset(preset))
     shapes = [tuple(x.shape) for x in backbone.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:

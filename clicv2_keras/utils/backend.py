@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, install_hint
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -30,7 +30,7 @@ def choose_backend(name=None):
         raise UserError(f"backend: {name} is not one; allowed are {', '.join(BACKENDS)}")
     if importlib.util.find_spec(name) is None:
         extra = "train" if name == "tensorflow" else name
-        raise UserError(f"backend: {name} is not installed; pip install 'clicv2-keras[{extra}]'")
+        raise UserError(f"backend: {name} is not installed; {install_hint(extra)}")
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_start():

@@ -1,5 +1,13 @@
 """What a user can mend: one line that says what is wrong, where, and what to do."""
 
+from clicv2_keras.utils.version import __version__
+
+
+def install_hint(extra):
+    """What to install, as the end of an error's line: no package index has this package."""
+    wheel = f"clicv2_keras-{__version__}-py3-none-any.whl"
+    return f"pip install '.[{extra}]' in a clone of the repository, or pip install '{wheel}[{extra}]'"
+
 
 class UserError(Exception):
     """A mistake in the input. The command line prints it as one line and exits with `exit_code`."""

@@ -170,6 +170,8 @@ def _check_size(image):
 
 
 def _rgb(image):
+    if image.mode == "F":
+        raise UnreadableImage("its pixels are floats, and nothing says what black and white are: convert it to 8 bits")
     if image.mode in _SIXTEEN_BIT:
         image = Image.fromarray((np.asarray(image).astype("int32") >> 8).clip(0, 255).astype("uint8"))
     if image.has_transparency_data:

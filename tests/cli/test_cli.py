@@ -1,6 +1,5 @@
 """The command line: most checks in this process, those that are about the process itself in one of their own."""
 
-import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +31,7 @@ def assert_mistake(result, *parts):
 
 def test_version_is_that_of_the_installed_package():
     result = subprocess.run([SCRIPT, "--version"], capture_output=True, text=True, check=True)
-    assert result.stdout == f"clicv2-keras {importlib.metadata.version('clicv2-keras')}\n"
+    assert result.stdout == f"clicv2-keras {clicv2_keras.__version__}\n"
 
 
 def test_help_loads_neither_keras_nor_pydantic():
@@ -105,7 +104,7 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     for module in [name for name in sys.modules if name.startswith("clicv2_keras.recipe.")]:
         monkeypatch.delitem(sys.modules, module)
-    assert_mistake(call("recipe", "quickstart"), "yaml", "pip install 'clicv2-keras[train]'")
+    assert_mistake(call("recipe", "quickstart"), "yaml", "pip install '.[train]' in a clone", ".whl[train]'")
 
 
 def test_a_mistake_leaves_no_run_folder_and_no_traceback(tmp_path):

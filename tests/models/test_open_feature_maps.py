@@ -194,7 +194,7 @@ def test_of_a_transformers_preset(save, kind, images, tmp_path, monkeypatch):
     # Its layers are keras_hub's own.
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     for name in (folder, tmp_path / "maps.keras"):
-        with pytest.raises(UserError, match=r"keras_hub[^\n]*pip install 'clicv2-keras\[hub\]'\.?$"):
+        with pytest.raises(UserError, match=r"keras_hub[^\n]*pip install '\.\[hub\]' in a clone"):
             open_feature_maps(name)
 
 

@@ -173,3 +173,11 @@ def test_images_that_somebody_keeps_stop_nobody(monkeypatch):
     for thread in threads:
         thread.join(timeout=30)
     assert len(kept) == 80
+
+
+def test_floats_whose_white_is_not_known_are_refused():
+    """Pillow would clip them to 0 … 255, so that 1.0 were nearly black."""
+    stream = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 0.9, "float32")).save(stream, "TIFF")
+    with pytest.raises(UnreadableImage, match="its pixels are floats.* convert it to 8 bits"):
+        open_rgb(stream.getvalue())

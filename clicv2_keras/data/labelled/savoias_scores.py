@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from clicv2_keras.data.labelled.labels import parse_score
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, install_hint
 
 # The repository's files have some kilobytes and some hundred rows.
 MOST_BYTES, MOST_INFLATED, MOST_ROWS = 16 * 2**20, 256 * 2**20, 100_000
@@ -148,7 +148,7 @@ def _from_xlsx(path):
     try:
         from openpyxl import load_workbook
     except ImportError:
-        raise UserError(f"{path}: reading it needs openpyxl; install clicv2-keras[train]") from None
+        raise UserError(f"{path}: reading it needs openpyxl; {install_hint('train')}") from None
     with zipfile.ZipFile(path) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MOST_INFLATED:
             raise ValueError("it inflates to more than 256 MB")

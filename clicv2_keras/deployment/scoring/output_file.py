@@ -2,7 +2,7 @@ import importlib.util
 import os
 
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherModelError, read_rows
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, install_hint
 from clicv2_keras.utils.paths import user_path
 
 FORMATS = {".csv": Csv, ".jsonl": JsonLines, ".ndjson": JsonLines, ".parquet": JsonLines}
@@ -31,7 +31,7 @@ class OutputFile:
             raise UserError(f"--output {path}: there is no folder {self.path.parent}; make it first")
         self._is_parquet = ending == ".parquet"
         if self._is_parquet and importlib.util.find_spec("pyarrow") is None:
-            raise UserError(f"--output {path}: Parquet needs pyarrow; pip install 'clicv2-keras[parquet]'")
+            raise UserError(f"--output {path}: Parquet needs pyarrow; {install_hint('parquet')}")
         self._format = FORMATS[ending](model)
         self._rows = self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
         self._stream = None

@@ -118,7 +118,12 @@ class Scorer:
 
 def _of_array(array):
     if array.dtype != np.uint8:
-        raise ValueError(f"an array of images is uint8 with values 0 to 255, not {array.dtype}")
+        how = (
+            "(255 * array).round().astype('uint8') if it lies in [0, 1]"
+            if array.dtype.kind == "f"
+            else "astype('uint8')"
+        )
+        raise ValueError(f"an array of images is uint8 with values 0 to 255, not {array.dtype}: convert it, by {how}")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or 0 in array.shape:
         raise ValueError(f"an image's array is (H, W, 3) or (H, W), several are (B, H, W, 3), not {array.shape}")
     return Image.fromarray(array).convert("RGB")

@@ -44,7 +44,7 @@ def test_the_command_line_needs_no_more(photos, tmp_path):
     assert result.stderr == ""
     assert run(code, "--help").returncode == 0
     result = run(code, "train", "quickstart")
-    assert result.returncode == 2 and "pip install 'clicv2-keras[train]'" in result.stderr
+    assert result.returncode == 2 and "pip install '.[train]'" in result.stderr
 
 
 def test_python_needs_no_more(photos):

@@ -149,7 +149,7 @@ def test_what_is_wrong_with_the_output_is_one_line(photos, tmp_path, monkeypatch
         with pytest.raises(UserError, match=message):
             score_to_file(photos, output)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'clicv2-keras\[parquet\]'"):
+    with pytest.raises(UserError, match=r"pip install '\.\[parquet\]' in a clone"):
         score_to_file(photos, tmp_path / "rows.parquet")
 
 
