@@ -48,6 +48,17 @@ if TYPE_CHECKING:
     from clicv2_keras.training.run import train as train
     from clicv2_keras.utils.model_list import ModelSummary as ModelSummary
     from clicv2_keras.utils.model_list import list_models as list_models
+else:
+    # Out of the sight of type checkers: to them every name would be there.
+    def __getattr__(name):
+        if name == "distill":
+            raise AttributeError(
+                'distill is a recipe now: train("pixels_vit_tiny", ["data.path=FOLDER"]), then finetune'
+            )
+        if name not in _HOMES:
+            raise AttributeError(f"module 'clicv2_keras' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"clicv2_keras.{_HOMES[name]}"), name)
+
 
 # Public name: the module that it comes from.
 _HOMES = {
@@ -91,14 +102,6 @@ _HOMES = {
     "train": "training.run",
 }
 __all__ = ["__version__", *_HOMES]
-
-
-def __getattr__(name):
-    if name == "distill":
-        raise AttributeError('distill is a recipe now: train("pixels_vit_tiny", ["data.path=FOLDER"]), then finetune')
-    if name not in _HOMES:
-        raise AttributeError(f"module 'clicv2_keras' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"clicv2_keras.{_HOMES[name]}"), name)
 
 
 def __dir__():

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clicv2_keras.ablation.row import TABLE, Row, choose_rows, table_changes
 from clicv2_keras.data.labelled.scored_images import ScoredImages
@@ -13,7 +14,7 @@ from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.plan import recipe_cost
 from clicv2_keras.training.source import recipe_source
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import StrPath, user_path
 
 KNOWN_COMPLEXITY = "the known complexity of unseen procedural images"
 
@@ -102,7 +103,7 @@ def check_images(plan):
         recipe_source(run.recipe)
 
 
-def describe_ablation(recipe, **arguments):
+def describe_ablation(recipe: StrPath, **arguments: Any) -> str:
     """Check an ablation and describe it: the rows, where they differ from the recipe, and the cost.
 
     Args: as for `ablate`; `data.path` may still be missing.

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,25 +11,26 @@ from clicv2_keras.ablation.ablation import Ablation
 from clicv2_keras.ablation.output_folder import OutputFolder
 from clicv2_keras.ablation.plan import check_images, make_plan
 from clicv2_keras.ablation.worker import work
+from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.errors import Interrupted
-from clicv2_keras.utils.paths import check_writable
+from clicv2_keras.utils.paths import StrPath, check_writable
 
 
 def ablate(
-    recipe,
-    rows=None,
-    vary=(),
-    overrides=(),
-    seeds=3,
-    dataset=None,
-    root=None,
-    test_split=None,
-    within_category=None,
-    output=None,
-    progress=True,
-):
+    recipe: StrPath,
+    rows: str | None = None,
+    vary: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    seeds: int = 3,
+    dataset: str | ScoredImages | None = None,
+    root: StrPath | None = None,
+    test_split: str | None = None,
+    within_category: bool | None = None,
+    output: StrPath | None = None,
+    progress: bool = True,
+) -> Ablation:
     """Train variants of a recipe over several seeds, and compare what their features are worth.
 
     The same call goes on where an earlier one was stopped, and trains only what is missing. The runs follow one

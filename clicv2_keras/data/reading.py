@@ -11,7 +11,7 @@ TOLD = 3
 class Read(NamedTuple):
     """One image of a source: its number and name, and `value`, what was made of it; or `error`, why it is not read."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of that name
     name: str
     value: object = None
     error: str | None = None

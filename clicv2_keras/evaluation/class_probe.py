@@ -1,6 +1,6 @@
 """The paper's measure of content: how often a linear probe on frozen features names the class of an image."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -8,7 +8,10 @@ from clicv2_keras.data.class_folders import open_class_folders
 from clicv2_keras.data.reading import unreadable_note
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.backend import choose_backend
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import StrPath, user_path
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Top1(NamedTuple):
@@ -28,7 +31,14 @@ class Top1(NamedTuple):
         write_text(folder / "top1.csv", "features,top1\n" + "".join(rows))
 
 
-def top1(model="default", root=None, per_class=None, seed=0, untrained_seeds=5, progress=True):
+def top1(
+    model: "StrPath | keras.Model" = "default",
+    root: StrPath | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+    untrained_seeds: int = 5,
+    progress: bool = True,
+) -> Top1:
     """Linear probe on the mean token, fitted on `train` and judged on `val` of a folder in ImageNet's layout.
 
     Args:

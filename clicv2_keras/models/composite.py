@@ -4,7 +4,7 @@ import keras
 class Composite:
     """Mixin for a `keras.Model` made of other Keras objects: keeps those named in `PARTS` in its config."""
 
-    PARTS = ()
+    PARTS: tuple[str, ...] = ()
 
     def get_config(self):
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.PARTS}

@@ -37,7 +37,8 @@ class SavedModelMaps:
         shapes = [spec.shape.as_list() for spec in inputs.values() if spec.shape.rank == 4]
         if len(inputs) != 1 or len(shapes) != 1 or shapes[0][3] not in (3, None):
             raise UserError(f"{path}: its serving_default must take images (B, H, W, 3) and nothing else")
-        (self._name, self._spec), self.image_size = *inputs.items(), shapes[0][1]
+        ((self._name, self._spec),) = inputs.items()
+        self.image_size = shapes[0][1]
         side = self.image_size or SIDE
         found = self._run(np.zeros((1, side, side, 3), "uint8"))
         if any(each.ndim != 4 for each in found.values()):

@@ -1,6 +1,7 @@
 """From a YAML file, the recipes it extends and overrides to a valid `Recipe`."""
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -10,13 +11,13 @@ from clicv2_keras.recipe.checks import mistakes
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import package_data
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import StrPath, user_path
 from clicv2_keras.utils.text import did_you_mean
 
 OVERRIDE = "--set"
 
 
-def load_recipe(recipe, overrides=()):
+def load_recipe(recipe: StrPath, overrides: Sequence[str] = ()) -> Recipe:
     """Read, combine and check a recipe.
 
     Args:

@@ -49,7 +49,7 @@ class Data(Section):
 class Encoder(Section):
     """The vision transformer. `null` takes the preset's value."""
 
-    preset: Literal[tuple(ENCODERS)] = Field(
+    preset: Literal[tuple(ENCODERS)] = Field(  # type: ignore[valid-type]
         "vit_tiny_patch16", description="size of the transformer; weights are random"
     )
     weights: str | None = Field(

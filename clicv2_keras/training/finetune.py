@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PARTS
@@ -13,29 +15,35 @@ from clicv2_keras.training.source import fitted_part
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable, user_path
+from clicv2_keras.utils.paths import StrPath, check_writable, user_path
+
+if TYPE_CHECKING:
+    import keras
+
+    from clicv2_keras.data.labelled.scored_images import ScoredImages
+    from clicv2_keras.models.complexity_scorer import ComplexityScorer
 
 log = logging.getLogger(__name__)
 BATCH = 32
 
 
 def finetune(
-    model="default",
-    dataset="csv",
-    root=None,
-    output="scorer.keras",
-    parts=None,
-    splits=("train",),
-    steadiness=25.0,
-    whole=False,
-    epochs=10,
-    learning_rate=5e-5,
-    within_category=None,
-    seed=0,
-    run_dir=None,
-    resume=False,
-    progress=True,
-):
+    model: "StrPath | keras.Model" = "default",
+    dataset: "str | ScoredImages | Sequence[str | ScoredImages]" = "csv",
+    root: StrPath | Sequence[StrPath] | None = None,
+    output: StrPath | None = "scorer.keras",
+    parts: Sequence[str] | None = None,
+    splits: Sequence[str] = ("train",),
+    steadiness: float = 25.0,
+    whole: bool = False,
+    epochs: int = 10,
+    learning_rate: float = 5e-5,
+    within_category: bool | None = None,
+    seed: int = 0,
+    run_dir: StrPath | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> "ComplexityScorer":
     """Turn labelled images into a `ComplexityScorer`.
 
     Its head gives each patch a number in [0, 1] and averages them. Where a data set names parts, only images of those
@@ -90,9 +98,9 @@ def finetune(
     parts = tuple(parts or (head.read_out.parts if isinstance(head, LinearHead) else PARTS))
     with contextlib.ExitStack() as stack:
         if whole:
-            if run_dir is None and output is None:
-                run_dir = stack.enter_context(tempfile.TemporaryDirectory())
-            folder = user_path(run_dir or output.with_name(f"{output.stem}_run"))
+            if run_dir is None and output is not None:
+                run_dir = output.with_name(f"{output.stem}_run")
+            folder = user_path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
             recipe = Recipe(
                 name=folder.name,
                 seed=seed,

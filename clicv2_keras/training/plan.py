@@ -1,5 +1,7 @@
 """What a run would do, told without doing it."""
 
+from collections.abc import Sequence
+
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
@@ -7,6 +9,7 @@ from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
 from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.paths import StrPath
 
 # The share of the rate of its matrix products that a whole step reaches. Of the quickstart's, compiled by TensorFlow in
 # float32 on two cores that others used as well, measured in turns with that rate: .49, .78 and, at a load of 10, .66 to
@@ -15,7 +18,7 @@ from clicv2_keras.utils.backend import choose_backend
 EFFICIENCY = 0.65
 
 
-def describe_run(recipe, overrides=()):
+def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str:
     """Check a recipe and its images, and describe the run: shapes, parameters, FLOPs, memory, steps, time.
 
     The time is that of the counted FLOPs at `EFFICIENCY` times the rate of matrix products, measured for half a second

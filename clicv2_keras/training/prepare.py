@@ -1,22 +1,23 @@
 """What a run reads, packed beforehand."""
 
-from clicv2_keras.data.records.writer import pack_images
+from clicv2_keras.data.records.writer import Prepared, pack_images
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import StrPath
 
 
 def prepare(
-    images,
-    output,
-    shard_size=64,
-    side=None,
-    teacher=None,
-    views=4,
-    image_size=192,
-    patch_size=16,
-    min_area=0.2,
-    progress=True,
-):
+    images: StrPath,
+    output: StrPath,
+    shard_size: float = 64,
+    side: int | None = None,
+    teacher: str | None = None,
+    views: int = 4,
+    image_size: int = 192,
+    patch_size: int = 16,
+    min_area: float = 0.2,
+    progress: bool = True,
+) -> Prepared:
     """Pack images into shards that a run reads with `data.source=records data.path=OUTPUT`.
 
     `output` gets tar files as WebDataset reads them, `index.jsonl` (see `RecordIndex`) and `bad.csv`, which names the

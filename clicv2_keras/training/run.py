@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from clicv2_keras.recipe.files import load_recipe
@@ -18,6 +19,7 @@ from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import Interrupted, UserError
+from clicv2_keras.utils.paths import StrPath
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,13 @@ class TrainedRun(NamedTuple):
     table: dict | None
 
 
-def train(recipe, overrides=(), resume=False, progress=True, begin=None):
+def train(
+    recipe: Recipe | StrPath,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    progress: bool = True,
+    begin: StrPath | None = None,
+) -> "TrainedRun":
     """Train a model as a recipe says, and leave a run folder.
 
     Args:

@@ -10,15 +10,19 @@ from clicv2_keras.utils.errors import UserError
 try:
     import fcntl
 except ModuleNotFoundError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
-def user_path(path):
+# A path as callers give it.
+StrPath = str | os.PathLike[str]
+
+
+def user_path(path: StrPath) -> Path:
     """The `Path` of what a user named, in a recipe, an option or an argument: `~` is the home folder."""
     return Path(path).expanduser()
 
 
-def check_writable(path, option="--output"):
+def check_writable(path: StrPath, option: str = "--output") -> None:
     """Find out before the work whether a file or a folder can be made at `path`.
 
     Args:

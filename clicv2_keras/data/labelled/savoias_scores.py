@@ -137,7 +137,7 @@ class _NumbersUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f"it would change a {type(target).__name__}")
         target.set_state(state)
 
-    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BUILD[0]] = load_build  # type: ignore[assignment]
 
 
 def _plain(value):

@@ -12,6 +12,7 @@ import socket
 import socketserver
 import threading
 import webbrowser
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL import Image
 
 from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import StrPath
 from clicv2_keras.utils.procedural import procedural_image
 from clicv2_keras.utils.tflite_file import unpack
 
@@ -42,7 +44,14 @@ SAMPLES = (3, 20, 18, 1, 21, 4)
 SAMPLE_SIDE = 480
 
 
-def demo(model="default", port=0, browser=True, on_start=print, host=LOOPBACK, allowed_hosts=()):
+def demo(
+    model: StrPath = "default",
+    port: int = 0,
+    browser: bool = True,
+    on_start: Callable[[str], object] = print,
+    host: str = LOOPBACK,
+    allowed_hosts: Sequence[str] = (),
+) -> None:
     """Serve the demo until Ctrl-C: pictures are decoded, scored and shown by the browser alone.
 
     Args:

@@ -6,15 +6,25 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clicv2_keras.deployment.exporting.parity import COMPARED, Exported, Parity, images_to_compare_on, run_tflite
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable, user_path
+from clicv2_keras.utils.paths import StrPath, check_writable, user_path
+
+if TYPE_CHECKING:
+    import keras
 
 FORMATS = ("saved_model", "tflite")
 
 
-def export(model="default", format="tflite", quantize="none", output=None, images=None):
+def export(
+    model: "StrPath | keras.Model" = "default",
+    format: str = "tflite",
+    quantize: str = "none",
+    output: StrPath | None = None,
+    images: StrPath | None = None,
+) -> Exported:
     """Turn a model into a SavedModel or a TFLite file, and compare it with the Keras model on at least 200 images.
 
     A model that was trained on JAX or PyTorch is converted by TensorFlow in a process of its own.

@@ -3,6 +3,7 @@
 import io
 import itertools
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from clicv2_keras.deployment.scoring.network import Network, find_tflite
@@ -10,6 +11,7 @@ from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage, network_input, open_rgb
+from clicv2_keras.utils.paths import StrPath
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 # Without images of the user: this many, drawn and enlarged to the size of a small photograph.
@@ -58,7 +60,9 @@ class Measurement:
             yield f"{'memory':{width}}{self.memory / 2**20:.0f} MB at most"
 
 
-def benchmark(model="default", images=None, seconds=1.0):
+def benchmark(
+    model: StrPath = "default", images: StrPath | Iterable[StrPath] | None = None, seconds: float = 1.0
+) -> Measurement:
     """Measure what scoring costs on this device.
 
     Args:
