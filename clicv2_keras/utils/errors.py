@@ -1,10 +1,17 @@
 """What a user can mend: one line that says what is wrong, where, and what to do."""
 
+import sys
+
 from clicv2_keras.utils.version import __version__
+
+# Extras that TensorFlow is in.
+BOUND = ("train", "hub", "test")
 
 
 def install_hint(extra):
     """What to install, as the end of an error's line: no package index has this package."""
+    if extra in BOUND and sys.version_info >= (3, 14):
+        return f"the extra [{extra}] is for Python 3.11 to 3.13: TensorFlow has no package for later ones"
     wheel = f"clicv2_keras-{__version__}-py3-none-any.whl"
     return f"pip install '.[{extra}]' in a clone of the repository, or pip install '{wheel}[{extra}]'"
 

@@ -105,6 +105,9 @@ def test_a_missing_extra_is_named(monkeypatch):
     for module in [name for name in sys.modules if name.startswith("clicv2_keras.recipe.")]:
         monkeypatch.delitem(sys.modules, module)
     assert_mistake(call("recipe", "quickstart"), "yaml", "pip install '.[train]' in a clone", ".whl[train]'")
+    # Where TensorFlow has no package, an installation would end without it.
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0))
+    assert_mistake(call("recipe", "quickstart"), "yaml", "[train] is for Python 3.11 to 3.13")
 
 
 def test_a_mistake_leaves_no_run_folder_and_no_traceback(tmp_path):

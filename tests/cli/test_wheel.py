@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 import zipfile
+from email.parser import Parser
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +26,8 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     assert any(name.startswith("clicv2_keras/saved_models/") for name in names)
     assert not any(name.startswith(("tests/", "recipes/", "benchmarks/")) for name in names)
 
+    check_requirements(zipfile.ZipFile(wheel))
+
     target = tmp_path / "target"
     subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", target, wheel], **quiet)
     command = [sys.executable, "-m", "clicv2_keras", "recipe", "ablation/sp"]
@@ -34,3 +39,19 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
         **quiet,
     )
     assert where.stdout.startswith(str(target))
+
+
+def check_requirements(wheel):
+    """The core is for every Python that its packages are for; TensorFlow, which is not, binds its extras alone."""
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(wheel.read(name).decode())
+    assert metadata["Requires-Python"] == ">=3.11"
+    requirements = [Requirement(text) for text in metadata.get_all("Requires-Dist")]
+
+    def needed(python, extra):
+        marked = {"python_version": python, "extra": extra}
+        return {r.name for r in requirements if r.marker is None or r.marker.evaluate(marked)}
+
+    assert needed("3.14", "") == {"numpy", "pillow", "click", "ai-edge-litert"}
+    assert needed("3.13", "train") > {"tensorflow", "keras-cv", "tf-keras-vis"}
+    assert not needed("3.14", "train") & {"tensorflow", "keras-cv", "tf-keras-vis"}
