@@ -1,13 +1,7 @@
 """A page on this machine that scores pictures in the browser: nothing is uploaded."""
 
-import base64
 import errno
-import functools
-import hashlib
-import io
 import ipaddress
-import json
-import re
 import socket
 import socketserver
 import threading
@@ -18,30 +12,13 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from PIL import Image
-
+from clicv2_keras.deployment.demo.files import PAGE, TYPES, content_policy, demo_files
 from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import StrPath
-from clicv2_keras.utils.procedural import procedural_image
 from clicv2_keras.utils.tflite_file import unpack
 
-FOLDER = Path(__file__).parent
 LOOPBACK = "127.0.0.1"
-TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".md": "text/plain; charset=utf-8",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".wasm": "application/wasm",
-    ".tflite": "application/octet-stream",
-}
-# Seeds of procedural images, from nearly empty to crowded.
-SAMPLES = (3, 20, 18, 1, 21, 4)
-SAMPLE_SIDE = 480
 
 
 def demo(
@@ -102,17 +79,9 @@ class DemoServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, file, model, port=0, host=LOOPBACK, allowed_hosts=()):
-        page = FOLDER / "page"
-        self.routes = {f"/{path.name}": path.read_bytes for path in page.iterdir() if path.suffix in TYPES}
-        self.routes |= {f"/litert/{path.name}": path.read_bytes for path in (FOLDER / "litert").iterdir()}
-        self.routes |= {f"/samples/{i}.png": functools.partial(_sample, seed) for i, seed in enumerate(SAMPLES)}
-        self.routes |= {
-            "/": (page / "index.html").read_bytes,
-            "/model.tflite": Path(file).read_bytes,
-            "/model.json": lambda: json.dumps(model.metadata).encode(),
-            "/card.md": model.card.encode,
-        }
-        self.policy = _policy((page / "index.html").read_text(encoding="utf-8"))
+        self.routes = {f"/{name}": content for name, content in demo_files(file, model).items()}
+        self.routes["/"] = self.routes[f"/{PAGE}"]
+        self.policy = f"{content_policy()}; frame-ancestors 'none'"
         self.allowed_hosts = {"localhost", *(name.lower() for name in allowed_hosts)}
         if ":" in host:
             self.address_family = socket.AF_INET6
@@ -179,21 +148,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
-
-
-def _policy(html):
-    """Content from this server alone, and of scripts in the page only its import map."""
-    (script,) = re.findall(r'<script type="importmap">(.*?)</script>', html, re.S)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'sha256-{digest}'; style-src 'self'; "
-        "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
-@functools.lru_cache
-def _sample(seed):
-    """A procedural image as PNG."""
-    file = io.BytesIO()
-    Image.fromarray(procedural_image(seed, SAMPLE_SIDE)[0]).save(file, "PNG")
-    return file.getvalue()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clicv2_keras.deployment.demo.server import FOLDER
+from clicv2_keras.deployment.demo.files import FOLDER
 from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.utils.package_data import trained_presets
 

@@ -1,14 +1,19 @@
 """The page in a real browser: its scores against Python's, what it shows, and that it asks nobody else."""
 
 import base64
+import functools
+import http.server
 import json
+import threading
 import time
 
 import numpy as np
 import pytest
 from chromium import CHROMIUM, Chromium
 
+from clicv2_keras.deployment.demo.files import write_demo
 from clicv2_keras.deployment.scoring.scorer import Scorer
+from clicv2_keras.utils.model_list import list_models
 
 pytestmark = [
     pytest.mark.browser,
@@ -71,12 +76,16 @@ def test_map_and_embedding_are_python_s_too(page, pictures, expected):
         assert np.corrcoef(got["embedding"], expected[name].embedding)[0, 1] > 0.999
 
 
-def test_the_picture_stands_upright_and_the_map_lies_over_it(page):
+def test_the_picture_stands_upright_beside_its_map_which_lies_over_it_again(page):
     turned = """[...document.querySelectorAll(".card")].find(card => card.innerText.includes("turned.jpg"))"""
     assert "500 × 900" in page.evaluate(f"{turned}.innerText")
     boxes = page.evaluate(f"""[...{turned}.querySelectorAll("canvas")].map(canvas => {{
         const {{ x, y, width, height }} = canvas.getBoundingClientRect(); return [x, y, width, height] }})""")
-    assert boxes[0] == boxes[1] and boxes[0][3] / boxes[0][2] == pytest.approx(1.8, rel=0.02)
+    picture, under, grid = boxes
+    assert under == grid and grid[3] / grid[2] == pytest.approx(1.8, rel=0.02)
+    # The picture itself beside it, as high and as large.
+    assert picture[1:] == grid[1:] and picture[0] + picture[2] < grid[0]
+    assert page.evaluate(f"getComputedStyle({turned}.querySelector('.picture')).filter") == "none"
 
 
 def test_the_controls_change_the_map(page):
@@ -131,3 +140,41 @@ def test_it_asks_this_server_alone_and_meets_no_error(page, url):
     entries = [e["params"]["entry"] for e in page.events if e.get("method") == "Log.entryAdded"]
     assert [entry["text"] for entry in entries if entry["level"] == "error"] == []
     assert not any(e.get("method") == "Runtime.exceptionThrown" for e in page.events)
+
+
+def test_what_it_says_is_of_the_model_it_runs(page):
+    said = page.evaluate("document.querySelector('header').innerText")
+    (shipped,) = (model for model in list_models() if "default" in model.aliases)
+    assert (
+        shipped.name in said and shipped.purpose in said and shipped.agreement.replace("*", "").replace("`", "") in said
+    )
+    free = page.evaluate("""(async () => (await import("/about.js")).about({ label_range: null }))()""")
+    assert "No human label" in free and "fitted" not in free and "undefined" not in free
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_as_files_below_any_address_it_scores_the_same_and_asks_nobody_else(expected, pictures, tmp_path):
+    write_demo(tmp_path / "host" / "some" / "where")
+    handler = functools.partial(QuietHandler, directory=tmp_path / "host")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, Chromium(tmp_path) as browser:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/some/where/"
+        browser.open(address)
+        browser.choose("#files", [pictures["photo.jpg"]])
+        wait_for(browser, "document.querySelectorAll('.card data').length == 1")
+        score = browser.evaluate("+document.querySelector('.card data').value")
+        assert score == pytest.approx(expected["photo.jpg"].score, abs=1e-3)
+        browser.evaluate("document.getElementById('samples').click()")
+        wait_for(browser, "document.querySelectorAll('.card data').length == 7")
+        # The policy stands in the page: what it does not allow does not leave the browser.
+        browser.evaluate("""globalThis.refused = "", addEventListener("securitypolicyviolation", (event) => {
+            refused = `${event.effectiveDirective} ${event.blockedURI}`
+        }), fetch("http://127.0.0.1:1/x").catch(() => 0), 0""")
+        wait_for(browser, "refused == 'connect-src http://127.0.0.1:1/x'")
+        asked = [e["params"]["request"] for e in browser.events if e.get("method") == "Network.requestWillBeSent"]
+        assert asked and all(request["url"].startswith(address) for request in asked)
+        server.shutdown()

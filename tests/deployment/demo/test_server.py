@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clicv2_keras.deployment.demo.server import FOLDER, SAMPLES
+from clicv2_keras.deployment.demo.files import FOLDER, SAMPLES
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.package_data import trained_presets
 
@@ -36,7 +36,7 @@ def ask(url, path, method="GET", host=None, body=None):
         ("/page.css", "text/css; charset=utf-8"),
         ("/scorer.js?version=1", "text/javascript; charset=utf-8"),
         ("/litert/litert_wasm_compat_internal.wasm", "application/wasm"),
-        ("/card.md", "text/plain; charset=utf-8"),
+        ("/card.txt", "text/plain; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
         ("/model.json", "application/json"),
         ("/samples/0.png", "image/png"),

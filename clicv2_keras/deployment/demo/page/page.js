@@ -1,14 +1,17 @@
 // Pictures in, cards out: each scored here in turn, shown from the most to the least complex.
 
+import { about } from "./about.js";
 import { decode } from "./network_input.js";
 import { PictureCard } from "./picture_card.js";
 import { Scorer } from "./scorer.js";
 
 const SAMPLES = 6;
 const $ = (id) => document.getElementById(id);
+// Beside the page, wherever it is served.
+const here = (path) => new URL(path, document.baseURI).href;
 
 /** Loaded once, in the background. */
-export const scorer = Scorer.load("/model.tflite", "/litert/litert_wasm_compat_internal.js");
+export const scorer = Scorer.load(here("model.tflite"), here("litert/litert_wasm_compat_internal.js"));
 const cards = [];
 let waiting = 0;
 let turn = scorer;
@@ -81,7 +84,7 @@ function restyle() {
 
 async function addSamples() {
   const numbers = Array.from({ length: SAMPLES }, (_, i) => i);
-  const answers = await Promise.all(numbers.map((i) => fetch(`/samples/${i}.png`)));
+  const answers = await Promise.all(numbers.map((i) => fetch(here(`samples/${i}.png`))));
   add(await Promise.all(answers.map(async (answer, i) => new File([await answer.blob()], `sample ${i + 1}`))));
 }
 
@@ -109,8 +112,9 @@ addEventListener("drop", (event) => {
   add(event.dataTransfer.files);
 });
 
-const metadata = await (await fetch("/model.json")).json();
+const metadata = await (await fetch(here("model.json"))).json();
 $("model").textContent = metadata.name;
+$("about").textContent = about(metadata);
 scorer.catch((error) => {
   $("status").textContent = `The model cannot be run in this browser: ${error.message}`;
   $("status").classList.add("error");

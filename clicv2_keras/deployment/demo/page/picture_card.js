@@ -1,4 +1,4 @@
-// One picture: itself, its map over it, its score; or why there is none.
+// One picture: itself, beside it its map over it in grey, its score; or why there is none.
 
 import { cividis } from "./cividis.js";
 
@@ -16,14 +16,15 @@ export class PictureCard {
     const context = picture.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(bitmap, 0, 0, picture.width, picture.height);
-    picture.setAttribute("role", "img");
-    picture.setAttribute("aria-label", `${name}, its complexity map over it`);
-    const frame = element("div", "frame", [picture, card.grid]);
-    frame.style.setProperty("--ratio", width / height);
+    const under = canvas("under", picture.width, picture.height);
+    under.getContext("2d").drawImage(picture, 0, 0);
+    const frames = [stage(name, [picture]), stage(`${name}, its complexity map over it`, [under, card.grid])];
+    const pair = element("div", width > height ? "pair wide" : "pair", frames);
+    pair.style.setProperty("--ratio", width / height);
     const number = element("data", "score", [score.toFixed(3)]);
     number.value = score;
     const [low, high] = card.range;
-    card.element.prepend(element("div", "stage", [frame]));
+    card.element.prepend(pair);
     card.caption.prepend(number);
     const facts = `${width} × ${height} · patches ${low.toFixed(2)} to ${high.toFixed(2)}`;
     card.caption.append(element("span", "quiet", [facts]));
@@ -71,6 +72,13 @@ function element(tag, className, children) {
   node.className = className;
   node.append(...children);
   return node;
+}
+
+function stage(label, layers) {
+  const frame = element("div", "frame", layers);
+  frame.setAttribute("role", "img");
+  frame.setAttribute("aria-label", label);
+  return element("div", "stage", [frame]);
 }
 
 function canvas(className, width, height) {

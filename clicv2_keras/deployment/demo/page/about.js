@@ -1,0 +1,15 @@
+// What the page says of the model it runs, from what the model's file says.
+
+/** Sentences on `metadata`, the file's own; `purpose` and `agreement` are there for models that come with the package. */
+export function about({ label_range, purpose, agreement }) {
+  const said = [
+    label_range
+      ? "Its last layer was fitted to complexity that people judged; compare scores within a kind of picture."
+      : "No human label taught it: its scores rank pictures, and their level means nothing by itself.",
+  ];
+  if (purpose) said.push(`It is for ${plain(purpose)}.`);
+  if (agreement) said.push(`Rank correlation with people: ${plain(agreement)}.`);
+  return said.join(" ");
+}
+
+const plain = (markdown) => markdown.replace(/[*`]/g, "");
