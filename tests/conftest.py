@@ -141,3 +141,18 @@ def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "network.keras"
     tiny_feature_maps().save(path)
     return path
+
+
+@pytest.fixture
+def hub_server(tmp_path, monkeypatch):
+    """A server that speaks as the Hugging Face Hub does, in the Hub's place, and an empty cache."""
+    from hub_server import TOKEN, HubServer
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    # Large files go by Git LFS: the other way, Xet, is the library's own, and a service of its own.
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with HubServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server

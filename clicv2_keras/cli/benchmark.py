@@ -7,7 +7,7 @@ import click
 def benchmark(model, images):
     """Say what scoring costs on this device: time to load, milliseconds an image, images a second, memory.
 
-    MODEL is a .tflite file or a trained preset.
+    MODEL is a .tflite file, a trained preset or hf://owner/name.
     """
     import clicv2_keras
 

@@ -5,7 +5,7 @@ from clicv2_keras.utils.errors import UserError
 
 
 @click.command()
-@click.option("--model", default="default", show_default=True, help="A preset, or a .tflite file.")
+@click.option("--model", default="default", show_default=True, help="A preset, a .tflite file, or hf://owner/name.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes one that is free.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 in a container.")

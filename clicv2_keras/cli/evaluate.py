@@ -37,7 +37,7 @@ from clicv2_keras.utils.paths import check_writable
 def evaluate(context, output, per_class, **arguments):
     """Say how far MODEL agrees with people, beside baselines on the same images and splits.
 
-    MODEL is a preset's name, a run folder or a .keras file.
+    MODEL is a preset's name, a run folder, a .keras file or hf://owner/name.
     """
     _check_options(context)
     if output:

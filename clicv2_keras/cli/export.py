@@ -13,10 +13,11 @@ import click
 )
 @click.option("--output", metavar="PATH", help="By default NAME.tflite or NAME_saved_model.")
 @click.option("--images", metavar="FOLDER", help="200 images or more to compare on; procedural ones by default.")
+@click.option("--push", metavar="ADDRESS", help="Also write it, the Keras model and the card to hf://owner/name.")
 def export(**arguments):
     """Export MODEL for devices and servers, and compare it with the Keras model.
 
-    MODEL is a preset's name, a run folder or a .keras file, of any backend.
+    MODEL is a preset's name, a run folder, a .keras file or hf://owner/name, of any backend.
     """
     import clicv2_keras
     from clicv2_keras.utils.backend import choose_backend
@@ -27,3 +28,5 @@ def export(**arguments):
     for what, value in parity.rows():
         click.echo(f"{what:<28}{value}")
     click.echo(f"{path}: agrees with the Keras model")
+    if arguments["push"]:
+        click.echo(f"{arguments['push']}: holds it, for every command's MODEL")

@@ -5,8 +5,9 @@ import click
 def models():
     """List the models: what each is for, how far it agrees with people, its size.
 
-    MODEL of the other commands is one of these names, `default` for the first, a .tflite or .keras file, or a run's
-    folder. What each model was trained on, and its limits, stand in its card, saved_models/NAME/MODEL_CARD.md.
+    MODEL of the other commands is one of these names, `default` for the first, a .tflite or .keras file, a run's
+    folder, or hf://owner/name[@revision]. What each model was trained on, and its limits, stand in its card,
+    saved_models/NAME/MODEL_CARD.md.
     """
     from clicv2_keras.recipe.shapes import ENCODERS
     from clicv2_keras.utils.model_list import list_models

@@ -1,4 +1,4 @@
-"""MODEL, as every verb takes it: the name of a preset, a run folder, a `.keras` file, or a model at hand."""
+"""MODEL, as every verb takes it: a preset's name, a run folder, a `.keras` file, `hf://owner/name`, or one at hand."""
 
 import keras
 
@@ -10,6 +10,7 @@ from clicv2_keras.models.vit_encoder import ViTEncoder
 from clicv2_keras.recipe.shapes import ENCODERS
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
+from clicv2_keras.utils.hub import KERAS, hub_file, is_hub_address
 from clicv2_keras.utils.package_data import trained_presets
 from clicv2_keras.utils.paths import user_path
 
@@ -26,7 +27,8 @@ def find_model(model="default"):
 
     Args:
         model: a trained preset (`"default"`), a preset of random weights (`"vit_tiny_patch16"`), a run folder, a
-            `.keras` file, or a `ComplexityScorer`, `CLICv2` or `ViTEncoder`, which is returned as it is.
+            `.keras` file, `hf://owner/name[@revision]` (see `hub_file`), or a `ComplexityScorer`, `CLICv2` or
+            `ViTEncoder`, which is returned as it is.
 
     Returns:
         A `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
@@ -36,6 +38,8 @@ def find_model(model="default"):
     """
     if isinstance(model, KINDS):
         return model
+    if is_hub_address(model):
+        return _load_file(hub_file(model, KERAS), str(model))
     path = user_path(model)
     if path.is_dir():
         return _load_file(_saved_model(path))
@@ -74,20 +78,22 @@ def _saved_model(folder):
     raise UserError(f"MODEL {folder}: is no run folder: it holds no model.keras")
 
 
-def _load_file(path):
+def _load_file(path, named=None):
+    """The model of a file, which the user knows as `named`."""
+    named = named or path
     if not path.is_file():
         why = _LEFT_OUT.get(path.name, "") if (path.parent / "recipe.yaml").is_file() else ""
         raise UserError(f"MODEL {path}: there is no such file{why}")
     if path.suffix != ".keras":
         raise UserError(f"MODEL {path}: give a .keras file, a run folder or a preset's name")
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # what a broken or foreign archive leads Keras to
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise UserError(f"MODEL {path}: not a model that can be loaded: {reason}") from None
+        raise UserError(f"MODEL {named}: not a model that can be loaded: {reason}") from None
     if not isinstance(model, KINDS):
         names = ", ".join(kind.__name__ for kind in KINDS)
-        raise UserError(f"MODEL {path}: holds a {type(model).__name__}, not one of {names}")
+        raise UserError(f"MODEL {named}: holds a {type(model).__name__}, not one of {names}")
     return _unlabelled(model)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clicv2_keras.models import LinearHead
+from clicv2_keras.utils.hub import is_hub_address, parse_address
 from clicv2_keras.utils.package_data import ALIASES, trained_presets
 from clicv2_keras.utils.version import __version__
 
@@ -22,6 +23,8 @@ def describe(model, scorer, quantize):
     source = str(model) if isinstance(model, str | Path) else type(model).__name__
     folder = trained_presets().get(source)
     name = ALIASES.get(source) or (Path(source).stem if folder is None else source)
+    if is_hub_address(source):
+        name = parse_address(source).repository.partition("/")[2]
     size = scorer.encoder.image_size
     fitted = isinstance(scorer.head, LinearHead)
     metadata = {

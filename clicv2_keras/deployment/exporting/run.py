@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clicv2_keras.deployment.exporting.parity import COMPARED, Exported, Parity, images_to_compare_on, run_tflite
+from clicv2_keras.deployment.exporting.push import push_model
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.hub import check_push
 from clicv2_keras.utils.paths import StrPath, check_writable, user_path
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ def export(
     quantize: str = "none",
     output: StrPath | None = None,
     images: StrPath | None = None,
+    push: str | None = None,
 ) -> Exported:
     """Turn a model into a SavedModel or a TFLite file, and compare it with the Keras model on at least 200 images.
 
@@ -35,6 +38,8 @@ def export(
         quantize: of TFLite: `"none"`, `"float16"`, `"dynamic"` or `"int8"`; see `convert`.
         output: the file or folder to write; by default NAME.tflite or NAME_saved_model in the working folder.
         images: folder of images to compare on, and to calibrate `"int8"`; procedural images by default.
+        push: `hf://owner/name[@branch]`, where the TFLite file goes too, as `model.tflite`, beside the Keras model and
+            the card; `HF_TOKEN` must be one that may write there.
 
     Returns:
         `Exported(path, parity)`.
@@ -48,11 +53,17 @@ def export(
         raise UserError(f"quantize: a SavedModel is float32; {quantize} needs --format tflite")
     if quantize == "int8" and images is None:
         raise UserError("images: int8 is calibrated on real images; name a folder of 200 or more with --images")
+    if push and format != "tflite":
+        raise UserError("push: a repository holds the TFLite file and the Keras model; leave --format saved_model out")
+    if push:
+        check_push(push)
     from clicv2_keras.utils.backend import choose_backend
 
-    if choose_backend() != "tensorflow":
-        return _in_tensorflow(model, format, quantize, output, images)
-    return _export(model, format, quantize, output, images)
+    work = _export if choose_backend() == "tensorflow" else _in_tensorflow
+    exported = work(model, format, quantize, output, images)
+    if push:
+        push_model(push, exported.path, model)
+    return exported
 
 
 def _in_tensorflow(model, format, quantize, output, images):

@@ -9,6 +9,7 @@ import threading
 import numpy as np
 
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.hub import TFLITE, hub_file, is_hub_address
 from clicv2_keras.utils.package_data import trained_presets
 from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.tflite_file import unpack
@@ -120,11 +121,13 @@ def _release_stderr(kept, captured):
 
 
 def find_tflite(model="default"):
-    """The path of the `.tflite` file that MODEL stands for: a file, or the name of a trained preset.
+    """The path of the `.tflite` file that MODEL stands for: a file, the name of a trained preset, or `hf://owner/name`.
 
     Raises:
         UserError: where there is none; what can be exported first is told how.
     """
+    if is_hub_address(model):
+        return hub_file(model, TFLITE)
     path = user_path(model)
     presets = trained_presets()
     if path.suffix == ".tflite" or (path.is_file() and path.suffix != ".keras"):

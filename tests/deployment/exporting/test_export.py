@@ -12,11 +12,14 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 from tiny_network import tiny_feature_maps
 
-from clicv2_keras.deployment.exporting import parity
+from clicv2_keras.deployment.exporting import parity, run
+from clicv2_keras.deployment.exporting.describe import describe
 from clicv2_keras.deployment.exporting.parity import Parity
 from clicv2_keras.deployment.exporting.run import export
+from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.layers import FeatureStem
 from clicv2_keras.models import ComplexityScorer, LinearHead, ViTEncoder
+from clicv2_keras.models.find_model import find_model
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
 from clicv2_keras.utils.images import network_input
@@ -68,6 +71,36 @@ def test_tflite(scorer, folder, tmp_path, quantize):
     for name in ("score", "map"):
         np.testing.assert_allclose(found[name], expected[name], atol=tolerance * (1 if name == "score" else 10))
     np.testing.assert_allclose(found["map"].mean(), found["score"][0], atol=1e-5)
+
+
+def test_what_is_pushed_is_a_model_for_every_verb_with_its_card(scorer, folder, tmp_path, hub_server):
+    path, _ = export(scorer, output=tmp_path / "tiny.tflite", images=folder, push="hf://someone/tiny")
+    (files,) = (hub_server.files[commit] for commit in {hub_server.repositories["someone/tiny"]["main"]})
+    assert set(files) >= {"model.tflite", "model.keras", "README.md", "SHA256SUMS"}
+    assert files["model.tflite"] == path.read_bytes()
+    readme = files["README.md"].decode()
+    assert readme.startswith("---\nlibrary_name: keras\n") and unpack(path).card.strip() in readme
+    assert "clicv2-keras score --model hf://someone/tiny photos" in readme
+    pixels = procedural_image(3, 32)[0]
+    expected = float(scorer.predict_on_batch(pixels[None])["score"][0])
+    assert Scorer("hf://someone/tiny").score(pixels).score == pytest.approx(expected, abs=1e-5)
+    again = find_model("hf://someone/tiny")
+    assert float(again.predict_on_batch(pixels[None])["score"][0]) == pytest.approx(expected, abs=1e-6)
+    assert describe("hf://someone/tiny@v1.0", again, "none")[0]["name"] == "tiny"
+
+
+def test_a_push_that_cannot_be_is_told_before_the_work(scorer, tmp_path, hub_server, monkeypatch):
+    output = tmp_path / "tiny.tflite"
+    monkeypatch.setattr(run, "_export", None)
+    with pytest.raises(UserError, match="leave --format saved_model out"):
+        export(scorer, "saved_model", output=tmp_path / "folder", push="hf://someone/tiny")
+    with pytest.raises(UserError, match="an address is hf://owner/name"):
+        export(scorer, output=output, push="someone/tiny")
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    with pytest.raises(UserError, match="set HF_TOKEN to a token that may write there"):
+        export(scorer, output=output, push="hf://someone/tiny")
+    assert not output.exists() and hub_server.asked == []
 
 
 def test_quantized_files_are_smaller_by_their_bits(folder, tmp_path):
