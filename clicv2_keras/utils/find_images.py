@@ -1,4 +1,5 @@
-"""What PATH stands for, for every verb: a file, a folder to the bottom, a glob, or `-` for a list on standard input."""
+"""What PATH stands for, for every verb: a file, a folder to the bottom, a glob, a URL, or `-` for a list on standard
+input."""
 
 import glob
 import os
@@ -7,10 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.images import is_image
 
 # HEIC cannot be read: its owner learns that from a row with an error.
 ENDINGS = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .heic .heif".split())
+
+
+LONGEST_NAME = 2**20
 
 
 class Found(NamedTuple):
@@ -44,6 +49,24 @@ def find_images(paths, leave_out=None):
         raise UserError("PATH: no image is named; give image files, folders, globs, or - and a list on standard input")
 
 
+def names_ended_by_null(stream):
+    """Yield the names of a binary stream in which each ends in a null byte, as `find -print0` writes them.
+
+    Raises:
+        UserError: where a name has more than a megabyte: the list has other ends.
+    """
+    rest = b""
+    while piece := stream.read1(2**16):
+        *names, rest = (rest + piece).split(b"\0")
+        yield from (os.fsdecode(name) for name in names if name)
+        if len(rest) > LONGEST_NAME:
+            raise UserError(
+                "--null: the list on standard input has no null bytes between its names; leave the option out"
+            )
+    if rest:
+        yield os.fsdecode(rest)
+
+
 def _lines(stream):
     for line in stream:
         name = os.fsdecode(line.rstrip(b"\r\n"))
@@ -54,6 +77,9 @@ def _lines(stream):
 def _expand(name, leave_out):
     name = os.fspath(name)
     try:
+        if is_url(name):
+            yield Found(name)
+            return
         if os.path.isdir(name):
             files, nothing = images_below(name, leave_out), "no image in this folder"
         elif glob.has_magic(name) and not os.path.lexists(name):

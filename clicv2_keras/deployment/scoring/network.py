@@ -30,6 +30,7 @@ class Network:
 
     Attributes:
         image_size: side S of the input in pixels.
+        embedding_dim: D, how many numbers an embedding has.
         metadata: of the file, see `clicv2_keras.utils.tflite_file.TFLiteFile`.
 
     Raises:
@@ -53,6 +54,7 @@ class Network:
                 f"MODEL {path}: takes or gives other tensors than this version of clicv2-keras; export it again"
             )
         self.image_size = size
+        self.embedding_dim = int(outputs["embedding"]["shape"][-1])
         self._idle = [runner]
 
     def __call__(self, pixels):

@@ -1,7 +1,7 @@
 import importlib.util
 import os
 
-from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherModelError, read_rows
+from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherColumnsError, OtherModelError, read_rows
 from clicv2_keras.utils.errors import UserError, install_hint
 from clicv2_keras.utils.paths import user_path
 
@@ -17,12 +17,14 @@ class OutputFile:
     Args:
         path: the file; its ending says the format.
         model: the model's name and checksum, as the file will name it.
+        percentiles: a `Percentiles`, for a column of that name; see `RowFormat`.
+        embeddings: an `EmbeddingsFile`, whose rows go with these; None writes none.
 
     Raises:
         UserError: where the ending is another, its folder is missing, or Parquet is asked for and pyarrow is missing.
     """
 
-    def __init__(self, path, model):
+    def __init__(self, path, model, percentiles=None, embeddings=None):
         self.path = user_path(path)
         ending = self.path.suffix.lower()
         if ending not in FORMATS:
@@ -32,7 +34,8 @@ class OutputFile:
         self._is_parquet = ending == ".parquet"
         if self._is_parquet and importlib.util.find_spec("pyarrow") is None:
             raise UserError(f"--output {path}: Parquet needs pyarrow; {install_hint('parquet')}")
-        self._format = FORMATS[ending](model)
+        self._format = FORMATS[ending](model, percentiles)
+        self._embeddings = embeddings
         self._rows = self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
         self._stream = None
         # Of a whole Parquet file that is gone on with, until there is something new.
@@ -54,6 +57,8 @@ class OutputFile:
                 raise UserError(f"--output {path}: is no output of clicv2-keras score, and is kept; name another")
             if not force:
                 raise UserError(f"--output {path}: exists; --resume goes on with it, --force begins anew in its place")
+        if self._embeddings:
+            self._embeddings.start(force)
 
     def resume(self, files):
         """Yield the rows that are there, and take from the iterator `files` what they are about; then go on behind
@@ -66,11 +71,22 @@ class OutputFile:
             if self._is_parquet and not self._rows.exists() and self.path.exists():
                 from clicv2_keras.deployment.scoring.parquet import to_json_lines
 
-                to_json_lines(self.path, self._rows, self._format)
+                to_json_lines(self.path, self._rows, self._format, self._embeddings)
                 self._is_copy = True
             if not self._rows.exists() or self._has_only_a_part_of_the_header():
+                if self._embeddings:
+                    self._embeddings.resume(0)
                 return
-            yield from self._kept_rows(files)
+            kept = 0
+            for kept, row in enumerate(self._kept_rows(files), 1):
+                yield row
+            if self._embeddings:
+                self._embeddings.resume(kept)
+        except OtherColumnsError as error:
+            raise UserError(
+                f"--resume: {self.path}: was begun {'without' if self._options[str(error)] else 'with'} {error}; "
+                "give the same options, or name another file"
+            ) from None
         except OtherModelError as error:
             raise UserError(
                 f"--resume: {self.path}: {error}, not of {self._format.model}; name another file, or take that model"
@@ -80,7 +96,10 @@ class OutputFile:
                 f"--resume: {self.path} is no output of clicv2-keras score; name another file with --output"
             ) from None
 
-    def write(self, row):
+    def write(self, row, embedding=None):
+        if self._embeddings:
+            # Before its row: what a row is about is there.
+            self._embeddings.write(embedding)
         if self._stream is None:
             self._stream = open(self._rows, "wb")
             self._put(self._format.header)
@@ -93,20 +112,31 @@ class OutputFile:
         if self._is_parquet:
             from clicv2_keras.deployment.scoring.parquet import from_json_lines
 
-            from_json_lines(self._rows, self.path, self._format)
+            from_json_lines(self._rows, self.path, self._format, self._embeddings)
             os.unlink(self._rows)
+        if self._embeddings:
+            self._embeddings.finish()
 
     def close(self):
         if self._stream:
             self._stream.close()
+        if self._embeddings:
+            self._embeddings.close(remove=self._is_copy)
         if self._is_copy:
             self._rows.unlink(missing_ok=True)
+
+    @property
+    def _options(self):
+        return {"--percentile": self._format.percentiles, "--embeddings": self._embeddings}
 
     def _kept_rows(self, files):
         stream = open(self._rows, "r+b")
         self._stream = stream
         header = self._format.header
         if (begin := stream.read(len(header))) != header:
+            columns = (begin + stream.readline(2**16)).partition(b"\n")[0]
+            if b"model" in columns and columns.startswith(Csv().header.strip()):
+                raise OtherColumnsError("--percentile")
             if begin.startswith(Csv().header.strip()):
                 raise OtherModelError("its rows do not name their model")
             raise ValueError("another header")

@@ -42,27 +42,48 @@ class OtherModelError(ValueError):
     """A row that another model scored, or that does not say which did."""
 
 
-class Csv:
-    """Columns as in `Row`, empty where a value is None; UTF-8, names that are none keep their bytes.
+class OtherColumnsError(ValueError):
+    """Rows that were written with an option, the error's text, where these are not, or the other way round."""
+
+
+class RowFormat:
+    """What the formats share: the columns that a file has besides those of `Row`.
 
     Args:
-        model: what a further column of that name holds, of a file that may be gone on with; None: no such column.
+        model: what the last column, `model`, holds, of a file that may be gone on with; None: no such column.
+        percentiles: a `Percentiles`, for a column `percentile`, which follows from the score; None: no such column.
     """
 
-    def __init__(self, model=None):
+    def __init__(self, model=None, percentiles=None):
         self.model = model
-        columns = Row._fields if model is None else (*Row._fields, "model")
-        self.header = (",".join(columns) + "\n").encode()
+        self.percentiles = percentiles
+        self.added = tuple(name for name, of in (("percentile", percentiles), ("model", model)) if of is not None)
+
+    def values(self, row):
+        """What a row's line holds, a dict by column."""
+        found = row._asdict()
+        if self.percentiles is not None:
+            found["percentile"] = None if row.score is None else self.percentiles(row.score)
+        return found if self.model is None else found | {"model": self.model}
+
+
+class Csv(RowFormat):
+    """Columns as in `Row`, empty where a value is None; UTF-8, names that are none keep their bytes."""
+
+    def __init__(self, model=None, percentiles=None):
+        super().__init__(model, percentiles)
+        self.header = (",".join((*Row._fields, *self.added)) + "\n").encode()
 
     def encode(self, row):
         text = io.StringIO()
         # Python 3.11 quotes only those line breaks in a name that are in its line's end.
-        csv.writer(text, lineterminator="\r\n").writerow(row if self.model is None else (*row, self.model))
+        csv.writer(text, lineterminator="\r\n").writerow(self.values(row).values())
         return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
 
     def decode(self, record):
         (cells,) = csv.reader([record.decode("utf-8", "surrogateescape")])
-        model = cells.pop() if self.model is not None else None
+        cells, added = cells[: len(Row._fields)], dict(zip(self.added, cells[len(Row._fields) :], strict=True))
+        model = added.get("model")
         file, score, width, height, error = cells
         _check_model(self.model, model)
         return Row(
@@ -79,27 +100,22 @@ class Csv:
         return record.endswith(b"\n") and record.count(b'"') % 2 == 0
 
 
-class JsonLines:
-    """One object a line with the keys of `Row`, and `model`; ASCII.
-
-    Args:
-        model: see `Csv`.
-    """
+class JsonLines(RowFormat):
+    """One object a line with the columns as keys; ASCII."""
 
     header = b""
 
-    def __init__(self, model=None):
-        self.model = model
-
     def encode(self, row):
-        return (json.dumps(row._asdict() | ({} if self.model is None else {"model": self.model})) + "\n").encode()
+        return (json.dumps(self.values(row)) + "\n").encode()
 
     def decode(self, record):
         values = json.loads(record)
-        if not isinstance(values, dict) or set(values) - {"model"} != set(Row._fields):
+        if not isinstance(values, dict) or not {*Row._fields} <= set(values) <= {*Row._fields, "percentile", "model"}:
             raise ValueError(f"its keys are not those of a row: {record[:40]!r}")
-        _check_model(self.model, values.pop("model", None))
-        return Row(**values)
+        _check_model(self.model, values.get("model"))
+        if ("percentile" in values) != (self.percentiles is not None):
+            raise OtherColumnsError("--percentile")
+        return Row(*(values[name] for name in Row._fields))
 
     @staticmethod
     def is_whole(record):

@@ -7,15 +7,17 @@ from typing import NamedTuple
 from clicv2_keras.deployment.scoring.rows import Counts, Row
 from clicv2_keras.deployment.scoring.scorer import Picture, Scorer
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fetch import fetch, is_url
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage
+from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 # Images that are decoded one after the other before the network sees them: its weights then stay in the cache.
 GROUP = 4
 
 
-def score(paths, model="default", maps=None, workers=None, threads=None):
+def score(paths, model="default", maps=None, workers=None, threads=None, allow_private=False):
     """Score images, one or millions: rows come as they are ready, in order, and none is kept in memory.
 
     ```python
@@ -24,12 +26,14 @@ def score(paths, model="default", maps=None, workers=None, threads=None):
     ```
 
     Args:
-        paths: a path or an iterable of them: files, folders (all images below), globs, or `-` for a list on standard
-            input; see `find_images`.
+        paths: a path or an iterable of them: files, folders (all images below), globs, URLs, or `-` for a list on
+            standard input; see `find_images`.
         model: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
         maps: folder for an overlay (PNG) of each image, see `MapsFolder`; none by default.
         workers: images in work at a time; one a core by default.
-        threads: that the network computes with for each image; what the workers leave of the cores by default.
+        threads: that the network computes with for each image; what the workers leave of the cores by default. LiteRT
+            computes on the CPU, an image at a time: there is neither a batch's size nor a device to choose.
+        allow_private: also fetch URLs whose address is not of the public internet; see `fetch`.
 
     Returns:
         An iterator of `Row`. An image that cannot be read has one too, with its `error`.
@@ -40,22 +44,37 @@ def score(paths, model="default", maps=None, workers=None, threads=None):
     workers, threads = share_cores(workers, threads)
     scorer = Scorer(model, threads)
     folder = _maps_folder(maps)
-    return _rows(scorer, folder, find_images(paths, folder and folder.path), workers)
+    rows = _rows(scorer, folder, find_images(paths, folder and folder.path), workers, allow_private)
+    return (row for row, _ in rows)
 
 
 def score_to_file(
-    paths, output, model="default", maps=None, workers=None, threads=None, resume=False, report=None, force=False
+    paths,
+    output,
+    model="default",
+    maps=None,
+    workers=None,
+    threads=None,
+    resume=False,
+    report=None,
+    force=False,
+    allow_private=False,
+    embeddings=False,
+    percentile=False,
 ):
     """Score images into a file, as `score` does.
 
     Args:
-        paths, model, maps, workers, threads: see `score`.
+        paths, model, maps, workers, threads, allow_private: see `score`.
         output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row` and `model`, the model's
             name and checksum (of Parquet in the metadata). The first two grow row by row; a Parquet file appears when
             it is whole (until then its rows are in `OUTPUT.partial`). A file that is there is not replaced.
         resume: go on with the file that a stopped run of the same paths left; start where there is none.
         report: called with each `Row`, those that the file held among them.
         force: begin anew in place of an earlier output; a file of anything else is never replaced.
+        embeddings: also write what the model sees in each image, float32 (D,): of Parquet in the column `embedding`,
+            else as `embedding` (rows, D) in a file of the output's name that ends in `.npz`, NaN where there is none.
+        percentile: also write a column `percentile`, see `Percentiles`.
 
     Returns:
         `Counts(scored, failed)` of the whole file.
@@ -63,11 +82,15 @@ def score_to_file(
     Raises:
         UserError: one line on what is wrong with the arguments, or where the file can no longer be written.
     """
+    from clicv2_keras.deployment.scoring.embeddings_file import EmbeddingsFile
     from clicv2_keras.deployment.scoring.output_file import OutputFile
+    from clicv2_keras.deployment.scoring.percentiles import Percentiles
 
     workers, threads = share_cores(workers, threads)
     scorer = Scorer(model, threads)
-    target = OutputFile(output, scorer.identity)
+    percentiles = Percentiles(scorer.metadata) if percentile else None
+    beside = EmbeddingsFile(user_path(output), scorer.embedding_dim) if embeddings else None
+    target = OutputFile(output, scorer.identity, percentiles, beside)
     folder = _maps_folder(maps)
     counts = Counts()
 
@@ -83,8 +106,8 @@ def score_to_file(
                 note(row)
         else:
             target.start(force)
-        for row in _rows(scorer, folder, files, workers):
-            target.write(row)
+        for row, embedding in _rows(scorer, folder, files, workers, allow_private):
+            target.write(row, embedding)
             note(row)
         target.finish()
     except OSError as error:
@@ -104,12 +127,13 @@ def _maps_folder(maps):
     return MapsFolder(maps)
 
 
-def _rows(scorer, folder, files, workers):
+def _rows(scorer, folder, files, workers, allow_private):
+    """Pairs of a `Row` and an embedding, None beside an error."""
     # The first ones singly, so that a few keep all workers busy; with overlays too, for they keep pictures in memory.
     alone = None if folder else workers * GROUP
     singly = ([found] for found in itertools.islice(files, alone))
     groups = iter(lambda: list(itertools.islice(files, GROUP)), [])
-    work = partial(_rows_of_group, scorer, folder)
+    work = partial(_rows_of_group, scorer, folder, allow_private)
     return itertools.chain.from_iterable(ordered_map(work, itertools.chain(singly, groups), workers))
 
 
@@ -121,16 +145,16 @@ class _Item(NamedTuple):
     error: str | None = None
 
 
-def _rows_of_group(scorer, folder, group):
-    items = [_decode(scorer, found, keep_image=folder is not None) for found in group]
+def _rows_of_group(scorer, folder, allow_private, group):
+    items = [_decode(scorer, found, folder is not None, allow_private) for found in group]
     return [_row(scorer, folder, item) for item in items]
 
 
-def _decode(scorer, found, keep_image):
+def _decode(scorer, found, keep_image, allow_private):
     if found.error:
         return _Item(found.file, error=found.error)
     try:
-        picture = scorer.read(found.file)
+        picture = scorer.read(fetch(found.file, allow_private) if is_url(found.file) else found.file)
     except (UnreadableImage, ValueError) as error:
         return _Item(found.file, error=str(error))
     return _Item(found.file, picture if keep_image else picture._replace(image=None))
@@ -138,12 +162,12 @@ def _decode(scorer, found, keep_image):
 
 def _row(scorer, folder, item):
     if item.error:
-        return Row(item.file, error=item.error)
+        return Row(item.file, error=item.error), None
     result = scorer.run(item.picture)
     row = Row(item.file, round(result.score, 6), result.width, result.height)
     if folder:
         try:
             folder.write(item.file, item.picture.image, result)
         except OSError as error:
-            return row._replace(error=f"its map cannot be written: {error.strerror}")
-    return row
+            row = row._replace(error=f"its map cannot be written: {error.strerror}")
+    return row, result.embedding

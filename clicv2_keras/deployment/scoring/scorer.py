@@ -54,6 +54,7 @@ class Scorer:
 
     Attributes:
         image_size: side in pixels of the square that every image is resized to, its aspect not kept.
+        embedding_dim: D, how many numbers an embedding has.
         metadata: dict of the model file: `name`, `resize`, `score_range`, `label_range`, `quantize`, …
         identity: the model's name and the first digits of its file's checksum.
 
@@ -64,6 +65,7 @@ class Scorer:
     def __init__(self, path="default", threads=1):
         self._network = Network(path, threads)
         self.image_size = self._network.image_size
+        self.embedding_dim = self._network.embedding_dim
         self.metadata = self._network.metadata
         self.identity = f"{self.metadata['name']} {self.metadata['sha256'][:12]}"
 

@@ -8,7 +8,7 @@ from collections import deque
 
 import click
 
-from clicv2_keras.deployment.scoring.rows import Counts, Csv
+from clicv2_keras.deployment.scoring.rows import Counts, Csv, JsonLines
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.text import printable
 
@@ -17,19 +17,30 @@ INTERVAL = 0.2
 MEMORY = 10.0
 
 
-def print_rows(rows, paths, maps):
-    """Print rows as they come: a table on a terminal, CSV on anything else. Returns their `Counts`."""
+FORMATS = {"csv": Csv, "jsonl": JsonLines}
+
+
+def print_rows(rows, paths, maps, form=None, percentiles=None):
+    """Print rows as they come: a table on a terminal, CSV on anything else, or as `form`, one of `FORMATS`, says.
+
+    Args:
+        percentiles: a `Percentiles`, for a column of that name.
+
+    Returns:
+        Their `Counts`.
+    """
     stdout, stderr = click.get_text_stream("stdout"), click.get_text_stream("stderr")
     counts = Counts()
     # Before anything is printed: a mistake prints nothing.
     first = next(rows)
     with contextlib.ExitStack() as stack:
-        if stdout.isatty():
+        if stdout.isatty() and form is None:
             # The rows themselves show the progress.
-            sinks = [Table(lambda line, color: click.echo(click.style(line, fg=color) if color else line)).add]
+            write = lambda line, color: click.echo(click.style(line, fg=color) if color else line)  # noqa: E731
+            sinks = [Table(write, percentiles).add]
         else:
             binary = click.get_binary_stream("stdout")
-            rows_format = Csv()
+            rows_format = FORMATS[form or "csv"](percentiles=percentiles)
             binary.write(rows_format.header)
 
             def write(row):
@@ -49,16 +60,24 @@ class Table:
 
     Args:
         write: called with each line; `color` is a name for `click.style` or None.
+        percentiles: a `Percentiles`, for a column more.
     """
 
-    def __init__(self, write):
+    def __init__(self, write, percentiles=None):
         self._write = write
-        self._write(f"{'score':>6}  {'pixels':>13}  file", None)
+        self._percentiles = percentiles
+        if percentiles:
+            self._write(f"busier than so many percent of {percentiles.photographs}:", None)
+        self._write(f"{'score':>6}  {'percentile  ' if percentiles else ''}{'pixels':>13}  file", None)
 
     def add(self, row):
         score = "" if row.score is None else f"{row.score:.3f}"
         size = "" if row.width is None else f"{row.width} × {row.height}"
-        line = f"{score:>6}  {size:>13}  {printable(row.file)}"
+        share = ""
+        if self._percentiles:
+            share = "" if row.score is None else f"{self._percentiles(row.score):.0f} %"
+            share = f"{share:>10}  "
+        line = f"{score:>6}  {share}{size:>13}  {printable(row.file)}"
         self._write(f"{line}: {row.error}" if row.error else line, "red" if row.error else None)
 
 
