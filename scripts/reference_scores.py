@@ -1,8 +1,8 @@
 """Store the scores of everyday photographs beside a trained model: `python scripts/reference_scores.py [MODEL] [DATA]`.
 
-Writes `saved_models/MODEL/reference_scores.json`, for `score --percentile` and the demo: the scores of Nagle and Lavie's
-720 photographs of PASCAL VOC, by each of the model's `.tflite` files, named by their checksums. Scores alone: no image
-and no label leaves DATA, by default `../shared/data`. Run it again whenever the model's files change.
+Writes `saved_models/MODEL/reference_scores.json`, for `score --percentile` and the demo: the scores of Nagle and
+Lavie's 720 photographs of PASCAL VOC, by each of the model's `.tflite` files, named by their checksums. Scores alone:
+no image and no label leaves DATA, by default `../shared/data`. Run it again whenever the model's files change.
 """
 
 import csv
@@ -18,7 +18,10 @@ from clicv2_keras.utils.package_data import trained_presets
 PHOTOGRAPHS = "everyday photographs of PASCAL VOC that Nagle and Lavie (2020) chose"
 
 
-def main(model="default", data=Path(__file__).resolve().parents[2] / "shared" / "data"):
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def main(model="default", data=DATA):
     folder, data = trained_presets()[model], Path(data)
     with open(data / "nagle.csv", newline="") as table:
         files = [data / row["file"] for row in csv.DictReader(table)]

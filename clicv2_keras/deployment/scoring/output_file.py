@@ -78,7 +78,8 @@ class OutputFile:
                     self._embeddings.resume(0)
                 return
             kept = 0
-            for kept, row in enumerate(self._kept_rows(files), 1):
+            for row in self._kept_rows(files):
+                kept += 1
                 yield row
             if self._embeddings:
                 self._embeddings.resume(kept)

@@ -17,8 +17,8 @@ class Percentiles:
     Percentiles(scorer.metadata)(scorer.score("photo.jpg").score)     # 83.1: busier than 83 % of them
     ```
 
-    The scores lie beside the trained models in `reference_scores.json`, which `scripts/reference_scores.py` writes. They
-    hold for the very file of weights that gave them.
+    The scores lie beside the trained models in `reference_scores.json`, which `scripts/reference_scores.py` writes.
+    They hold for the very file of weights that gave them.
 
     Args:
         metadata: of the model's file, see `Scorer`.
@@ -46,6 +46,6 @@ class Percentiles:
         )
 
     def __call__(self, score):
-        """The share of the photographs that score less, in percent, to a tenth; those that score the same count half."""
+        """How many of the photographs score less, in percent to a tenth; of those that score the same, half."""
         below, above = bisect.bisect_left(self.scores, score), bisect.bisect_right(self.scores, score)
         return round(50 * (below + above) / len(self.scores), 1)
