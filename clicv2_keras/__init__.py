@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clicv2_keras.deployment.demo.server import demo as demo
     from clicv2_keras.deployment.exporting.run import export as export
     from clicv2_keras.deployment.scoring.measurement import benchmark as benchmark
+    from clicv2_keras.deployment.scoring.metric import ComplexityMetric as ComplexityMetric
     from clicv2_keras.deployment.scoring.rows import Counts as Counts
     from clicv2_keras.deployment.scoring.rows import Row as Row
     from clicv2_keras.deployment.scoring.run import score as score
@@ -64,6 +65,7 @@ else:
 _HOMES = {
     "Ablation": "ablation.ablation",
     "CLICv2": "models",
+    "ComplexityMetric": "deployment.scoring.metric",
     "ComplexityProbe": "training.callbacks.complexity_probe",
     "ComplexityScorer": "models",
     "ContrastiveBranch": "models",

@@ -91,6 +91,24 @@ class Scorer:
             return self.run(self.read(images))
         return [self.run(self.read(image)) for image in images]
 
+    def score_many(self, images, workers=None):
+        """Score images that may be broken, several at a time.
+
+        Args:
+            images: a list, an array (B, H, W, 3), or an iterable, of what `score` takes.
+            workers: images in work at a time; one a core by default.
+
+        Returns:
+            `Scores`: a list of `Row`, an image that cannot be read with its `error`; `.values` are the scores as an
+            array, `.to_frame()` gives a pandas `DataFrame`.
+
+        Raises:
+            ValueError, TypeError: as `score` does, of what is no image at all.
+        """
+        from clicv2_keras.deployment.scoring.many import score_many
+
+        return score_many(self, images, workers)
+
     def read(self, image):
         """One image, as `score` takes it, decoded; a JPEG at no more of its scale than is needed."""
         if isinstance(image, np.ndarray):
