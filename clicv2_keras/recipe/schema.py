@@ -9,7 +9,7 @@ from clicv2_keras.recipe.shapes import ENCODERS
 Positive = Annotated[int, Field(ge=1)]
 # Of a batch of 256; in proportion to the batch, as MoCo v3 takes it (arXiv 2104.02057).
 LEARNING_RATE = 1.5e-4
-ScoredSet = Literal["ic9600", "savoias", "csv"]
+ScoredSet = Literal["ic9600", "savoias", "nagle", "csv"]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 

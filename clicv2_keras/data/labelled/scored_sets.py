@@ -9,14 +9,32 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.text import did_you_mean
 
-SCORED_SETS = {"ic9600": open_ic9600, "savoias": open_savoias, "csv": open_score_table}
+
+def open_nagle(root):
+    """The everyday photographs of Nagle and Lavie (2020, PMC7277246), and what people said of them.
+
+    Args:
+        root: a table with the columns `file`, `score` and, where there is one, `split`; or a folder that holds it as
+            `nagle.csv`. Scores are TrueSkill's, on one scale for all: see `open_score_table`.
+
+    Returns:
+        `ScoredImages`.
+
+    Raises:
+        UserError: where it is not there, or no such table.
+    """
+    root = user_path(root)
+    return open_score_table(root / "nagle.csv" if root.is_dir() else root)
+
+
+SCORED_SETS = {"ic9600": open_ic9600, "savoias": open_savoias, "nagle": open_nagle, "csv": open_score_table}
 
 
 def open_scored(dataset, root, ranked_within_category=None):
     """Open a data set of images with human scores.
 
     Args:
-        dataset: "ic9600", "savoias" or "csv".
+        dataset: "ic9600", "savoias", "nagle" or "csv".
         root: its folder; for "csv" the table.
         ranked_within_category: whether scores can be compared only within a category; by default true of Savoias alone.
 

@@ -45,23 +45,32 @@ def metric():
     return ComplexityMetric()
 
 
-@pytest.mark.parametrize("make", ["numpy.asarray", "tensorflow.constant", "jax.numpy.asarray", "torch.from_numpy"])
-def test_the_metric_reads_every_library_s_arrays(metric, scorer, images, make):
-    module, _, function = make.rpartition(".")
-    scores = metric(getattr(importlib.import_module(module), function)(images))
-    assert scores.shape == (4,) and scores.dtype == np.float32
-    np.testing.assert_allclose(scores, [each.score for each in scorer.score(images)], atol=1e-6)
+def test_the_metric_reads_arrays_and_the_backend_s_tensors(metric, scorer, images):
+    import keras
+
+    expected = [each.score for each in scorer.score(images)]
+    for given in (images, keras.ops.convert_to_tensor(images)):
+        scores = metric(given)
+        assert scores.shape == (4,) and scores.dtype == np.float32
+        np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+@pytest.mark.slow  # the other libraries take half a minute to be imported
+def test_the_metric_reads_tensors_of_jax_and_of_a_network_in_pytorch(metric, images):
+    jnp, torch = importlib.import_module("jax.numpy"), importlib.import_module("torch")
+    np.testing.assert_array_equal(metric(jnp.asarray(images)), metric(images))
+    unit = ComplexityMetric(value_range=(0, 1), data_format="channels_first")
+    tensor = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255).requires_grad_()
+    np.testing.assert_array_equal(unit(tensor), metric(images))
+    assert unit(tensor.bfloat16()).shape == (4,)
 
 
 @pytest.mark.parametrize("low, high", [(0, 1), (-1, 1), (0, 255)])
 def test_floats_of_a_known_range_score_as_the_bytes_do(metric, images, low, high):
     floats = images.astype("float32") / 255 * (high - low) + low
-    first = floats.transpose(0, 3, 1, 2)
     expected = metric(images)
     np.testing.assert_array_equal(ComplexityMetric(value_range=(low, high))(floats), expected)
-    torch = importlib.import_module("torch")
-    tensor = torch.from_numpy(first.copy()).requires_grad_()
-    found = ComplexityMetric(value_range=(low, high), data_format="channels_first")(tensor)
+    found = ComplexityMetric(value_range=(low, high), data_format="channels_first")(floats.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(found, expected)
 
 
