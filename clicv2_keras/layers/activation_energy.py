@@ -4,7 +4,9 @@ from clicv2_keras.layers.replicas import all_gather
 
 
 def activation_energy(tokens):
-    """The mean magnitude of each image's features, of tokens (B, N, D), brought to [0, 1] within the batch: float32 (B,).
+    """The mean magnitude of each image's features, brought to [0, 1] within the batch.
+
+    Of tokens (B, N, D), float32 (B,).
 
     The batch's least is 0 and its largest 1, those of all replicas; through these there is no gradient.
     """

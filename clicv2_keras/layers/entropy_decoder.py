@@ -10,8 +10,8 @@ from clicv2_keras.recipe.shapes import decoder_heads
 class EntropyDecoder(keras.layers.Layer):
     """From the tokens of the visible patches to one number, or several, for each masked patch.
 
-    The decoder of MAE (arXiv 2111.06377) with one output a token and number: a learnt mask token, marked by its position, stands
-    for each masked patch and attends to the visible ones.
+    The decoder of MAE (arXiv 2111.06377) with one output a token and number: a learnt mask token, marked by its
+    position, stands for each masked patch and attends to the visible ones.
 
     Args:
         grid: rows and columns of patches.

@@ -49,7 +49,10 @@ class PatchEntropy(keras.layers.Layer):
 
 
 def entropy(levels, bins):
-    """Shannon entropy of grey levels (B, N, P), int in [0, 255], as a share of the most that `bins` can hold: (B, N)."""
+    """Shannon entropy of grey levels (B, N, P), int in [0, 255], as a share of the most that `bins` can hold.
+
+    Returns (B, N).
+    """
     share = histogram(levels * bins // 256, bins) / levels.shape[-1]
     bits = -ops.sum(share * ops.log2(ops.maximum(share, 1e-6)), axis=-1)
     return bits / math.log2(bins)

@@ -56,7 +56,9 @@ def as_pixels(images, value_range=None):
 
 
 def luma(pixels):
-    """Integer luma (…) of uint8 pixels (…, 3), in [0, 255]: (77 R + 150 G + 29 B) >> 8, so that every backend bins alike.
+    """Integer luma (…), in [0, 255], of uint8 pixels (…, 3).
+
+    It is (77 R + 150 G + 29 B) >> 8, so that every backend bins alike.
 
     Raises:
         ValueError: where the pixels are not uint8.

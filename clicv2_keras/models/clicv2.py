@@ -30,10 +30,11 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
 
     The loss is made inside the model: compile with an optimizer alone. `fit` reports `loss`, `contrastive_loss`,
     `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch) and `layout_retrieval`
-    (the same of grey thumbnails of the views: what can be found without learning anything), with a guide `guide_loss` and the shares of its targets' variance that are explained, `guide_grid` and `guide_pooled`, with
-    labels `label_loss` and `label_error` (mean square), and two signs of health: `embedding_std` (spread of the
-    normalised embeddings times √D: near 1 is even, 0 is a collapse) and `effective_rank` (participation ratio of their
-    covariance, between 1 and min(B, D)).
+    (the same of grey thumbnails of the views: what can be found without learning anything), with copies `order`, the
+    share of images that are told from their copy; with a guide `guide_loss` and the shares of its targets' variance
+    that are explained, `guide_grid` and `guide_pooled`; with labels `label_loss` and `label_error` (mean square); and
+    two signs of health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a
+    collapse) and `effective_rank` (participation ratio of their covariance, between 1 and min(B, D)).
 
     Args:
         encoder: a `ViTEncoder`.

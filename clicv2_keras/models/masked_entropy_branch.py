@@ -112,11 +112,11 @@ class MaskedEntropyBranch(keras.layers.Layer):
 
     def _show(self, images, ratio, encoder):
         """What `EntropyMasking` gives of some of the images, and the tokens (B, K, D) of their visible patches."""
-        masks = self.masking(images, mask_ratio=ratio)
+        masks = self.masking(images, **({"mask_ratio": ratio} if len(self.mask_ratios) > 1 else {}))
         return masks, encoder.encode(patchify(images, encoder.patch_size), keep=masks["keep"] if ratio else None)
 
     def _read_visible(self, masks, tokens):
-        """What a linear layer reads off the visible patches' tokens, and what there is: (B, K), of several (B, K, S)."""
+        """What a linear layer reads off the visible patches' tokens, and what there is: (B, K) or (B, K, S)."""
         keep, found = masks["keep"], self.visible_head(tokens)
         if len(self.statistics) == 1:
             return found[..., 0], ops.take_along_axis(masks["entropy"], keep, axis=1)

@@ -132,8 +132,8 @@ class Contrast(Section):
     energy_weight: float = Field(
         0.0,
         ge=0,
-        description="of CLIC's term in an image-wise contrast: squared difference between the features' mean magnitude, "
-        "0 to 1 within the batch, and the view's entropy; CLIC took .25",
+        description="of CLIC's term in an image-wise contrast: squared difference between the features' mean "
+        "magnitude, 0 to 1 within the batch, and the view's entropy; CLIC took .25",
     )
 
 
