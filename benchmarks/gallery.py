@@ -1,40 +1,61 @@
-"""The README's picture: `python benchmarks/gallery.py [MODEL]` writes docs/gallery.png.
+"""The README's picture: a dozen photographs from empty to busy, as a model scores them, with their maps.
 
-Twelve pictures that come with scikit-image, sorted by the model's score, each above its complexity map.
+    apt-get download lomiri-wallpapers-16.04 palapeli-data    # Debian's or Ubuntu's
+    for package in *.deb; do dpkg-deb -x $package photographs; done
+    python benchmarks/gallery.py photographs [MODEL]          # writes docs/gallery.jpg
+
+Half of the photographs come with scikit-image and scikit-learn. Under each stand its score, its author and its licence;
+all were reduced. The maps share one scale of colours.
 """
 
 import sys
 from pathlib import Path
 
-import numpy as np
 import skimage
-from matplotlib.figure import Figure
-from PIL import Image
+import sklearn
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from clicv2_keras.data.pipeline import load_images
-from clicv2_keras.data.sources import FileSource
-from clicv2_keras.models.find_model import find_model, scorer_of
+from clicv2_keras import Scorer
+from clicv2_keras.utils.images import open_rgb
+from clicv2_keras.utils.overlays import overlay
 
-NAMES = (
-    *("moon.png", "camera.png", "chelsea.png", "astronaut.png", "coffee.png", "rocket.jpg"),
-    *("hubble_deep_field.jpg", "brick.png", "grass.png", "coins.png", "page.png", "retina.jpg"),
-)
-SIDE = 192
+DEBIAN = Path(sys.argv[1])
+SKIMAGE = Path(skimage.__file__).parent / "data"
+SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
+WALLPAPERS = DEBIAN / "usr" / "share" / "backgrounds"
+PUZZLES = DEBIAN / "usr" / "share" / "palapeli" / "collection"
+PHOTOGRAPHS = {
+    SKIMAGE / "moon.png": "NASA, public domain",
+    SKIMAGE / "coffee.png": "R. Michetti, CC0",
+    SKIMAGE / "rocket.jpg": "SpaceX, CC0",
+    SKIMAGE / "astronaut.png": "NASA, public domain",
+    SKLEARN / "flower.jpg": "vultilion, CC BY 2.0",
+    SKLEARN / "china.jpg": "danielbuechele, CC BY 2.0",
+    WALLPAPERS / "Picture_0B_by_freespace.jpg": "Freespace, CC BY 4.0",
+    WALLPAPERS / "Picture_1A_by_freespace.jpg": "Freespace, CC BY 4.0",
+    WALLPAPERS / "Wine_by_Jakkub_Mede.jpg": "Jakub Mede, CC BY 4.0",
+    WALLPAPERS / "life_by_Aitzol_Berasategi.jpg": "Aitzol Berasategi, CC BY 4.0",
+    PUZZLES / "citrus-fruits.jpg": "US Dep. of Agriculture, public domain",
+    PUZZLES / "cincinnati-bridge.jpg": "Derek Jensen, public domain",
+}
+COLUMNS, WIDTH, HEIGHT, GAP, LINE = 3, 226, 170, 6, 30
 
-scorer = scorer_of(find_model(sys.argv[1] if len(sys.argv) > 1 else "default"))
-source = FileSource([Path(skimage.__file__).parent / "data" / name for name in NAMES])
-out = scorer.predict(load_images(source, range(len(source)), scorer.encoder.image_size), verbose=0)
-limits = {"vmin": float(out["map"].min()), "vmax": float(out["map"].max())}
+scorer = Scorer(*sys.argv[2:])
+scored = sorted(((scorer.score(file), file) for file in PHOTOGRAPHS), key=lambda pair: pair[0].score)
+limits = min(score.map.min() for score, _ in scored), max(score.map.max() for score, _ in scored)
+font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
+bold = ImageFont.truetype(font_manager.findfont("DejaVu Sans:bold"), 17)
 
-figure = Figure(figsize=(len(NAMES) * 0.95, 2.15), layout="constrained")
-axes = figure.subplots(2, len(NAMES))
-for column, index in enumerate(np.argsort(out["score"])):
-    axes[0, column].imshow(source.load(index).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    axes[0, column].set_title(f"{out['score'][index]:.2f}", fontsize=9)
-    shown = axes[1, column].imshow(out["map"][index], cmap="cividis", **limits)
-for axis in axes.ravel():
-    axis.set_axis_off()
-figure.colorbar(shown, ax=axes[1], fraction=0.012, pad=0.005)
-target = Path(__file__).resolve().parents[1] / "docs" / "gallery.png"
-target.parent.mkdir(exist_ok=True)
-figure.savefig(target, dpi=110)
+pair, row = 2 * WIDTH + 4 * GAP, HEIGHT + LINE + GAP
+gallery = Image.new("RGB", (COLUMNS * pair - 3 * GAP, -(-len(scored) // COLUMNS) * row), "white")
+draw = ImageDraw.Draw(gallery)
+for number, (score, file) in enumerate(scored):
+    left, top = number % COLUMNS * pair, number // COLUMNS * row
+    photograph = open_rgb(file)
+    both = photograph, overlay(photograph, score.map, limits)
+    for place, picture in enumerate(both):
+        gallery.paste(ImageOps.fit(picture, (WIDTH, HEIGHT)), (left + place * (WIDTH + GAP), top))
+    draw.text((left, top + HEIGHT + 4), f"{score.score:.2f}", "black", bold)
+    draw.text((left + 46, top + HEIGHT + 8), PHOTOGRAPHS[file], "#444444", font)
+gallery.save(Path(__file__).resolve().parents[1] / "docs" / "gallery.jpg", quality=85, optimize=True)

@@ -27,28 +27,38 @@ def flat(values, above=""):
     return found
 
 
-def describe_schema():
-    """Every key of a recipe: type and range, default, unit and meaning."""
-    lines = [
-        "A recipe is a YAML file. Every key can be left out; = marks its default.",
-        f"Shipped: {', '.join(shipped_recipes())}.",
-        "",
-        "extends: path or name of a recipe whose values hold where this one is silent",
-    ]
-    sections = []
+def schema_sections():
+    """The schema by section: (name, meaning, keys), each key as (key, type and range, default, unit and meaning).
+
+    The first section's name is empty: its keys stand above all others.
+    """
+    extends = "path or name of a recipe whose values hold where this one is silent"
+    top, sections = [("extends", "text | null", "null", extends)], []
     for name, field in Recipe.model_fields.items():
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
-            sections += ["", f"{name}:  # {' '.join(model.__doc__.split())}"]
-            sections += [f"  {_line(key, part)}" for key, part in model.model_fields.items()]
+            keys = [_key(key, part) for key, part in model.model_fields.items()]
+            sections.append((name, " ".join(model.__doc__.split()), keys))
         else:
-            lines.append(_line(name, field))
-    return "\n".join(lines + sections)
+            top.append(_key(name, field))
+    return [("", " ".join(Recipe.__doc__.split()), top), *sections]
 
 
-def _line(key, field):
+def describe_schema():
+    """Every key of a recipe: type and range, default, unit and meaning."""
+    lines = ["A recipe is a YAML file. Every key can be left out; = marks its default."]
+    lines += [f"Shipped: {', '.join(shipped_recipes())}."]
+    for name, meaning, keys in schema_sections():
+        indent = "  " if name else ""
+        lines += ["", f"{name}:  # {meaning}"] if name else [""]
+        for key, kind, default, description in keys:
+            lines += [f"{indent}{key}: {kind} = {default}", f"{indent}    {description}"]
+    return "\n".join(lines)
+
+
+def _key(key, field):
     default = field.default if isinstance(field.default, str) else json.dumps(field.default)
-    return f"{key}: {_type(field.annotation, field.metadata)} = {default}\n      {field.description}"
+    return key, _type(field.annotation, field.metadata), default, field.description
 
 
 def _type(annotation, metadata=()):

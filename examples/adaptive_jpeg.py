@@ -1,0 +1,42 @@
+"""JPEG quality by complexity: smooth pictures show blocks and bands and are cheap to keep well; busy ones hide them.
+
+    python examples/adaptive_jpeg.py FOLDER OUTPUT
+
+Needs the light core alone. The line between the two qualities is a choice, not a finding: look at your pictures.
+"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from clicv2_keras import score
+
+SIMPLE, BUSY = 92, 68  # qualities at the scores .1 and .7
+
+
+def quality(complexity):
+    """From SIMPLE at .1 and below to BUSY at .7 and above."""
+    share = min(max((complexity - 0.1) / 0.6, 0), 1)
+    return round(SIMPLE + share * (BUSY - SIMPLE))
+
+
+def recompress(folder, output):
+    """Write each picture of `folder` into `output` as JPEG; returns rows (file, score, quality, bytes)."""
+    output.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for row in score([folder]):
+        if row.error:
+            print(f"{row.file}: {row.error}", file=sys.stderr)
+            continue
+        target = output / Path(row.file).relative_to(folder).with_suffix(".jpg")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(row.file) as image:
+            ImageOps.exif_transpose(image).convert("RGB").save(target, quality=quality(row.score), optimize=True)
+        rows.append((row.file, row.score, quality(row.score), target.stat().st_size))
+    return rows
+
+
+if __name__ == "__main__":
+    for file, complexity, chosen, size in recompress(Path(sys.argv[1]), Path(sys.argv[2])):
+        print(f"{complexity:.3f}  quality {chosen}  {size:>8} bytes  {file}")
