@@ -27,12 +27,15 @@ class Tiling(NamedTuple):
         Raises:
             UnreadableImage: where there are more than 100,000.
         """
-        lefts, tops = self._starts(width), self._starts(height)
-        if len(lefts) * len(tops) > MAX_TILES:
-            raise UnreadableImage(f"{len(lefts) * len(tops):,} tiles are too many: at most {MAX_TILES:,} a picture")
-        for top in tops:
-            for left in lefts:
+        if self.count(width, height) > MAX_TILES:
+            raise UnreadableImage(f"{self.count(width, height):,} tiles are too many: at most {MAX_TILES:,} a picture")
+        for top in self._starts(height):
+            for left in self._starts(width):
                 yield left, top, min(left + self.size, width), min(top + self.size, height)
+
+    def count(self, width, height):
+        """How many they are."""
+        return len(self._starts(width)) * len(self._starts(height))
 
     def _starts(self, side):
         last = max(side - self.size, 0)
