@@ -39,23 +39,11 @@ def score(
     if resume and force:
         raise UserError("--resume: goes on with what --force would replace; give one of them")
     if engine == "ray":
-        if maps or threads:
-            raise UserError(
-                f"{'--maps' if maps else '--threads'}: is of the local engine; leave it out with --engine ray"
-            )
-        tiles = {"tile": tile, "stride": stride}
-        _score_on_ray(
-            context,
-            paths,
-            output,
-            **tiles,
-            model=model,
-            workers=workers,
-            resume=resume,
-            force=force,
-            address=ray_address,
-            **corpus,
-        )
+        for option, given in {"--maps": maps, "--threads": threads}.items():
+            if given:
+                raise UserError(f"{option}: is of the local engine; leave it out with --engine ray")
+        options = {"model": model, "workers": workers, "tile": tile, "stride": stride, "address": ray_address}
+        _score_on_ray(context, paths, output, **options, resume=resume, force=force, **corpus)
         return
     for option, value in {"ray_address": ray_address, **corpus}.items():
         if value is not None:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import logging
 import os
 import time
 
@@ -13,8 +14,8 @@ from ray.exceptions import RayError
 
 from clicv2_keras.deployment.scoring.corpus_inputs import find_inputs
 from clicv2_keras.deployment.scoring.decoder import SECONDS
-from clicv2_keras.deployment.scoring.ray.dataset import model_bytes
-from clicv2_keras.deployment.scoring.ray.parts import Parts
+from clicv2_keras.deployment.scoring.network import find_tflite
+from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, Parts
 from clicv2_keras.deployment.scoring.ray.summary import Summary
 from clicv2_keras.deployment.scoring.ray.units import UnitScorer, write_units
 from clicv2_keras.deployment.scoring.scorer import Scorer
@@ -94,7 +95,8 @@ def score_corpus(
             summary.add(parts.summary(name), resumed=True)
         summary.begin(begin)
         if len(sizes):
-            construct = (model_bytes(model), identity, parts.output, tiling, embeddings, column, seconds)
+            parts.files.put_file(os.fspath(find_tflite(model)), f"{parts.folder}/{MODEL_FILE}")
+            construct = (os.getcwd(), identity, parts.url, tiling, embeddings, column, seconds)
             for unit, part in _run(len(sizes), min(workers, len(sizes)), construct):
                 summary.add(part, listed=int(sizes[unit]))
                 if report:
@@ -110,6 +112,7 @@ def _cluster(address):
     """A cluster: that of the program where it has one, else of `address` or a new one, which ends with the context."""
     context = DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     joined = ray.is_initialized()
     if not joined:
         try:
@@ -148,9 +151,9 @@ def _check(parts, summary, inputs, output):
     names = parts.names()
     footers = [parts.summary(name) for name in names]
     rows, expected = sum(found["rows"] for found in footers), sum(found["expected"] for found in footers)
-    units = sum(found["inputs"] for found in footers)
-    if rows != expected or units != inputs or rows != summary.rows:
+    scored = sum(found["inputs"] for found in footers)
+    if rows != expected or scored != inputs or rows != summary.rows:
         raise RunAborted(
-            f"--output {output}: {rows:,} rows of {expected:,} are there, for {units:,} of {inputs:,} inputs: some were "
-            f"lost or doubled; they are in {parts.folder}; --force begins anew"
+            f"--output {output}: {rows:,} rows of {expected:,} are there, for {scored:,} of {inputs:,} inputs: "
+            f"some were lost or doubled; they are in {parts.folder}; --force begins anew"
         )

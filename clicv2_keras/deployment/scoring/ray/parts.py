@@ -23,6 +23,7 @@ INPUT = ["source", "version", "group"]
 SUMMARY = b"clicv2_keras.summary"
 SETTINGS = "_settings.json"
 UNITS = "_units.parquet"
+MODEL_FILE = "_model.tflite"
 
 
 class Parts:
@@ -32,12 +33,16 @@ class Parts:
 
     Args:
         output: path or URL.
+
+    Attributes:
+        url: the same, for a process in another folder.
     """
 
     def __init__(self, output):
         self.output = os.fspath(output)
         self.files, path = filesystem(self.output)
         self._whole = path.rstrip("/")
+        self.url = self.files.unstrip_protocol(self._whole)
         self.folder = f"{self._whole}.partial"
 
     def begin(self, settings, resume, force):
@@ -69,7 +74,7 @@ class Parts:
     def finish(self):
         """Give the whole its name."""
         for path in self.files.ls(self.folder, detail=False):
-            if os.path.basename(path).startswith(("_unfinished", UNITS)):
+            if os.path.basename(path).startswith(("_unfinished", UNITS, MODEL_FILE)):
                 self.files.rm(path)
         self._move(self.folder, self._whole)
 

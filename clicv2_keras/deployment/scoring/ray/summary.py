@@ -79,9 +79,10 @@ class Summary:
             yield f"    {count:>8,}  {kind}"
         if self.resumed:
             yield f"{self.resumed:,} rows were there"
+        each = self._new_images / max(self.core_seconds, 1e-9)
         yield (
             f"{_clock(self.elapsed)} on {self.workers:,} cores after {self.start_up:.0f} s to start: "
-            f"{self.rate:,.1f} images a second, {self._new_images / max(self.core_seconds, 1e-9):,.1f} a second and core"
+            f"{self.rate:,.1f} images a second, {each:,.1f} a second and core"
         )
         if self.price is not None:
             hours = (self.elapsed + self.start_up) * self.workers / 3600

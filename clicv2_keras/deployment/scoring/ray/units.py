@@ -10,12 +10,11 @@ import time
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 
 from clicv2_keras.deployment.scoring.corpus_inputs import Input, members
 from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.ray.image_scorer import ImageScorer
-from clicv2_keras.deployment.scoring.ray.parts import SUMMARY, UNITS, Parts, digest, kind_of, schema_of
+from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, SUMMARY, UNITS, Parts, digest, kind_of, schema_of
 from clicv2_keras.deployment.scoring.tiles import Tiling
 
 # Files of their own in a unit; a shard, or a row group of Parquet, is one by itself.
@@ -28,11 +27,9 @@ _MANIFEST = pa.schema({"file": pa.binary(), "version": pa.string(), "group": pa.
 
 def units_of(inputs):
     """Yield lists of `Input`; the same inputs give the same lists."""
-    for alone, found in itertools.groupby(inputs, key=lambda found: found.is_shard):
-        if alone:
-            yield from ([shard] for shard in found)
-        else:
-            yield from iter(lambda found=found: list(itertools.islice(found, FILES)), [])
+    for alone, group in itertools.groupby(inputs, key=lambda found: found.is_shard):
+        while unit := list(itertools.islice(group, 1 if alone else FILES)):
+            yield unit
 
 
 def part_name(unit):
@@ -75,7 +72,8 @@ class UnitScorer:
     """An actor's work: scores a unit into its file.
 
     Args:
-        model: a reference to the bytes of a `.tflite` file, and `identity` what is written of it.
+        folder: that relative names of inputs start from.
+        identity: what is written of the model; its file is in the output.
         output: as of `Parts`.
         tile: a pair as of `Tiling`, or None.
         embeddings: whether they are written.
@@ -83,10 +81,12 @@ class UnitScorer:
         seconds: that the decoding of one picture may take.
     """
 
-    def __init__(self, model, identity, output, tile, embeddings, column, seconds):
+    def __init__(self, folder, identity, output, tile, embeddings, column, seconds):
         self._tiling = tile and Tiling(*tile)
-        self._scorer = ImageScorer(ray.get(model), self._tiling, seconds)
+        os.chdir(folder)
         self._parts = Parts(output)
+        model = self._parts.files.cat_file(f"{self._parts.folder}/{MODEL_FILE}")
+        self._scorer = ImageScorer(model, self._tiling, seconds)
         self._schema = schema_of(identity, embeddings)
         self._members = functools.partial(members, column=column)
         with self._parts.files.open(f"{self._parts.folder}/{UNITS}", "rb") as stream:
