@@ -14,6 +14,7 @@ from clicv2_keras.deployment.scoring.tiles import Tiling, read_pictures
 from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.procedural import procedural_image
 
+
 @pytest.fixture
 def harm(tmp_path, monkeypatch):
     """Makes pictures harmful that begin with KILL, HANG or EAT."""
