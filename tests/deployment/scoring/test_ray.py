@@ -1,9 +1,9 @@
 """Scoring on a Ray cluster of two nodes, which are processes: the local engine's rows, whatever dies meanwhile."""
 
-import csv
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -43,13 +43,25 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(place):
+def store_settings():
+    """Where an object store on loopback will be, in the words of AWS's clients."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    return keys | {"AWS_ENDPOINT_URL": endpoint}
+
+
+@pytest.fixture(scope="module")
+def cluster(place, store_settings):
     """Two nodes of one core each; this process is their driver."""
     import ray
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{place}{os.pathsep}{ROOT}")
+        for name, value in store_settings.items():
+            patch.setenv(name, value)
         node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
         cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
         try:
@@ -157,3 +169,131 @@ def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
         ports = [node["MetricsExportPort"] for node in ray.nodes()]
         text = "".join(urllib.request.urlopen(f"http://127.0.0.1:{port}").read().decode() for port in ports)
     assert "clicv2_keras_images_scored" in text and "clicv2_keras_images_failed" in text
+
+
+def start(inputs, output, cluster, *options):
+    """The command line as a driver of its own."""
+    command = [SCRIPT, "score", *inputs, "--engine", "ray", "--output", output, "--ray-address", cluster.address]
+    command = [str(part) for part in (*command, *options)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+def wait_for_parts(folder, count, process):
+    until = time.monotonic() + 240
+    while len(found := {path: path.stat().st_mtime_ns for path in folder.glob("part-*")}) < count:
+        assert process.poll() is None and time.monotonic() < until, process.stderr.read()
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.slow
+def test_what_dies_costs_no_row_and_nothing_is_scored_twice(cluster, pictures, tmp_path, monkeypatch):
+    import ray
+
+    folder, _, found = pictures
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(2560):
+        (many / f"{number}.jpg").symlink_to(folder / f"{number % 6}.jpg")
+    output, partial = tmp_path / "scores", tmp_path / "scores.partial"
+    node = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
+
+    # The driver, which cannot tell anybody.
+    driver = start([many], output, cluster)
+    wait_for_parts(partial, 2, driver)
+    driver.kill()
+    driver.communicate()
+    assert not output.exists()
+    time.sleep(5)  # its workers notice
+    before = {path.name: path.stat().st_mtime_ns for path in partial.glob("part-*")}
+    assert 2 <= len(before) < 10
+
+    # A worker, then a node with its workers.
+    driver = start([many], output, cluster, "--resume")
+    wait_for_parts(partial, len(before) + 1, driver)
+    workers = [actor.pid for actor in ray.util.state.list_actors() if actor.state == "ALIVE" and actor.pid]
+    os.kill(workers[0], signal.SIGKILL)
+    for process in node.all_processes.values():
+        for information in process:
+            information.process.kill()
+    _, told = driver.communicate(timeout=300)
+    assert driver.returncode == 0, told
+    assert "2,560 images, 2,560 rows, 0 failed" in told
+    assert f"{len(before) * 256:,} rows were there" in told
+    assert rows_of(output) == local_rows([many])
+    after = {path.name: path.stat().st_mtime_ns for path in output.glob("part-*")}
+    assert len(after) == 10 and before.items() <= after.items()
+    assert not partial.exists()
+
+
+@pytest.mark.slow
+def test_resume_scores_what_is_new_and_drops_what_is_gone(cluster, pictures, tmp_path):
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, shards, _ = pictures
+    mine, output = tmp_path / "mine", tmp_path / "scores"
+    mine.mkdir()
+    for number in range(6):
+        (mine / f"{number}.jpg").write_bytes((folder / f"{number}.jpg").read_bytes())
+    score_corpus([mine, shards / "a.tar"], output)
+    with pytest.raises(UserError, match="--resume goes on, --force begins anew"):
+        score_corpus([mine], output)
+    with pytest.raises(UserError, match="of another model"):
+        score_corpus([mine], output, tile=64, resume=True)
+    (mine / "0.jpg").unlink()
+    (mine / "1.jpg").write_bytes((folder / "5.jpg").read_bytes())
+    (mine / "new.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    summary = score_corpus([mine, shards / "a.tar"], output, resume=True)
+    assert summary.resumed == 4 + 9 and summary.images == 6 + 9
+    rows = [row for row in rows_of(output) if row[0].startswith(str(mine))]
+    assert rows == local_rows([mine])
+    again = score_corpus([mine, shards / "a.tar"], output, resume=True)
+    assert again.resumed == again.rows == 15
+    assert len(rows_of(output)) == 15
+
+
+@pytest.mark.slow
+def test_tiles_are_those_of_the_local_engine(cluster, pictures, tmp_path):
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, _, found = pictures
+    summary = score_corpus([folder], tmp_path / "scores", tile=32, stride=20)
+    rows = [row for row in rows_of(tmp_path / "scores") if "kills" not in row[0]]
+    assert rows == local_rows([folder / name for name in found], tile=32, stride=20)
+    assert summary.rows == len(rows) + 1 > 6 * 9
+
+
+@pytest.mark.slow
+def test_an_object_store_holds_inputs_and_output(cluster, store_settings, pictures, tmp_path):
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, shards, found = pictures
+    server = ThreadedMotoServer("127.0.0.1", int(store_settings["AWS_ENDPOINT_URL"].rpartition(":")[2]), verbose=False)
+    server.start()
+    try:
+        store = s3fs.S3FileSystem()
+        store.mkdir("corpus")
+        store.put(str(folder), "corpus/pictures", recursive=True)
+        store.put(str(shards), "corpus/shards", recursive=True)
+        inputs = ["s3://corpus/pictures", "s3://corpus/shards/*", "s3://corpus/none.jpg"]
+        summary = score_corpus(inputs, "s3://corpus/scores")
+        assert summary.rows == 3 * len(found) + 1
+        names = [row["file"] for row in pq.read_table("corpus/scores", filesystem=store).to_pylist()]
+        assert "s3://corpus/shards/a.tar/more/a.png" in names and "s3://corpus/shards/b.parquet/8" in names
+        scores = {row[0]: row[1:] for row in rows_of_store(store, "corpus/scores")}
+        for name, *rest in local_rows([folder / name for name in found]):
+            assert scores[f"s3://corpus/pictures/{Path(name).relative_to(folder)}"] == tuple(rest)
+        assert not store.exists("corpus/scores.partial")
+        store.pipe_file("corpus/pictures/0.jpg", found["1.jpg"])
+        summary = score_corpus(inputs, "s3://corpus/scores", resume=True)
+        assert (summary.rows, summary.resumed) == (3 * len(found) + 1, 3 * len(found) - 1)
+    finally:
+        server.stop()
+
+
+def rows_of_store(store, folder):
+    table = pq.read_table(folder, filesystem=store).select(COLUMNS)
+    return [tuple(row.values()) for row in table.to_pylist()]

@@ -68,7 +68,7 @@ def test_the_command_writes_the_list_and_the_histogram(tmp_path):
 
 def test_shards_hold_the_tiles_that_are_kept(tmp_path):
     big = tmp_path / "big.png"
-    Image.fromarray(procedural_image(3, 200)[0]).save(big)
+    Image.fromarray(procedural_image(5, 200)[0]).save(big)
     (tmp_path / "gone.png").write_bytes(big.read_bytes())
     scores = tmp_path / "scores.parquet"
     score_to_file([big, tmp_path / "gone.png"], scores, tile=64)
