@@ -85,7 +85,7 @@ class Selection:
                 stream.write(row["file"].encode("utf-8", "surrogateescape") + b"\n")
 
     def write_shards(self, folder):
-        """Write the kept pictures, and of tiles their pixels as PNG, into tar shards of 1,000, as WebDataset reads them.
+        """Write the kept pictures, and of tiles their pixels as PNG, into tar shards of 1,000 for WebDataset.
 
         Beside each picture stands its row, `.json`. Each shard appears when it is whole.
 

@@ -37,7 +37,7 @@ def score_dataset(
         model: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
         maps: also add `map`, float32 (h, w), the mean of which is the score.
         embeddings: also add `embedding`, float32 (D,).
-        workers: actors, of one core each, at most; as many as the cluster has cores by default.
+        workers: actors at most, of one core each; by default all cores of the cluster but one, for what reads.
         seconds: that the decoding of one picture may take.
 
     Returns:
@@ -52,14 +52,15 @@ def score_dataset(
     taken = {*ADDED, *(["map"] if maps else []), *(["embedding"] if embeddings else [])}.intersection(names)
     if taken:
         raise UserError(f"column {', '.join(sorted(taken))}: is there already; rename it or drop it first")
-    workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    cores = int(ray.cluster_resources().get("CPU", 1))
     return dataset.map_batches(
         _BatchScorer,
         fn_constructor_args=(model_bytes(model), column, maps, embeddings, seconds),
         batch_size=BATCH,
         batch_format="pyarrow",
-        num_cpus=1,
-        compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+        # Actors that held every core would wait for ever for tasks that read.
+        num_cpus=1 if cores > 1 else 0,
+        compute=ActorPoolStrategy(min_size=1, max_size=workers or max(1, cores - 1)),
     )
 
 
