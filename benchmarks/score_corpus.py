@@ -2,8 +2,8 @@
 
     python benchmarks/score_corpus.py FOLDER --images 20000
 
-of pictures, repeated up to that number, writes `benchmarks/results/score_corpus.md`. Everything in one run; the arms take
-turns. The machine should have nothing else to do; the report says what load there was.
+of pictures, repeated up to that number, writes `benchmarks/results/score_corpus.md`. Everything in one run; the arms
+take turns. The machine should have nothing else to do; the report says what load there was.
 """
 
 import argparse
@@ -39,9 +39,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3, help="of each arm of the speed")
-    parser.add_argument(
-        "--few", type=int, default=1_000, help="images of the first measure of memory, and of the speed"
-    )
+    parser.add_argument("--few", type=int, default=1_000, help="images of the speed and the first measure of memory")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
     files = [os.path.abspath(found.file) for found in find_images(arguments.folder)]
@@ -205,8 +203,8 @@ def survival(many, place, whole, peaks, seconds):
     yield ""
     yield (
         f"{count:,} pictures on two nodes of one core: the driver killed by SIGKILL after a quarter, gone on with by "
-        f"`--resume`, one node's processes killed by SIGKILL after half. {len(kept)} of {units} files of rows were there "
-        f"and {'none' if kept.items() <= after.items() else 'SOME'} of them written again. The rows are "
+        f"`--resume`, one node's processes killed by SIGKILL after half. {len(kept)} of {units} files of rows were "
+        f"there and {'none' if kept.items() <= after.items() else 'SOME'} of them written again. The rows are "
         f"{'equal to' if same else 'NOT EQUAL TO'} those of the undisturbed job."
     )
     yield ""
