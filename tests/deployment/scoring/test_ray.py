@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -111,9 +111,7 @@ def local_rows(paths, **options):
 
 
 def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
-    import ray
-
-    from clicv2_keras.deployment.scoring.ray import score_corpus, score_dataset
+    from clicv2_keras.deployment.scoring.ray import score_corpus
 
     folder, shards, found = pictures
     told = []
@@ -142,33 +140,7 @@ def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
     assert sorted(path.name[:5] for path in (tmp_path / "scores").iterdir()) == ["_sett", *["part-"] * 5]
     assert not (tmp_path / "scores.partial").exists()
 
-    # As a step of a pipeline: bytes, and pixels.
-    scored = score_dataset(ray.data.read_parquet(str(shards / "b.parquet")), "jpg", maps=True, embeddings=True)
-    for row in scored.take_all():
-        expected = by_name[str(folder / row["caption"])]
-        assert (row["score"], row["width"], row["height"], row["error"]) == expected
-        if row["error"]:
-            assert row["map"] is None and row["embedding"] is None
-        else:
-            score = clicv2_keras.Scorer().score(row["jpg"])
-            assert np.array_equal(np.array(row["map"], np.float32), score.map)
-            assert np.array_equal(np.array(row["embedding"], np.float32), score.embedding)
-    pixels = [procedural_image(seed, 60 + seed)[0] for seed in range(3)]
-    scored = score_dataset(ray.data.from_items([{"image": image} for image in pixels]), "image").take_all()
-    assert sorted(row["score"] for row in scored) == sorted(
-        round(score.score, 6) for score in clicv2_keras.Scorer().score(pixels)
-    )
     assert not (place / "imported").exists()
-    with pytest.raises(UserError, match="column none"):
-        score_dataset(ray.data.from_items([{"image": 1}]), "none")
-
-    # The nodes' metrics, as the dashboard's Prometheus reads them.
-    until, text = time.monotonic() + 30, ""
-    while "clicv2_keras_images_failed" not in text and time.monotonic() < until:
-        time.sleep(0.5)
-        ports = [node["MetricsExportPort"] for node in ray.nodes()]
-        text = "".join(urllib.request.urlopen(f"http://127.0.0.1:{port}").read().decode() for port in ports)
-    assert "clicv2_keras_images_scored" in text and "clicv2_keras_images_failed" in text
 
 
 def start(inputs, output, cluster, *options):
@@ -187,9 +159,47 @@ def wait_for_parts(folder, count, process):
 
 
 @pytest.mark.slow
-def test_what_dies_costs_no_row_and_nothing_is_scored_twice(cluster, pictures, tmp_path, monkeypatch):
+def test_a_step_of_a_pipeline_takes_bytes_paths_and_pixels(cluster, place, pictures):
     import ray
 
+    from clicv2_keras.deployment.scoring.ray import score_dataset
+
+    folder, shards, found = pictures
+    wanted = {Path(row[0]).name: row[1:] for row in local_rows([folder / name for name in found])}
+    wanted["kills.png"] = (None, None, None, "decoding it ends the process: SIGSEGV")
+    # As a step of a pipeline: bytes, and pixels.
+    scored = score_dataset(ray.data.read_parquet(str(shards / "b.parquet")), "jpg", maps=True, embeddings=True)
+    for row in scored.take_all():
+        assert tuple(row[name] for name in COLUMNS[1:]) == wanted[Path(row["caption"]).name]
+        if row["error"]:
+            assert row["map"] is None and row["embedding"] is None
+        else:
+            score = clicv2_keras.Scorer().score(row["jpg"])
+            assert np.array_equal(np.array(row["map"], np.float32), score.map)
+            assert np.array_equal(np.array(row["embedding"], np.float32), score.embedding)
+    paths = ray.data.from_items([{"path": str(folder / name)} for name in found])
+    for row in score_dataset(paths, "path").take_all():
+        assert tuple(row[name] for name in COLUMNS[1:]) == wanted[Path(row["path"]).name]
+    pixels = [procedural_image(seed, 60 + seed)[0] for seed in range(3)]
+    scored = score_dataset(ray.data.from_items([{"image": image} for image in pixels]), "image").take_all()
+    assert sorted(row["score"] for row in scored) == sorted(
+        round(score.score, 6) for score in clicv2_keras.Scorer().score(pixels)
+    )
+    assert not (place / "imported").exists()
+    with pytest.raises(UserError, match="column none"):
+        score_dataset(ray.data.from_items([{"image": 1}]), "none")
+
+    # The nodes' metrics, as the dashboard's Prometheus reads them.
+    until, text = time.monotonic() + 30, ""
+    while "clicv2_keras_images_failed" not in text and time.monotonic() < until:
+        time.sleep(0.5)
+        ports = [node["MetricsExportPort"] for node in ray.nodes()]
+        text = "".join(urllib.request.urlopen(f"http://127.0.0.1:{port}").read().decode() for port in ports)
+    assert "clicv2_keras_images_scored" in text and "clicv2_keras_images_failed" in text
+
+
+@pytest.mark.slow
+def test_what_dies_costs_no_row_and_nothing_is_scored_twice(cluster, pictures, tmp_path):
     folder, _, found = pictures
     many = tmp_path / "many"
     many.mkdir()
@@ -211,10 +221,12 @@ def test_what_dies_costs_no_row_and_nothing_is_scored_twice(cluster, pictures, t
     # A worker, then a node with its workers.
     driver = start([many], output, cluster, "--resume")
     wait_for_parts(partial, len(before) + 1, driver)
-    workers = [actor.pid for actor in ray.util.state.list_actors() if actor.state == "ALIVE" and actor.pid]
-    os.kill(workers[0], signal.SIGKILL)
-    for process in node.all_processes.values():
-        for information in process:
+    workers = [p for p in psutil.Process().children(recursive=True) if "UnitScorer" in p.name() + str(p.cmdline())]
+    assert len(workers) > 1
+    workers[0].kill()
+    wait_for_parts(partial, len(before) + 3, driver)
+    for processes in node.all_processes.values():
+        for information in processes:
             information.process.kill()
     _, told = driver.communicate(timeout=300)
     assert driver.returncode == 0, told
