@@ -17,6 +17,7 @@ from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage, decode_image
+from clicv2_keras.utils.paths import user_path
 
 # Scores have six decimals: a count of each says exactly which share lies above which, in 8 MB.
 STEPS = 1_000_000
@@ -80,7 +81,7 @@ class Selection:
 
     def write_list(self, path):
         """Write the names of what is kept, one a line; the file appears when it is whole."""
-        with atomic_write(path) as unfinished, open(unfinished, "wb") as stream:
+        with atomic_write(user_path(path)) as unfinished, open(unfinished, "wb") as stream:
             for row in self.rows():
                 stream.write(row["file"].encode("utf-8", "surrogateescape") + b"\n")
 
@@ -95,6 +96,7 @@ class Selection:
         Raises:
             UserError: where the folder is there and not empty.
         """
+        folder = user_path(folder)
         if os.path.isdir(folder) and os.listdir(folder):
             raise UserError(f"--shards {folder}: is not empty; name another folder")
         os.makedirs(folder, exist_ok=True)

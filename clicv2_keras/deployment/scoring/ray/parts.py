@@ -39,7 +39,7 @@ class Parts:
     """
 
     def __init__(self, output):
-        self.output = os.fspath(output)
+        self.output = os.path.expanduser(output)
         self.files, path = filesystem(self.output)
         self._whole = path.rstrip("/")
         self.url = self.files.unstrip_protocol(self._whole)
