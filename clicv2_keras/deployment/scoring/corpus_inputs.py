@@ -73,7 +73,8 @@ def find_inputs(names):
     """Yield an `Input` for each file that the names stand for; of a Parquet file one for each row group.
 
     Args:
-        names: files, folders (all images, tar shards and Parquet files below), globs, and URLs of these.
+        names: files, folders (all images, tar shards and Parquet files below), globs, URLs of these, and `-` for a list
+            of images on standard input.
 
     Raises:
         UserError: where they stand for nothing at all, or a URL cannot be listed.
@@ -88,7 +89,10 @@ def find_inputs(names):
 
 
 def _local(name):
-    if os.path.isdir(name):
+    if name == "-":
+        for found in find_images("-"):
+            yield _with_version(found.file, found.error)
+    elif os.path.isdir(name):
         shards = sorted(_shards_below(name))
         for found in find_images(name):
             # A folder of shards alone is not an empty one.

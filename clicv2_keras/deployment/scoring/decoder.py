@@ -5,7 +5,7 @@ import signal
 import struct
 import subprocess
 import sys
-from itertools import count
+from itertools import count, islice
 
 import numpy as np
 
@@ -46,10 +46,10 @@ class Decoder:
         Raises:
             UnreadableImage: as `read_pictures`, and where a limit is passed or the child dies of it twice.
         """
+        given = 0
         for attempt in count(1):
-            given = 0
             try:
-                for found in self._ask(source):
+                for found in islice(self._ask(source), given, None):
                     given += 1
                     yield found
                 return
@@ -57,7 +57,7 @@ class Decoder:
                 code = self._bury()
             if code == -signal.SIGALRM:
                 raise UnreadableImage(f"decoding it takes more than {self.seconds} s")
-            if attempt > 1 or given:
+            if attempt > 1:
                 raise UnreadableImage(f"decoding it ends the process: {_cause(code)}")
 
     def close(self):

@@ -119,9 +119,10 @@ class UnitScorer:
             for member in self._members(found):
                 count["images"] += 1
                 tiles = 1
-                for row, score in self._scorer.rows(member.file, member.source, member.error):
+                for given, (row, score) in enumerate(self._scorer.rows(member.file, member.source, member.error), 1):
                     if row.error is not None:
-                        kind = kind_of(row.error)
+                        # In place of all tiles, or of those that follow.
+                        tiles, kind = given, kind_of(row.error)
                         count["failures"][kind] = count["failures"].get(kind, 0) + 1
                     elif self._tiling:
                         tiles = self._tiling.count(row.width, row.height)
