@@ -13,6 +13,8 @@ SHARDS = (".tar", ".tar.gz", ".tgz")
 PARQUET = (".parquet",)
 # Of one encoded picture.
 MAX_BYTES = 256 * 2**20
+TOO_LARGE = f"its file is larger than {MAX_BYTES >> 20} MB"
+STORES = ("s3://", "s3a://", "gs://", "gcs://", "az://", "abfs://", "abfss://", "hdfs://", "oss://")
 # Names that a column of pictures has, the first found counts: bytes, a Hugging Face `image`, WebDataset's; then paths.
 COLUMNS = ("bytes", "image", "image_bytes", "jpg", "png", "webp", "content", "path", "file", "image_path", "url")
 # Rows of a Parquet file in memory at a time.
@@ -131,11 +133,9 @@ def _with_version(file, error=None):
 
 
 def _remote(name):
-    files, path = filesystem(name)
     if name.startswith(("http://", "https://")):
-        raise UserError(
-            f"{name}: --engine ray takes object stores, such as s3://; score single pages' images without it"
-        )
+        raise UserError(f"{name}: --engine ray takes object stores, such as s3://; leave it out for what is on the web")
+    files, path = filesystem(name)
     try:
         if glob.has_magic(path):
             found = files.glob(path, detail=True)
@@ -190,10 +190,11 @@ def members(found, column=None):
 
 def _content(url):
     files, path = filesystem(url)
-    size = files.size(path)
-    if size is None or size > MAX_BYTES:
-        raise UnreadableImage(f"a file of {size or 0:,} bytes is too large: at most {MAX_BYTES:,}")
-    return files.cat_file(path)
+    with files.open(path, "rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise UnreadableImage(TOO_LARGE)
+    return data
 
 
 def _of_tar(found):
@@ -207,7 +208,7 @@ def _of_tar(found):
             name = f"{found.file}/{entry.name}"
             if entry.size > MAX_BYTES:
                 if entry.name.lower().endswith(ENDINGS):
-                    yield Member(name, entry.name, error=f"a file of {entry.size:,} bytes is too large")
+                    yield Member(name, entry.name, error=TOO_LARGE)
                 continue
             data = archive.extractfile(entry).read()
             if entry.name.lower().endswith(ENDINGS) or is_image(data[:16]):
@@ -225,7 +226,7 @@ def _of_parquet(found, column):
         batches = table.iter_batches(BATCH, row_groups=[found.group], columns=[column])
         values = (value for batch in batches for value in batch.column(0))
         for number, value in enumerate(values, first):
-            yield _of_cell(f"{found.file}/{number}", str(number), value.as_py())
+            yield member_of(f"{found.file}/{number}", str(number), value.as_py())
 
 
 def column_of(names, column=None):
@@ -241,20 +242,24 @@ def column_of(names, column=None):
     raise ValueError(f"no column {', '.join(wanted)}; there are {', '.join(names)}")
 
 
-def _of_cell(file, key, value):
-    if isinstance(value, dict):  # Hugging Face's: bytes, or a path
+def member_of(file, key, value):
+    """The `Member` of a table's cell: encoded bytes, a path, a URL of an object store, or a dict of bytes and path.
+
+    What a table says comes from outside: of URLs only those of `STORES` are opened.
+    """
+    if isinstance(value, dict):  # Hugging Face's
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
         if len(value) > MAX_BYTES:
-            return Member(file, key, error=f"a file of {len(value):,} bytes is too large")
+            return Member(file, key, error=TOO_LARGE)
         return Member(file, key, value)
     if not isinstance(value, str):
         return Member(file, key, error="no image in this row")
     if not is_url(value):
         return Member(file, key, value)
+    if not value.startswith(STORES):
+        return Member(file, key, error="its URL is of no object store; make shards of what is on the web first")
     try:
-        if value.startswith(("http://", "https://")):
-            raise UnreadableImage("its column holds URLs of the web: fetch them into shards first")
         return Member(file, key, _content(value))
     except (OSError, UnreadableImage, UserError) as error:
         return Member(file, key, error=_one_line(error))

@@ -5,7 +5,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 
-from clicv2_keras.deployment.scoring.corpus_inputs import MAX_BYTES, Input, Member, is_url, members
+from clicv2_keras.deployment.scoring.corpus_inputs import Member, member_of
 from clicv2_keras.deployment.scoring.decoder import SECONDS
 from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.deployment.scoring.parquet import COLUMNS
@@ -103,15 +103,6 @@ class _BatchScorer:
 def _member(value):
     """What is to be scored of a cell."""
     value = value.as_py()
-    if isinstance(value, str):
-        if is_url(value):
-            (member,) = members(Input(value))
-            return member
-        return Member(value, source=value)
-    if isinstance(value, bytes):
-        if len(value) > MAX_BYTES:
-            return Member("", error=f"a file of {len(value):,} bytes is too large")
-        return Member("", source=value)
-    if value is None:
-        return Member("", error="no image in this row")
+    if value is None or isinstance(value, str | bytes | dict):
+        return member_of("", None, value)
     return Member("", source=np.asarray(value))
