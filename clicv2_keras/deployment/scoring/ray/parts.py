@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from clicv2_keras.deployment.scoring.corpus_inputs import filesystem
 from clicv2_keras.deployment.scoring.parquet import COLUMNS, MODEL, unicode_name
@@ -79,14 +80,12 @@ class Parts:
         self._move(self.folder, self._whole)
 
     def _move(self, source, target):
-        if not self.files.exists(target):
-            self.files.mv(source, target, recursive=True)
+        if isinstance(self.files, LocalFileSystem) and not self.files.exists(target):
+            os.rename(source, target)
             return
-        # One that died while an object store's files were moved one by one.
-        for path in self.files.find(source):
-            self.files.mv(path, target + path[len(source) :])
-        with contextlib.suppress(FileNotFoundError):
-            self.files.rm(source, recursive=True)
+        paths = self.files.find(source)
+        self.files.copy(paths, [target + path[len(source) :] for path in paths])
+        self.files.rm(source, recursive=True)
 
     @contextlib.contextmanager
     def written(self, name):
@@ -126,9 +125,10 @@ class Parts:
         if not table.num_rows:
             self.files.rm(f"{self.folder}/{name}")
             return
-        summary = json.loads(table.schema.metadata[SUMMARY])
+        summary = self.summary(name)
         inputs, images = (table.group_by(columns).aggregate([]).num_rows for columns in (INPUT, list(ORIGIN)))
         summary |= {"inputs": inputs, "images": images, "expected": table.num_rows, "failures": kinds(table)}
+        del summary["rows"]
         metadata = table.schema.metadata | {SUMMARY: json.dumps(summary)}
         with self.written(name) as path:
             pq.write_table(table.replace_schema_metadata(metadata), path)
