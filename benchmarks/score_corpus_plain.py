@@ -34,12 +34,12 @@ def main():
     files = sorted(map(str, Path(sys.argv[1]).iterdir()))
     ray.init(object_store_memory=256 * 2**20, log_to_driver=False, logging_level="ERROR")
     cores = int(ray.cluster_resources()["CPU"])
-    dataset = ray.data.from_items([{"path": file} for file in files], override_num_blocks=len(files) // 64 + 1)
+    dataset = ray.data.from_items([{"path": file} for file in files], override_num_blocks=len(files) // 16 + 1)
     scores = dataset.map_batches(Predictor, batch_size=16, num_cpus=1, concurrency=cores)
-    start, count = None, 0
-    for batch in scores.iter_batches(batch_size=None):
-        # The first block has waited for the actors: time begins when it is there.
-        if start is None:
+    count = 0
+    for number, batch in enumerate(scores.iter_batches(batch_size=None)):
+        # Each actor's first block has waited for its start: time begins when these are there.
+        if number < cores:
             start = time.perf_counter()
         else:
             count += len(batch["path"])

@@ -116,7 +116,7 @@ def _cluster(address):
     """A cluster: that of the program where it has one, else of `address` or a new one, which ends with the context."""
     context = DataContext.get_current()
     shown, context.enable_progress_bars = context.enable_progress_bars, False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     joined = ray.is_initialized()
     if not joined:
         try:
