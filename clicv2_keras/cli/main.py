@@ -13,6 +13,7 @@ from clicv2_keras.utils.text import did_you_mean, printable
 # Command: the module of its click command, the extra it needs; None where the core suffices.
 COMMANDS = dict.fromkeys(("prepare", "train", "evaluate", "finetune", "ablate", "export", "explain", "recipe"), "train")
 COMMANDS |= dict.fromkeys(("score", "benchmark", "demo"))
+COMMANDS["select"] = "parquet"
 # Command of 0.1: what took its place.
 RETIRED = {"distill": "is a recipe now: clicv2-keras train pixels_vit_tiny --set data.path=FOLDER, then finetune it"}
 

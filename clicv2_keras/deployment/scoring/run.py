@@ -4,8 +4,9 @@ import itertools
 from functools import partial
 from typing import NamedTuple
 
-from clicv2_keras.deployment.scoring.rows import Counts, Row
+from clicv2_keras.deployment.scoring.rows import Counts, Row, row_of
 from clicv2_keras.deployment.scoring.scorer import Picture, Scorer
+from clicv2_keras.deployment.scoring.tiles import read_pictures, tile_name, tiling_of
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage
@@ -15,7 +16,7 @@ from clicv2_keras.utils.threads import ordered_map, share_cores
 GROUP = 4
 
 
-def score(paths, model="default", maps=None, workers=None, threads=None):
+def score(paths, model="default", maps=None, workers=None, threads=None, tile=None, stride=None):
     """Score images, one or millions: rows come as they are ready, in order, and none is kept in memory.
 
     ```python
@@ -30,6 +31,8 @@ def score(paths, model="default", maps=None, workers=None, threads=None):
         maps: folder for an overlay (PNG) of each image, see `MapsFolder`; none by default.
         workers: images in work at a time; one a core by default.
         threads: that the network computes with for each image; what the workers leave of the cores by default.
+        tile: score tiles of this many pixels a side and not whole pictures; see `Tiling`.
+        stride: of the tiles, in pixels; `tile` by default.
 
     Returns:
         An iterator of `Row`. An image that cannot be read has one too, with its `error`.
@@ -38,18 +41,29 @@ def score(paths, model="default", maps=None, workers=None, threads=None):
         UserError: one line on what is wrong with `model` or `maps` (at once) or `paths` (while iterating).
     """
     workers, threads = share_cores(workers, threads)
+    tiling = _tiling(tile, stride, maps)
     scorer = Scorer(model, threads)
     folder = _maps_folder(maps)
-    return _rows(scorer, folder, find_images(paths, folder and folder.path), workers)
+    return _rows(scorer, folder, find_images(paths, folder and folder.path), workers, tiling)
 
 
 def score_to_file(
-    paths, output, model="default", maps=None, workers=None, threads=None, resume=False, report=None, force=False
+    paths,
+    output,
+    model="default",
+    maps=None,
+    workers=None,
+    threads=None,
+    resume=False,
+    report=None,
+    force=False,
+    tile=None,
+    stride=None,
 ):
     """Score images into a file, as `score` does.
 
     Args:
-        paths, model, maps, workers, threads: see `score`.
+        paths, model, maps, workers, threads, tile, stride: see `score`.
         output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row` and `model`, the model's
             name and checksum (of Parquet in the metadata). The first two grow row by row; a Parquet file appears when
             it is whole (until then its rows are in `OUTPUT.partial`). A file that is there is not replaced.
@@ -66,8 +80,9 @@ def score_to_file(
     from clicv2_keras.deployment.scoring.output_file import OutputFile
 
     workers, threads = share_cores(workers, threads)
+    tiling = _tiling(tile, stride, maps)
     scorer = Scorer(model, threads)
-    target = OutputFile(output, scorer.identity)
+    target = OutputFile(output, scorer.identity, tiling)
     folder = _maps_folder(maps)
     counts = Counts()
 
@@ -83,7 +98,7 @@ def score_to_file(
                 note(row)
         else:
             target.start(force)
-        for row in _rows(scorer, folder, files, workers):
+        for row in _rows(scorer, folder, itertools.chain(target.begun, files), workers, tiling):
             target.write(row)
             note(row)
         target.finish()
@@ -96,6 +111,13 @@ def score_to_file(
     return counts
 
 
+def _tiling(tile, stride, maps):
+    tiling = tiling_of(tile, stride)
+    if tiling and maps is not None:
+        raise UserError(f"--maps {maps}: are drawn of whole pictures; leave it out with --tile")
+    return tiling
+
+
 def _maps_folder(maps):
     if maps is None:
         return None
@@ -104,12 +126,12 @@ def _maps_folder(maps):
     return MapsFolder(maps)
 
 
-def _rows(scorer, folder, files, workers):
+def _rows(scorer, folder, files, workers, tiling):
     # The first ones singly, so that a few keep all workers busy; with overlays too, for they keep pictures in memory.
     alone = None if folder else workers * GROUP
     singly = ([found] for found in itertools.islice(files, alone))
     groups = iter(lambda: list(itertools.islice(files, GROUP)), [])
-    work = partial(_rows_of_group, scorer, folder)
+    work = partial(_rows_of_tiles, scorer, tiling) if tiling else partial(_rows_of_group, scorer, folder)
     return itertools.chain.from_iterable(ordered_map(work, itertools.chain(singly, groups), workers))
 
 
@@ -126,6 +148,21 @@ def _rows_of_group(scorer, folder, group):
     return [_row(scorer, folder, item) for item in items]
 
 
+def _rows_of_tiles(scorer, tiling, group):
+    """One after the other: the network's inputs of all tiles together may take many times a picture's memory."""
+    rows = []
+    for found in group:
+        if found.error:
+            rows.append(Row(found.file, error=found.error))
+            continue
+        try:
+            for box, picture in read_pictures(found.file, scorer.image_size, tiling):
+                rows.append(row_of(tile_name(found.file, box), scorer.run(picture)))
+        except (UnreadableImage, ValueError) as error:
+            rows.append(Row(found.file, error=str(error)))
+    return rows
+
+
 def _decode(scorer, found, keep_image):
     if found.error:
         return _Item(found.file, error=found.error)
@@ -140,7 +177,7 @@ def _row(scorer, folder, item):
     if item.error:
         return Row(item.file, error=item.error)
     result = scorer.run(item.picture)
-    row = Row(item.file, round(result.score, 6), result.width, result.height)
+    row = row_of(item.file, result)
     if folder:
         try:
             folder.write(item.file, item.picture.image, result)
