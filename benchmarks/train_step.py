@@ -18,6 +18,9 @@ from pathlib import Path
 
 import click
 
+from clicv2_keras.recipe.cost import count_cost
+from clicv2_keras.recipe.files import load_recipe
+
 HERE = Path(__file__).parent
 REPORT = HERE / "results" / "train_step.md"
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -59,6 +62,8 @@ def report(preset, depth, size, batch, threads, rounds, steps, precision, compil
         yield from compare(contestants(kind, overrides, compiled), rounds, steps)
     yield "## Peak memory of the process, float32, MB\n"
     yield from memory(overrides)
+    yield "\n## Views that keep half of their patches, float32, TensorFlow and XLA\n"
+    yield from parts_kept(overrides, rounds, steps)
     yield "\n## Where a step's time goes\n"
     yield from parts(overrides)
     yield f"Load average at the end {os.getloadavg()[0]:.1f}."
@@ -105,7 +110,7 @@ def compare(arms, rounds, steps):
         for name, process in processes.items():
             found[name].append(process.run(steps)["times"])
         click.echo(f"round {number + 1} of {rounds}", err=True)
-    memory = {name: process.run(1)["megabytes"] for name, process in processes.items()}
+    memory = {name: process.run(1) for name, process in processes.items()}
     for process in processes.values():
         process.end()
 
@@ -113,13 +118,14 @@ def compare(arms, rounds, steps):
     wall = {name: min(step[0] for step in steps) for name, steps in rows.items()}
     cpu = {name: min(step[1] for step in steps) for name, steps in rows.items()}
     products, rivals = next(iter(arms)), [name for name in arms if name.startswith("plain")]
-    yield "| | ms a step, lowest | median | CPU ms, lowest | of it the products alone | peak memory, MB |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| | ms a step, lowest | median | CPU ms, lowest | of it the products alone | peak memory, MB | libraries' |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for name, steps in rows.items():
         median = statistics.median(step[0] for step in steps)
         yield (
             f"| {name} | {1000 * wall[name]:.0f} | {1000 * median:.0f} | {1000 * cpu[name]:.0f} "
-            f"| {wall[products] / wall[name]:.2f} | {memory[name]:.0f} |"
+            f"| {wall[products] / wall[name]:.2f} "
+            f"| {memory[name]['megabytes']:.0f} | {memory[name]['libraries']:.0f} |"
         )
     yield ""
     usual = [name for name in rivals if "products" not in name]
@@ -147,6 +153,30 @@ def memory(overrides):
             found.append((answer["megabytes"], min(step[0] for step in answer["times"])))
         (kept, fast), (recomputed, slow) = found
         yield f"| {backend} | {kept:.0f} | {recomputed:.0f} | {slow / fast:.2f} |"
+
+
+def parts_kept(overrides, rounds, steps):
+    """The table of a step with `contrast.keep_ratio` .5 against a whole one, in turns.
+
+    With masked modelling, and without it, which has no part in the ratio.
+    """
+    yield "| | whole, ms, lowest | half to whole, median of the rounds (least, most) | CPU time | FLOPs |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, more in (("all of it", []), ("the contrast alone", ["entropy.weight=0"])):
+        kept = [[*overrides, *more, f"contrast.keep_ratio={ratio}"] for ratio in (1, 0.5)]
+        arms = [Arm({"kind": "tensorflow", "overrides": settings}) for settings in kept]
+        for arm in arms:
+            arm.run(2)
+        found = [[tuple(map(min, zip(*arm.run(steps)["times"], strict=True))) for arm in arms] for _ in range(rounds)]
+        for arm in arms:
+            arm.end()
+        texts = []
+        for clock in range(2):
+            ratios = [half[clock] / whole[clock] for whole, half in found]
+            texts.append(f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})")
+        flops = [count_cost(load_recipe("quickstart", settings)).flops_per_image for settings in kept]
+        lowest = 1000 * min(whole[0] for whole, _ in found)
+        yield f"| {name} | {lowest:.0f} | {' | '.join(texts)} | {flops[1] / flops[0]:.2f} |"
 
 
 def parts(overrides):

@@ -1,7 +1,8 @@
 """One contestant of `train_step.py`, a process of its own: `python train_step_arm.py '{"kind": "tensorflow", …}'`.
 
-Reads numbers of steps, a line each, and answers a JSON line: for every step its wall and CPU seconds. The CPUs it may
-use are those it was started with, for every library alike.
+Reads numbers of steps, a line each, and answers a JSON line: for every step its wall and CPU seconds; and the megabytes
+of the process at its peak, and of its libraries before a model was built. The CPUs it may use are those it was started
+with, for every library alike.
 """
 
 import json
@@ -16,17 +17,33 @@ def main(kind, overrides, precision="float32", **options):
     os.environ["KERAS_BACKEND"] = kind if kind in ("tensorflow", "jax", "torch") else "torch"
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    import_libraries(kind)
+    libraries = megabytes()
     from clicv2_keras.recipe.files import load_recipe
 
     recipe = load_recipe("quickstart", [*overrides, f"train.precision={precision}"])
     run = {"reference": reference, "products": products}.get(kind, keras_step)(recipe, **options)
     for line in sys.stdin:
         times = run(int(line))
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"times": times, "megabytes": memory}), file=answers, flush=True)
+        print(json.dumps({"times": times, "megabytes": megabytes(), "libraries": libraries}), file=answers, flush=True)
+
+
+def import_libraries(kind):
+    """What a contestant of a kind cannot do without, and nothing of another's: PyTorch alone is 200 MB."""
+    if kind not in ("tensorflow", "jax"):
+        import torch
+
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    if kind in ("reference", "products"):
+        return
+    # A run reads its images by tf.data on every backend.
+    import tensorflow  # noqa: F401
+
+    import clicv2_keras.training.build  # noqa: F401
+
+
+def megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def images(recipe):

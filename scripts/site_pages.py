@@ -38,7 +38,7 @@ fault for (a full disk, a lost folder) is 1.
 | --- | --- | --- |
 | Bash 4.4 | `~/.bashrc` | `eval "$(_CLICV2_KERAS_COMPLETE=bash_source clicv2-keras)"` |
 | Zsh | `~/.zshrc` | `eval "$(_CLICV2_KERAS_COMPLETE=zsh_source clicv2-keras)"` |
-| Fish | `~/.config/fish/completions/clicv2-keras.fish` | `_CLICV2_KERAS_COMPLETE=fish_source clicv2-keras \\| source` |
+| Fish | `~/.config/fish/completions/clicv2-keras.fish` | `_CLICV2_KERAS_COMPLETE=fish_source clicv2-keras | source` |
 """
 
 

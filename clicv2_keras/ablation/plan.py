@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clicv2_keras.ablation.row import TABLE, Row, choose_rows, table_changes
+from clicv2_keras.ablation.row import TABLE, Row, choose_rows, row_changes
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.recipe.files import OVERRIDE, load_recipe
 from clicv2_keras.recipe.schema import Recipe
@@ -140,7 +140,7 @@ def _changes(row):
 def _check_whole(base, recipe):
     """The table switches parts of the method off: they must be on in the recipe."""
     values = flat(base.model_dump())
-    changes = table_changes()
+    changes = row_changes()
     for name in TABLE:
         for key, value in changes[name].items():
             if values[key] == value:

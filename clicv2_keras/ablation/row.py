@@ -12,6 +12,9 @@ from clicv2_keras.utils.text import did_you_mean
 # The whole method, and the table in its order. What a row changes is where its shipped recipe differs from the whole.
 WHOLE = "clicv2"
 TABLE = ("random", "mocov3", "sp", "mem", "imagewise_all", "pw", WHOLE, "pw_without_sp")
+# CLIC's objective, the predecessor's; and the whole method, in one part read otherwise than the paper. Likewise.
+LEVERS = ("clic", "parts", "same_image", "statistics", "copies", "position")
+GROUPS = {"table": TABLE, "levers": LEVERS}
 
 
 class Row(NamedTuple):
@@ -30,7 +33,8 @@ def choose_rows(rows=None, vary=()):
     """The rows that a user names.
 
     Args:
-        rows: "table", names of its rows with commas between or in a list, or None: the table where nothing is varied.
+        rows: "table", "levers" and names of their rows with commas between or in a list, or None: the table where
+            nothing is varied.
         vary: strings `section.key=a,b,c`; a row for each combination of their values, in each of `rows`.
 
     Returns:
@@ -52,25 +56,27 @@ def choose_rows(rows=None, vary=()):
     return found
 
 
-def table_changes():
-    """What each row of the table changes: {name: {key: value}}, read from the shipped recipes `ablation/NAME`."""
-    flats = {name: flat(load_recipe(f"ablation/{name}").model_dump(exclude={"name"})) for name in TABLE}
+def row_changes(names=TABLE):
+    """What each row changes: {name: {key: value}}, read from the shipped recipes `ablation/NAME`."""
+    flats = {name: flat(load_recipe(f"ablation/{name}").model_dump(exclude={"name"})) for name in {WHOLE, *names}}
     whole = flats[WHOLE]
-    return {name: {key: value for key, value in flats[name].items() if value != whole[key]} for name in TABLE}
+    return {name: {key: value for key, value in flats[name].items() if value != whole[key]} for name in names}
 
 
 def _table_rows(rows):
-    if rows in (None, "table"):
-        rows = TABLE
-    names = [name.strip() for name in rows.split(",")] if isinstance(rows, str) else list(rows)
+    rows = "table" if rows is None else rows
+    asked = [name.strip() for name in rows.split(",")] if isinstance(rows, str) else list(rows)
+    names = list(dict.fromkeys(name for each in asked for name in GROUPS.get(each, (each,))))
+    known = (*TABLE, *LEVERS)
     for name in names:
-        if name not in TABLE:
-            hint = did_you_mean(name, TABLE)
-            raise UserError(f"--rows {name}: there is no such row; {hint}the table has {', '.join(TABLE)}")
-    changes = table_changes()
-    return [
-        Row(name, {key: json.dumps(value) for key, value in changes[name].items()}) for name in dict.fromkeys(names)
-    ]
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UserError(
+                f"--rows {name}: there is no such row; {hint}the table has {', '.join(TABLE)}; levers are "
+                f"{', '.join(LEVERS)}"
+            )
+    changes = row_changes(names)
+    return [Row(name, {key: json.dumps(value) for key, value in changes[name].items()}) for name in names]
 
 
 def _varied_rows(text):

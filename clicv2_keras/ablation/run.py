@@ -38,8 +38,8 @@ def ablate(
 
     Args:
         recipe: a path, or the name of a shipped recipe.
-        rows: "table" (the parts of the method switched off one by one), or names of its rows, such as "clicv2,mem";
-            None is the table where nothing is varied.
+        rows: "table" (the parts of the method switched off one by one), "levers" (CLIC, and the method in one part read
+            otherwise), or names of their rows, such as "clicv2,mem"; None is the table where nothing is varied.
         vary: strings `section.key=a,b,c`: a row for each value, or each combination of several.
         overrides: strings `section.key=value` in place of the recipe's values, in all rows.
         seeds: how many, from the recipe's seed upwards; at a seed all rows begin with the same encoder and images.

@@ -3,7 +3,7 @@ import click
 
 @click.command()
 @click.argument("recipe")
-@click.option("--rows", metavar="NAMES", help="table, or rows of it: clicv2,mem. The table where nothing is varied.")
+@click.option("--rows", metavar="NAMES", help="table, levers, or rows of these: clicv2,mem.")
 @click.option(
     "--vary", metavar="KEY=A,B,...", multiple=True, help="A row a value: contrast.negatives=same_position,all."
 )

@@ -15,6 +15,7 @@ from clicv2_keras.utils.version import __version__
 
 # Command: the extra it needs; None where the core suffices. In the order of a newcomer's path.
 COMMANDS = dict.fromkeys(("score", "demo", "models", "benchmark"))
+COMMANDS["select"] = "parquet"
 COMMANDS |= dict.fromkeys(
     ("explain", "evaluate", "train", "finetune", "export", "prepare", "ablate", "recipe"), "train"
 )

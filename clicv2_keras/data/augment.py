@@ -4,12 +4,16 @@ The layers' own draws are not reproducible in a parallel pipeline, so only their
 computes in TensorFlow here whatever the Keras backend is, and takes ten seconds to import: it is imported when called.
 """
 
-from clicv2_keras.utils.views import BRIGHTNESS, FACTORS, factor_range, saturate
+from clicv2_keras.utils.views import BRIGHTNESS, FACTORS, SATURATION, factor_range, saturate
 
 
-def draw_factors(rng, strength):
-    """The three factors of a view, float32 (3,), in [1 - strength, 1 + strength]."""
-    return rng.uniform(*factor_range(strength), len(FACTORS)).astype("float32")
+def draw_factors(rng, strength, grey=0.0):
+    """The three factors of a view, float32 (3,), in [1 - strength, 1 + strength]; a share `grey` has saturation 0."""
+    factors = rng.uniform(*factor_range(strength), len(FACTORS)).astype("float32")
+    # Nothing is drawn where none is grey: the views of a seed stay what they were.
+    if grey and rng.random() < grey:
+        factors[SATURATION] = 0.0
+    return factors
 
 
 def color_jitter():

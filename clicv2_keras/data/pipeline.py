@@ -24,6 +24,7 @@ def training_dataset(
     min_area=0.2,
     flip=True,
     jitter=0.2,
+    grey=0.0,
     seed=0,
     start_step=0,
     share=(0, 1),
@@ -44,6 +45,7 @@ def training_dataset(
         min_area: smallest area of a crop as a share of the image, in (0, 1]; 1 keeps the whole image.
         flip: mirror half of the crops left to right.
         jitter: strength of contrast, brightness and saturation jitter, 0 for none.
+        grey: share of the two views that lose their colour.
         seed: of order, crops and colours.
         start_step: the batch to begin with.
         share: (k, n): of each batch the k-th of n equal parts, for the k-th of n processes; n divides `batch_size`.
@@ -74,7 +76,7 @@ def training_dataset(
 
     def read(index, epoch, rng):
         draws = [draw_crop(rng, min_area, flip) for _ in range(crops)]
-        factors = [draw_factors(rng, jitter) for _ in range(2)]
+        factors = [draw_factors(rng, jitter, grey) for _ in range(2)]
 
         def drawn(number):
             return [brought.draw(number, epoch), *draws[1:]] if brought and brought.draw else draws
@@ -82,16 +84,18 @@ def training_dataset(
         number, images = reader.crops(index, drawn)
         return images, factors, *(brought.read(number, epoch, images[0]) if brought else ())
 
-    @tf.function(jit_compile=jitter > 0)
+    recolored = jitter > 0 or grey > 0
+
+    @tf.function(jit_compile=recolored)
     def assemble(batch):
         images = batch["crops"]
         views = {"image": images[:, 0], "view_a": images[:, 0], "view_b": images[:, -1]}
-        if jitter:
+        if recolored:
             for i, name in enumerate(("view_a", "view_b")):
                 views[name] = jitter_colors(views[name], batch["factors"][:, i])
         return views | {name: batch[name] for name in (brought.parts if brought else ())}
 
-    jitter_colors = color_jitter() if jitter else None
+    jitter_colors = color_jitter() if recolored else None
     batches = _batches(reader, read, parts, batch_size, seed, start_step, share)
     return batches.map(assemble, num_parallel_calls=1).prefetch(2)
 

@@ -148,7 +148,7 @@ def _heads(model):
     own = model.head if isinstance(model, ComplexityScorer) else model.entropy if isinstance(model, CLICv2) else None
     if isinstance(own, LinearHead):
         heads["fitted"] = own
-    if isinstance(own, MaskedEntropyBranch) and own.target != "image":
+    if isinstance(own, MaskedEntropyBranch) and own.predicts_patches:
         heads["masked_entropy"] = own
     return heads
 

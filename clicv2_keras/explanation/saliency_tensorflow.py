@@ -76,7 +76,7 @@ def _flat_model(scorer):
     encoder = scorer.encoder.copy(value_range=(0, 255))
     images = keras.Input((encoder.image_size, encoder.image_size, 3), batch_size=1, dtype="float32")
     # float32 from here on, whatever the encoder computes in: tf-keras-vis hands the tokens to NumPy.
-    grid = keras.layers.Reshape((*encoder.grid, encoder.width), dtype="float32")(encoder(images))
+    grid = keras.layers.Reshape((*encoder.grid, encoder.output_dim), dtype="float32")(encoder(images))
     grid = keras.layers.Identity(name=TOKENS, dtype="float32")(grid)
     return keras.Model([images], [_Score(scorer.head, encoder)(images, grid)])
 
@@ -93,5 +93,5 @@ class _Score(keras.layers.Layer):
         self.built = True
 
     def call(self, images, grid):
-        tokens = ops.reshape(grid, (1, self.encoder.grid[0] * self.encoder.grid[1], self.encoder.width))
+        tokens = ops.reshape(grid, (1, self.encoder.grid[0] * self.encoder.grid[1], self.encoder.output_dim))
         return ops.mean(self.head.patch_scores(images, tokens, self.encoder), axis=1)

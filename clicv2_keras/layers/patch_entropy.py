@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.patchify import patchify
-from clicv2_keras.layers.pixels import check_uint8
+from clicv2_keras.layers.pixels import luma
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -42,16 +42,26 @@ class PatchEntropy(keras.layers.Layer):
 
     def of_patches(self, patches):
         """The same of patches (B, N, P², 3) that are cut already, `ShiftedPatchify`'s among them."""
-        check_uint8(patches)
-        rgb = ops.cast(patches, "int32")
-        luma = (77 * rgb[..., 0] + 150 * rgb[..., 1] + 29 * rgb[..., 2]) // 256
-        batch, count, pixels = ops.shape(luma)
-        patch = ops.reshape(ops.arange(batch * count, dtype="int32"), (batch, count, 1))
-        cell = ops.reshape(patch * self.bins + luma * self.bins // 256, (-1,))
-        counts = ops.segment_sum(ops.ones_like(cell, dtype="float32"), cell, num_segments=batch * count * self.bins)
-        share = ops.reshape(counts, (batch, count, self.bins)) / pixels
-        bits = -ops.sum(share * ops.log2(ops.maximum(share, 1e-6)), axis=-1)
-        return ops.stop_gradient(bits / math.log2(self.bins))
+        return ops.stop_gradient(entropy(luma(patches), self.bins))
 
     def get_config(self):
         return {**super().get_config(), "patch_size": self.patch_size, "bins": self.bins}
+
+
+def entropy(levels, bins):
+    """Shannon entropy of grey levels (B, N, P), int in [0, 255], as a share of the most that `bins` can hold.
+
+    Returns (B, N).
+    """
+    share = histogram(levels * bins // 256, bins) / levels.shape[-1]
+    bits = -ops.sum(share * ops.log2(ops.maximum(share, 1e-6)), axis=-1)
+    return bits / math.log2(bins)
+
+
+def histogram(codes, cells):
+    """How often each of `cells` codes, ints from 0 on, is among (B, N, P): float32 (B, N, cells)."""
+    batch, count, _ = ops.shape(codes)
+    patch = ops.reshape(ops.arange(batch * count, dtype="int32"), (batch, count, 1))
+    cell = ops.reshape(patch * cells + codes, (-1,))
+    counts = ops.segment_sum(ops.ones_like(cell, dtype="float32"), cell, num_segments=batch * count * cells)
+    return ops.reshape(counts, (batch, count, cells))

@@ -55,5 +55,18 @@ def as_pixels(images, value_range=None):
     return ops.cast(images, "float32")
 
 
+def luma(pixels):
+    """Integer luma (…), in [0, 255], of uint8 pixels (…, 3).
+
+    It is (77 R + 150 G + 29 B) >> 8, so that every backend bins alike.
+
+    Raises:
+        ValueError: where the pixels are not uint8.
+    """
+    check_uint8(pixels)
+    rgb = ops.cast(pixels, "int32")
+    return (77 * rgb[..., 0] + 150 * rgb[..., 1] + 29 * rgb[..., 2]) // 256
+
+
 def _floats(images):
     return keras.backend.is_float_dtype(keras.backend.standardize_dtype(images.dtype))

@@ -4,7 +4,15 @@ from keras import ops
 from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import draw_local
 from clicv2_keras.layers.seeded_layer import SeededLayer
-from clicv2_keras.utils.views import FACTORS, LIKE_THE_WHOLE, check_views, crop_box, factor_range, jitter_colors
+from clicv2_keras.utils.views import (
+    FACTORS,
+    LIKE_THE_WHOLE,
+    SATURATION,
+    check_views,
+    crop_box,
+    factor_range,
+    jitter_colors,
+)
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -21,6 +29,7 @@ class RandomViews(SeededLayer):
         min_area: smallest area of a crop as a share of the image, in (0, 1]; 1 keeps the whole image.
         flip: mirror half of the crops left to right.
         jitter: strength of contrast, brightness and saturation jitter: factors in [1 - jitter, 1 + jitter].
+        grey: share of the two views that lose their colour.
         seed: int, for the draws.
 
     Call arguments:
@@ -34,7 +43,9 @@ class RandomViews(SeededLayer):
         ValueError: where `views` is neither, `min_area` out of its range, or the images of another type or shape.
     """
 
-    def __init__(self, image_size=224, views="same_crop", min_area=0.2, flip=True, jitter=0.2, seed=None, **kwargs):
+    def __init__(
+        self, image_size=224, views="same_crop", min_area=0.2, flip=True, jitter=0.2, grey=0.0, seed=None, **kwargs
+    ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(seed, **kwargs)
         check_views(views, min_area)
@@ -43,6 +54,7 @@ class RandomViews(SeededLayer):
         self.min_area = min_area
         self.flip = flip
         self.jitter = jitter
+        self.grey = grey
         self.built = True  # it has no weights
 
     def call(self, images, draws=None):
@@ -67,10 +79,16 @@ class RandomViews(SeededLayer):
         """
         crops = 1 if self.views == "same_crop" else 2
         numbers = self._uniform(batch, (crops, 5))
+        factors = self._uniform(batch, (2, len(FACTORS)), *factor_range(self.jitter))
+        # Nothing is drawn where none is grey: the views of a seed stay what they were.
+        if self.grey:
+            colored = ops.cast(self._uniform(batch, (2, 1)) >= self.grey, "float32")
+            saturation = ops.one_hot(SATURATION, len(FACTORS), dtype="float32")
+            factors = factors * (1 - saturation * (1 - colored))
         return {
             "box": crop_box(numbers[..., :4], self.min_area, ops),
             "flip": ops.logical_and(numbers[..., 4] < 0.5, self.flip),
-            "factors": self._uniform(batch, (2, len(FACTORS)), *factor_range(self.jitter)),
+            "factors": factors,
         }
 
     def crop(self, images, box, flip):
@@ -108,6 +126,7 @@ class RandomViews(SeededLayer):
             "min_area": self.min_area,
             "flip": self.flip,
             "jitter": self.jitter,
+            "grey": self.grey,
         }
 
 

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-NEGATIVES = ("same_position", "all", "entropy_weighted")
+NEGATIVES = ("same_position", "all", "entropy_weighted", "same_image")
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -15,17 +15,20 @@ class PatchContrastiveLoss(keras.layers.Layer):
         temperature: T, divides the cosine similarities; the loss is scaled by 2 T, so chance is 2 T ln(candidates).
         negatives: `"same_position"`: the other images at that position (B' candidates); `"all"`: every other token of
             the batch (B' n candidates); `"entropy_weighted"`: as all, each negative weighted by how much the entropy
-            of its patch differs, relative to the mean difference: patches of equal complexity do not repel.
+            of its patch differs, relative to the mean difference: patches of equal complexity do not repel;
+            `"same_image"`: the other tokens of that image (n candidates), which share its colours and its content.
 
     Call arguments:
         queries: float (B, n, D), predictions of the student.
         keys: float (B', n, D) of the teacher; more images than `queries` when they come from all replicas.
         first: index in `keys` of the image of the first query.
         query_entropy, key_entropy: float (B, n) and (B', n), for `"entropy_weighted"` only.
+        copies: optional float (B, n, D), keys of the queries' own patches at another complexity: a candidate more for
+            each, of weight 1.
 
     Returns:
-        The mean loss, and the share of queries to which no candidate is more similar than their own key, whatever
-        its weight: two float32 scalars.
+        The mean loss, and the share of queries to which no candidate but a copy is more similar than their own key,
+        whatever its weight: two float32 scalars.
     """
 
     def __init__(self, temperature=0.2, negatives="same_position", **kwargs):
@@ -39,13 +42,16 @@ class PatchContrastiveLoss(keras.layers.Layer):
         self.negatives = negatives
         self.built = True  # it has no weights
 
-    def call(self, queries, keys, first=0, query_entropy=None, key_entropy=None):
+    def call(self, queries, keys, first=0, query_entropy=None, key_entropy=None, copies=None):
         queries, keys = (ops.normalize(x, axis=-1) for x in (queries, keys))
         batch, tokens, width = ops.shape(queries)
         own = first + ops.arange(batch, dtype="int32")
         if self.negatives == "same_position":
             logits = ops.einsum("bnd,cnd->nbc", queries, keys) / self.temperature
             own = ops.broadcast_to(own, (tokens, batch))
+        elif self.negatives == "same_image":
+            logits = ops.einsum("bnd,bmd->bnm", queries, ops.take(keys, own, axis=0)) / self.temperature
+            own = ops.broadcast_to(ops.arange(tokens, dtype="int32"), (batch, tokens))
         else:
             logits = ops.matmul(ops.reshape(queries, (-1, width)), ops.transpose(ops.reshape(keys, (-1, width))))
             logits = logits / self.temperature
@@ -54,6 +60,10 @@ class PatchContrastiveLoss(keras.layers.Layer):
         hits = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == own, "float32")
         if self.negatives == "entropy_weighted":
             logits = logits + self._log_weights(ops.reshape(query_entropy, (-1,)), ops.reshape(key_entropy, (-1,)), own)
+        if copies is not None:
+            alike = ops.sum(queries * ops.normalize(copies, axis=-1), axis=-1) / self.temperature
+            alike = ops.transpose(alike) if self.negatives == "same_position" else alike
+            logits = ops.concatenate([logits, ops.reshape(alike, (*logits.shape[:-1], 1))], axis=-1)
         losses = keras.losses.sparse_categorical_crossentropy(own, logits, from_logits=True)
         return 2 * self.temperature * ops.mean(losses), ops.mean(hits)
 

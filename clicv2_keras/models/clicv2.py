@@ -29,11 +29,12 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
     ```
 
     The loss is made inside the model: compile with an optimizer alone. `fit` reports `loss`, `contrastive_loss`,
-    `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch), with a guide
-    `guide_loss` and the shares of its targets' variance that are explained, `guide_grid` and `guide_pooled`, with
-    labels `label_loss` and `label_error` (mean square), and two signs of health: `embedding_std` (spread of the
-    normalised embeddings times √D: near 1 is even, 0 is a collapse) and `effective_rank` (participation ratio of their
-    covariance, between 1 and min(B, D)).
+    `entropy_loss`, `retrieval` (the share of tokens that find their own image among the batch) and `layout_retrieval`
+    (the same of grey thumbnails of the views: what can be found without learning anything), with copies `order`, the
+    share of images that are told from their copy; with a guide `guide_loss` and the shares of its targets' variance
+    that are explained, `guide_grid` and `guide_pooled`; with labels `label_loss` and `label_error` (mean square); and
+    two signs of health: `embedding_std` (spread of the normalised embeddings times √D: near 1 is even, 0 is a
+    collapse) and `effective_rank` (participation ratio of their covariance, between 1 and min(B, D)).
 
     Args:
         encoder: a `ViTEncoder`.
@@ -87,6 +88,9 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
             if not labels.built:
                 labels.build_for(encoder)
             names += ["label_loss", "label_error"]
+        # Last, for the sake of checkpoints from before they were there.
+        if contrast is not None:
+            names += ["layout_retrieval", *(["order"] if contrast.copies else [])]
         self.part_metrics = [keras.metrics.Mean(name=name) for name in names]
         self.built = True
 

@@ -1,11 +1,12 @@
 import keras
 from keras import ops
 
-from clicv2_keras.layers import PatchEntropy, ProjectionHead, ShiftedPatchify
+from clicv2_keras.layers import OtherComplexity, PatchEntropy, ProjectionHead, ShiftedPatchify, activation_energy
+from clicv2_keras.layers.layout import layout_retrieval, layout_thumbnails
 from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.losses import PatchContrastiveLoss
-from clicv2_keras.recipe.shapes import projector_hidden
+from clicv2_keras.recipe.shapes import projector_hidden, view_patches
 
 LEVELS = ("patch", "image")
 
@@ -27,6 +28,17 @@ class ContrastiveBranch(SeededLayer):
         statistics: see `BatchStandardization`.
         shift_mode, max_shift: see `ShiftedPatchify`.
         momentum: of the teacher: a number in [0, 1] or a schedule such as `CosineMomentum`.
+        keep_ratio: share of the patches that each view keeps, another random part in each, but for the `tokens` that
+            are contrasted, which both have: what is left out is not encoded, and the views no longer share their
+            layout. One draw a step, the same across the batch.
+        position_codes: tell the encoder where patches lie, in this branch's passes; see `ViTEncoder.encode`.
+        copies: kinds of `OtherComplexity`. View a is encoded once more as such a copy: its keys join the candidates of
+            view b, whose other keys of view a differ from them in complexity alone; and a linear read-out of the mean
+            token shall tell which of image and copy is simpler.
+        copies_weight: of that ranking loss beside the contrastive one.
+        margin: by how much the read-out of the more complex one shall be above the other's.
+        energy_weight: of what CLIC, the predecessor (arXiv 2411.12792), adds to an image-wise contrast: the squared
+            difference between a view's `activation_energy` and its grey levels' entropy. It took .25.
         global_weight: of the same loss on the images' mean tokens, beside that on patches: it brings back content,
             and with it accuracy, at a cost in complexity. Our answer to the loss of accuracy that the paper reports.
         bins: of the entropy that weighs negatives; see `PatchEntropy`. It is that of the patches as the tokens read
@@ -47,6 +59,12 @@ class ContrastiveBranch(SeededLayer):
         max_shift=None,
         momentum=0.99,
         global_weight=0.0,
+        keep_ratio=1.0,
+        position_codes=True,
+        copies=(),
+        copies_weight=1.0,
+        margin=1.0,
+        energy_weight=0.0,
         bins=256,
         seed=None,
         **kwargs,
@@ -54,6 +72,10 @@ class ContrastiveBranch(SeededLayer):
         super().__init__(seed, **kwargs)
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}.")
+        if not 0 < keep_ratio <= 1:
+            raise ValueError(f"keep_ratio must be above 0 and at most 1, got {keep_ratio}.")
+        if negatives == "same_image" and (level == "image" or global_weight or tokens < 2):
+            raise ValueError('negatives="same_image" contrasts the tokens of an image: it needs two or more, no means.')
         if isinstance(momentum, dict):
             momentum = keras.saving.deserialize_keras_object(momentum)
         self.level = level
@@ -67,14 +89,22 @@ class ContrastiveBranch(SeededLayer):
         self.max_shift = max_shift
         self.momentum = momentum
         self.global_weight = global_weight
+        self.keep_ratio = keep_ratio
+        self.position_codes = position_codes
+        self.copies = tuple(copies)
+        self.copies_weight = copies_weight
+        self.margin = margin
+        self.energy_weight = energy_weight
         self.bins = bins
         self.loss = PatchContrastiveLoss(temperature, negatives)
 
     def build_for(self, encoder):
         """Make the heads and the teacher that fit `encoder`; the teacher starts as its copy."""
         count = encoder.grid[0] * encoder.grid[1]
-        if self.level == "patch" and not 1 <= self.tokens <= count:
-            raise ValueError(f"tokens must be 1 to the {count} patches of an image, got {self.tokens}.")
+        self.kept = view_patches(count, self.keep_ratio)
+        if self.level == "patch" and not 1 <= self.tokens <= self.kept:
+            kept = "an image" if self.kept == count else "a view"
+            raise ValueError(f"tokens must be 1 to the {self.kept} patches of {kept}, got {self.tokens}.")
         hidden = projector_hidden(encoder.width, self.projector_hidden)
         heads = {"hidden": hidden, "output": self.projection_dim, "statistics": self.statistics}
         heads["dtype"] = self.dtype_policy
@@ -92,27 +122,44 @@ class ContrastiveBranch(SeededLayer):
         self.teacher_projector.set_weights(self.projector.get_weights())
         self.teacher_encoder.trainable = False
         self.teacher_projector.trainable = False
+        if self.copies:
+            self.other_complexity = OtherComplexity(self.copies, seed=self.seed)
+            self.order = keras.layers.Dense(1, use_bias=False, dtype="float32")
+            self.order.build((None, encoder.output_dim))
+        if self.energy_weight:
+            self.whole_entropy = PatchEntropy(encoder.image_size, self.bins)
         self.built = True
 
     def call(self, view_a, view_b, encoder=None):
         """Contrast two uint8 views (B, S, S, 3).
 
         Returns:
-            dict of scalars `contrastive_loss`, both directions summed (chance: 4 T ln B), and `retrieval`, the share
-            of tokens that find their own image first; and `embedding` (2 B, D), the mean of the student's tokens, of
-            the contrasted ones where no other is computed to its end.
+            dict of scalars `contrastive_loss`, both directions and what is added to them summed (chance of the two:
+            4 T ln B), `retrieval`, the share of tokens that find their own image first, or with `same_image` their own
+            place, and `layout_retrieval`, how often thumbnails of the views alone find their image; with copies
+            `order`, the share of images that are told from their copy by which is simpler; and `embedding` (2 B, D),
+            the mean of the student's tokens, of the contrasted ones where no other is computed to its end.
         """
-        # Both views in one batch: half as many kernels, twice as large.
-        patches = ops.concatenate([self.shift(view_a, training=True), self.shift(view_b, training=True)], axis=0)
-        positions = self._draw_positions(patches.shape[1])
+        views, signs = [view_a, view_b], None
+        if self.copies:
+            copy, signs = self.other_complexity(view_a)
+            views.append(copy)
+        # All views in one batch: fewer kernels, larger ones.
+        shifted = [self.shift(view, training=True) for view in views]
+        patches = ops.concatenate(shifted, axis=0)
+        batch = ops.shape(view_a)[0]
+        keep, keeps, read = self._draw_patches(patches.shape[1], len(views), batch)
         pooled = self.level == "image" or self.global_weight
         # Tokens that nobody reads are not computed to their end.
-        read = None if pooled else positions
-        student, teacher = encoder.encode(patches, read=read), self.teacher_encoder.encode(patches, read=read)
-        entropy = self.entropy.of_patches(patches) if self.negatives == "entropy_weighted" else None
+        settings = {"keep": keep, "read": None if pooled else read, "positions": self.position_codes}
+        student, teacher = encoder.encode(patches, **settings), self.teacher_encoder.encode(patches, **settings)
+        entropy = None
+        if self.negatives == "entropy_weighted":
+            entropy = self.entropy.of_patches(patches)
+            entropy = entropy if keep is None else ops.take_along_axis(entropy, keep, axis=1)
 
         def drawn(values):
-            return None if values is None else ops.take(values, positions, axis=1)
+            return None if values is None else ops.take(values, read, axis=1)
 
         if self.level == "image":
             loss, hits = self._contrast(_pool(student), _pool(teacher), _pool(entropy))
@@ -122,7 +169,19 @@ class ContrastiveBranch(SeededLayer):
             if self.global_weight:
                 whole, _ = self._contrast(_pool(student), _pool(teacher), _pool(entropy))
                 loss = loss + self.global_weight * whole
-        return {"contrastive_loss": loss, "retrieval": hits, "embedding": ops.mean(student, axis=1)}
+        thumbnails = [
+            layout_thumbnails(view, encoder.grid, kept) for view, kept in zip(shifted[:2], keeps[:2], strict=True)
+        ]
+        parts = {"retrieval": hits, "layout_retrieval": layout_retrieval(*thumbnails)}
+        embedding = ops.mean(student, axis=1)
+        if self.copies:
+            ranking, parts["order"] = self._rank(embedding, signs)
+            loss = loss + self.copies_weight * ranking
+            embedding, student = embedding[: 2 * batch], student[: 2 * batch]
+        if self.energy_weight:
+            known = ops.concatenate([self.whole_entropy(view)[:, 0] for view in (view_a, view_b)])
+            loss = loss + self.energy_weight * ops.mean(ops.square(activation_energy(student) - known))
+        return parts | {"contrastive_loss": loss, "embedding": embedding}
 
     def update_teacher(self, encoder, step, moved=True):
         """Move every teacher weight: momentum * teacher + (1 - momentum) * student; not where `moved` is False."""
@@ -134,29 +193,62 @@ class ContrastiveBranch(SeededLayer):
             teacher.assign(momentum * teacher + (1.0 - momentum) * student)
 
     def _contrast(self, student, teacher, entropy):
-        """Both directions of the loss on tokens (2 B, n, D): their sum, and the mean share of hits.
+        """Both directions of the loss on tokens (V B, n, D) of views a and b and with copies of those: their sum, and
+        the mean share of hits.
 
-        `entropy` is that of the tokens' patches, (2 B, n), or None.
+        `entropy` is that of the tokens' patches, (V B, n), or None.
         """
+        views = 3 if self.copies else 2
+        if self.copies:
+            # Nobody asks for what the student predicts of copies.
+            student = student[: ops.shape(student)[0] // 3 * 2]
         queries = self.predictor(self.projector(student))
         keys = ops.stop_gradient(self.teacher_projector(teacher))
         query_a, query_b = ops.split(queries, 2, axis=0)
-        key_a, key_b = ops.split(keys, 2, axis=0)
-        entropy_a, entropy_b = (None, None) if entropy is None else ops.split(entropy, 2, axis=0)
+        key_a, key_b, *copy = ops.split(keys, views, axis=0)
+        entropy_a, entropy_b, *_ = (None, None) if entropy is None else ops.split(entropy, views, axis=0)
         loss_a, hits_a = self._one_direction(query_a, key_b, entropy_a, entropy_b)
-        loss_b, hits_b = self._one_direction(query_b, key_a, entropy_b, entropy_a)
+        loss_b, hits_b = self._one_direction(query_b, key_a, entropy_b, entropy_a, *copy)
         return loss_a + loss_b, (hits_a + hits_b) / 2
 
-    def _one_direction(self, queries, keys, query_entropy, key_entropy):
+    def _rank(self, embedding, signs):
+        """Of the mean tokens (3 B, D) of both views and the copies: the ranking loss of view a and its copy, of which
+        `signs` (B,) say whether it is simpler, and how often they are ranked so."""
+        image, _, copy = ops.split(self.order(ops.cast(embedding, "float32"))[:, 0], 3)
+        above = signs * (image - copy)
+        return ops.mean(ops.relu(self.margin - above)), ops.mean(ops.cast(above > 0, "float32"))
+
+    def _one_direction(self, queries, keys, query_entropy, key_entropy, copies=None):
         """Against the keys of all replicas."""
         keys, first = all_gather(keys)
         if key_entropy is not None:
             key_entropy, _ = all_gather(key_entropy)
-        return self.loss(queries, keys, first=first, query_entropy=query_entropy, key_entropy=key_entropy)
+        known = {"query_entropy": query_entropy, "key_entropy": key_entropy}
+        return self.loss(queries, keys, first=first, **known, **({} if copies is None else {"copies": copies}))
+
+    def _draw_patches(self, count, views, batch):
+        """The patches that are seen and contrasted, of `count` an image.
+
+        Returns:
+            int (views · batch, K), the kept patches of each image, or None for all; a list of the kept ones, int (K,)
+            or None, by view; and int (n,), the places among them of those that are contrasted.
+        """
+        positions = self._draw_positions(count)
+        if self.kept == count:
+            return None, [None] * views, positions[: self.tokens]
+        common = self.tokens if self.level == "patch" else 0
+        rest = self.kept - common
+        # What is not contrasted differs as far as there are patches enough.
+        first, second = positions[: self.kept], ops.concatenate([positions[:common], positions[count - rest :]])
+        # A copy shows what view a does.
+        keeps = [first, second, first][:views]
+        each = [ops.broadcast_to(keep[None], (batch, self.kept)) for keep in keeps]
+        return ops.concatenate(each), keeps, ops.arange(common, dtype="int32")
 
     def _draw_positions(self, count):
+        """All positions in random order, the same in every replica."""
         noise = keras.random.uniform((count,), dtype="float32", seed=self.seed_generator)
-        return ops.argsort(noise)[: self.tokens]
+        return ops.cast(ops.argsort(noise), "int32")
 
     def get_config(self):
         momentum = self.momentum
@@ -175,6 +267,12 @@ class ContrastiveBranch(SeededLayer):
             "max_shift": self.max_shift,
             "momentum": momentum,
             "global_weight": self.global_weight,
+            "keep_ratio": self.keep_ratio,
+            "position_codes": self.position_codes,
+            "copies": self.copies,
+            "copies_weight": self.copies_weight,
+            "margin": self.margin,
+            "energy_weight": self.energy_weight,
             "bins": self.bins,
         }
 

@@ -138,7 +138,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
             return self._attend(self.stem(as_pixels(images, self.value_range), grid=grid), grid)
         return self.encode(patchify(images, self.patch_size), grid)
 
-    def encode(self, patches, grid=None, keep=None, read=None):
+    def encode(self, patches, grid=None, keep=None, read=None, positions=True):
         """Tokens (B, N, K or n, output_dim) of patches (B, N, P², 3), of the types that images may have.
 
         Args:
@@ -146,7 +146,9 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
             grid: rows and columns of patches; those of `image_size` by default.
             keep: optional int (B, K): encode these patches alone. A stem, whose view of a patch reaches into its
                 neighbours, is shown grey in place of the others.
-            read: optional int (n,): give these tokens alone, which spares the last block what nobody reads.
+            read: optional int (n,): give these tokens alone, which spares the last block what nobody reads; numbers
+                of patches, or with `keep` among those kept.
+            positions: add the codes of the patches' places. Without them tokens are told apart by what they show.
         """
         grid = grid or self.grid
         if self.stem is not None:
@@ -155,19 +157,19 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
                 patches = _grey_but(patches, keep)
             inputs = self.stem(unpatchify(patches, self.patch_size, grid), grid=grid)
             inputs = inputs if keep is None else ops.take_along_axis(inputs, keep[..., None], axis=1)
-            return self._attend(inputs, grid, keep, read)
+            return self._attend(inputs, grid, keep, read, positions)
         patches = ops.reshape(patches, (-1, patches.shape[1], 3 * self.patch_size**2))
         if keep is not None:
             patches = ops.take_along_axis(patches, keep[..., None], axis=1)
-        return self._attend(self._pixels(patches), grid, keep, read)
+        return self._attend(self._pixels(patches), grid, keep, read, positions)
 
-    def _attend(self, inputs, grid, keep=None, read=None):
+    def _attend(self, inputs, grid, keep=None, read=None, positions=True):
         """Tokens of what the projection takes of each patch, (B, N or K, F)."""
-        positions = ops.convert_to_tensor(sincos_positions(grid, self.width, self.grid))
-        positions = ops.cast(positions, self.compute_dtype)[None]
-        if keep is not None:
-            positions = ops.take(positions[0], keep, axis=0)
-        tokens = self.patch_projection(inputs) + positions
+        tokens = self.patch_projection(inputs)
+        if positions:
+            codes = ops.convert_to_tensor(sincos_positions(grid, self.width, self.grid))
+            codes = ops.cast(codes, self.compute_dtype)[None]
+            tokens = tokens + (codes if keep is None else ops.take(codes[0], keep, axis=0))
         for block in self.blocks:
             rows = read if block is self.blocks[-1] else None
 

@@ -1,6 +1,6 @@
 """What the keys of a recipe demand of each other."""
 
-from clicv2_keras.recipe.shapes import PACKED, decoder_heads
+from clicv2_keras.recipe.shapes import PACKED, averaged_side, decoder_heads, mask_ratios, view_patches
 
 
 def mistakes(recipe):
@@ -53,6 +53,7 @@ def mistakes(recipe):
             yield "run.images_every", "pictures need distribution.processes 1; take 0"
     if contrast.level == "patch" and data.views == "two_crops":
         yield "data.views", "two_crops have no positions in common; contrast.level patch needs same_crop"
+    yield from _of_levers(recipe)
     heads = decoder_heads(entropy.decoder_width)
     if entropy.decoder_width % 4 or entropy.decoder_width % heads:
         yield (
@@ -75,6 +76,32 @@ def mistakes(recipe):
         yield "optimizer.decay_steps", f"{decay} is more than the {steps} steps of train.steps; take fewer, or null"
 
 
+def _of_levers(recipe):
+    """What the parts beyond the paper's reading demand of each other."""
+    contrast, entropy = recipe.contrast, recipe.entropy
+    if contrast.negatives == "same_image":
+        if contrast.level == "image":
+            yield "contrast.negatives", "same_image has none for an image's mean; contrast.level image needs another"
+        elif contrast.global_weight:
+            yield "contrast.global_weight", "negatives same_image has none for an image's mean; take 0"
+        elif contrast.level == "patch" and contrast.tokens < 2:
+            yield "contrast.tokens", "1 leaves nothing to contrast with in the same image; take 2 or more"
+    if contrast.energy_weight and contrast.level == "patch":
+        yield "contrast.energy_weight", "is CLIC's, whose contrast is image-wise; take 0, or contrast.level image"
+    for key, values in (("contrast.copies", contrast.copies), ("entropy.statistics", entropy.statistics)):
+        if len(set(values)) < len(values):
+            yield key, "names one twice"
+    if not entropy.weight:
+        return
+    ratios = mask_ratios(entropy.mask_ratio)
+    if not ratios:
+        yield "entropy.mask_ratio", "is an empty list; name one or more"
+    elif not any(ratios) and not entropy.visible and entropy.target != "image":
+        yield "entropy.mask_ratio", "0 hides nothing, so that nothing is to be told; take more, or entropy.visible true"
+    elif len(ratios) > (images := recipe.train.batch_size // recipe.train.accumulate):
+        yield "entropy.mask_ratio", f"{len(ratios)} ratios need as many images, and there are {images} at a time"
+
+
 def _of_shapes(recipe):
     """Those that follow from the encoder's shape, where the recipe says it."""
     data, encoder, contrast, entropy = recipe.data, recipe.encoder, recipe.contrast, recipe.entropy
@@ -89,8 +116,14 @@ def _of_shapes(recipe):
     patches = (size // patch) ** 2
     if shape["width"] % 4 or shape["width"] % shape["num_heads"]:
         yield "encoder.width", f"{shape['width']} is not a multiple of 4 and of num_heads {shape['num_heads']}"
-    if contrast.level == "patch" and contrast.tokens > patches:
-        yield "contrast.tokens", f"{contrast.tokens} of an image's {patches} patches; take {patches} or fewer"
+    kept = view_patches(patches, contrast.keep_ratio)
+    if contrast.level == "patch" and contrast.tokens > kept:
+        whose = "an image's" if kept == patches else "a view's"
+        yield "contrast.tokens", f"{contrast.tokens} of {whose} {kept} patches; take {kept} or fewer"
+    for name in entropy.statistics:
+        side = averaged_side(name)
+        if entropy.weight and patch % side:
+            yield "entropy.statistics", f"{name} averages {side} x {side} pixels, and a patch has {patch}; leave it out"
     if contrast.shift_mode != "none" and (contrast.max_shift or 1) > patch:
         yield "contrast.max_shift", f"{contrast.max_shift} is more than the patch of {patch} pixels"
     if entropy.weight and patches < 2:

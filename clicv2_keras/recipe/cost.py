@@ -7,8 +7,10 @@ from clicv2_keras.recipe.shapes import (
     PIXEL_TARGETS,
     decoder_heads,
     kept_patches,
+    mask_ratios,
     projector_hidden,
     target_widths,
+    view_patches,
 )
 
 
@@ -25,7 +27,8 @@ class NetworkCost(NamedTuple):
 class Cost(NamedTuple):
     """Parameters, FLOPs (2 a multiply-add, of matrix products and convolutions alone) and bytes.
 
-    `teacher` are the parameters of the moving average, `guide` those of a guide's network.
+    `kept` are the patches that masked modelling leaves of an image, of several ratios their mean. `teacher` are the
+    parameters of the moving average, `guide` those of a guide's network.
     `activation_bytes` is an estimate: what the backward pass needs to find again, attention matrices included.
     """
 
@@ -57,7 +60,7 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
     shape, contrast, entropy = recipe.encoder.shape(), recipe.contrast, recipe.entropy
     patch, width, depth = shape["patch_size"], shape["width"], shape["depth"]
     patches = (recipe.data.image_size // patch) ** 2
-    kept = kept_patches(patches, entropy.mask_ratio)
+    visible = [kept_patches(patches, ratio) for ratio in mask_ratios(entropy.mask_ratio)]
     inputs = 3 * patch**2 if stem is None else sum(stem.channels)
     projection = inputs * width + width
     encoder = projection + depth * _block(width) + 2 * width
@@ -89,21 +92,29 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         projector, predictor = _head(3, output, hidden, out), _head(2, out, hidden, out)
         heads, teacher = projector + predictor, encoder + stem_size + projector
         tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
-        read = contrast.tokens if contrast.level == "patch" and not contrast.global_weight else patches
-        # Two views; the student forward and twice that backward, the teacher forward.
-        flops += 2 * (3 + 1) * encoder_flops(patches, read) + 2 * 2 * tokens * (3 * (projector + predictor) + projector)
-        flops += 2 * (stem_pass + stem_forward)
-        floats += 2 * (encoder_floats(patches) + tokens * 6 * hidden)
+        seen = view_patches(patches, contrast.keep_ratio)
+        read = contrast.tokens if contrast.level == "patch" and not contrast.global_weight else seen
+        # Two views, and with copies three; the student forward and twice that backward, the teacher forward.
+        views = 3 if contrast.copies else 2
+        heads += output if contrast.copies else 0
+        flops += views * ((3 + 1) * encoder_flops(seen, read) + stem_pass + stem_forward)
+        flops += 2 * tokens * (2 * 3 * (projector + predictor) + views * projector)
+        floats += views * encoder_floats(seen) + 2 * tokens * 6 * hidden
     if entropy.weight:
-        flops += 3 * encoder_flops(kept) + stem_pass
-        floats += encoder_floats(kept)
-        if entropy.target != "image":
+        count, share = len(entropy.statistics), 1 / len(visible)
+        for kept in visible:
+            flops += share * (3 * encoder_flops(kept) + stem_pass)
+            floats += share * encoder_floats(kept)
+        if entropy.target != "image" and any(kept < patches for kept in visible):
             wide, deep = entropy.decoder_width, entropy.decoder_depth
-            decoder += output * wide + wide + wide + deep * _block(wide) + 2 * wide + wide + 1
-            flops += 3 * (2 * kept * output * wide + deep * _block_flops(patches, wide, patches))
-            floats += floats_kept(patches, wide, deep, decoder_heads(wide))
+            decoder += output * wide + wide + wide + deep * _block(wide) + 2 * wide + (wide + 1) * count
+            for kept in (kept for kept in visible if kept < patches):
+                flops += share * 3 * (2 * kept * output * wide + deep * _block_flops(patches, wide, patches))
+                floats += share * floats_kept(patches, wide, deep, decoder_heads(wide))
         if entropy.target != "patch":
-            decoder += output + 1
+            decoder += (output + 1) * count
+        if entropy.visible:
+            decoder += (output + 1) * count
     if recipe.guide.teacher is not None:
         settings, grid, pooled = recipe.guide, 0, PIXEL_TARGETS
         if guide is not None:
@@ -129,7 +140,7 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
     size = 2 if recipe.train.precision == "bfloat16" else 4
     return Cost(
         patches=patches,
-        kept=kept,
+        kept=round(sum(visible) / len(visible)),
         encoder=encoder,
         heads=heads,
         decoder=decoder,

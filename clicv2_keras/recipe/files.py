@@ -40,7 +40,7 @@ def load_recipe(recipe: StrPath, overrides: Sequence[str] = ()) -> Recipe:
     try:
         checked = Recipe.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error.errors()[0], origins)) from None
+        raise UserError(_explain(_first(error.errors()), origins)) from None
     for key, message in mistakes(checked):
         raise UserError(f"{_origin(key, origins)}: {key}: {message}")
     return checked
@@ -139,9 +139,16 @@ def _origin(key, origins):
     return origins.get(key) or origins[""]
 
 
+def _first(errors):
+    """The first thing that pydantic found; of a value that may be one or a list, what is wrong inside the list."""
+    key = errors[0]["loc"][:2]
+    return max((error for error in errors if error["loc"][:2] == key), key=lambda error: len(error["loc"]))
+
+
 def _explain(error, origins):
-    """One line for the first thing that pydantic found."""
-    path = [str(part) for part in error["loc"]]
+    """One line for a thing that pydantic found."""
+    # Which of several types was tried, such as constrained-float, is no part of the key.
+    path = [str(part) for part in error["loc"] if isinstance(part, int) or part.isidentifier()]
     key = ".".join(path)
     start = f"{_origin(key, origins)}: {key}: "
     if error["type"] == "extra_forbidden":

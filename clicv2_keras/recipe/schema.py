@@ -4,13 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clicv2_keras.recipe.shapes import ENCODERS
+from clicv2_keras.recipe.shapes import COPIES, ENCODERS, STATISTICS
 
 Positive = Annotated[int, Field(ge=1)]
 # Of a batch of 256; in proportion to the batch, as MoCo v3 takes it (arXiv 2104.02057).
 LEARNING_RATE = 1.5e-4
 ScoredSet = Literal["ic9600", "savoias", "nagle", "csv"]
 Share = Annotated[float, Field(gt=0, le=1)]
+MaskRatio = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -38,7 +39,14 @@ class Data(Section):
     )
     min_area: Share = Field(0.2, description="smallest area of a random crop, as a share of the image; 1 crops none")
     flip: bool = Field(True, description="mirror half of the crops left to right")
-    jitter: float = Field(0.2, ge=0, le=1, description="strength of the colour jitter of each view, 0 to 1; 0 is off")
+    jitter: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="strength of the colour jitter of each contrasted view, 0 to 1; 0 is off. What other branches read "
+        "is never jittered",
+    )
+    grey: float = Field(0.0, ge=0, le=1, description="share of the contrasted views that lose their colour")
     held_out: int = Field(
         0,
         ge=0,
@@ -90,9 +98,16 @@ class Contrast(Section):
         "patch", description="a shift a patch; one an image; rolled inside the patch; or none"
     )
     max_shift: Positive | None = Field(None, description="largest shift, pixels; null is half a patch")
-    negatives: Literal["same_position", "all", "entropy_weighted"] = Field(
+    keep_ratio: Share = Field(
+        1.0,
+        description="share of the patches that each view keeps, another random part in each but for the contrasted "
+        "tokens; the rest is not encoded, so that a step costs less and the views' layout differs",
+    )
+    position_codes: bool = Field(True, description="tell the encoder where patches lie, in this branch's passes")
+    negatives: Literal["same_position", "all", "entropy_weighted", "same_image"] = Field(
         "same_position",
-        description="tokens at that position in other images; all other tokens; or all, by entropy difference",
+        description="tokens at that position in other images; all other tokens; all, by entropy difference; or the "
+        "other tokens of the same image",
     )
     tokens: Positive = Field(16, description="tokens contrasted an image, at most the number of patches")
     temperature: float = Field(0.2, gt=0, description="divides the cosine similarities")
@@ -107,6 +122,19 @@ class Contrast(Section):
     global_weight: float = Field(
         0.0, ge=0, description="of an image-wise term beside the patch-wise one; brings content back into the features"
     )
+    copies: list[Literal[tuple(COPIES)]] = Field(
+        [],
+        description="copies of the same content at another complexity, one of these an image: further negatives, and "
+        "which is simpler is to be told; tile alone makes more complex. Another pass of one view",
+    )
+    copies_weight: float = Field(1.0, ge=0, description="of telling which is simpler, beside the contrastive loss")
+    margin: float = Field(1.0, gt=0, description="by how much the more complex one is to stand above the other")
+    energy_weight: float = Field(
+        0.0,
+        ge=0,
+        description="of CLIC's term in an image-wise contrast: squared difference between the features' mean "
+        "magnitude, 0 to 1 within the batch, and the view's entropy; CLIC took .25",
+    )
 
 
 class Entropy(Section):
@@ -119,7 +147,16 @@ class Entropy(Section):
     target: Literal["patch", "image", "both"] = Field(
         "patch", description="each hidden patch, the image's mean, or both"
     )
-    mask_ratio: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
+    mask_ratio: MaskRatio | list[MaskRatio] = Field(
+        0.75, description="share of the patches that is hidden; several in a list have each a part of every batch"
+    )
+    statistics: list[Literal[STATISTICS]] = Field(
+        ["entropy"],
+        min_length=1,
+        description="what is recovered of each patch: the entropy of bins, of 16, 32 or 256 bins, or of 32 after "
+        "averaging 2 x 2 or 4 x 4 pixels; the number of colours; the deviation; the gradient, at two scales",
+    )
+    visible: bool = Field(False, description="also read them off the tokens of the patches that are not hidden")
     decoder_depth: Positive = Field(2, description="blocks of the decoder")
     decoder_width: Positive = Field(192, description="features a token in the decoder; a multiple of 4")
 

@@ -11,11 +11,45 @@ ENCODERS = {
 # What a linear head may read of a patch; see layers/patch_read_out.py.
 PARTS = ("token", "deviation", "diversity")
 
+# What can be counted in a patch, and how contrasted copies are made simpler or, where the sign is -1, less simple: see
+# layers/patch_statistics.py and layers/other_complexity.py.
+STATISTICS = (
+    "entropy",
+    "entropy_16",
+    "entropy_32",
+    "entropy_256",
+    "entropy_half",
+    "entropy_quarter",
+    "colors",
+    "deviation",
+    "gradient",
+    "gradient_half",
+)
+COPIES = {"blur": 1, "posterize": 1, "scale": 1, "tile": -1}
+
+
+def averaged_side(statistic):
+    """The side in pixels of the squares that one of `STATISTICS` averages first; 1 for none."""
+    return {"half": 2, "quarter": 4}.get(statistic.partition("_")[2], 1)
+
 
 def kept_patches(patches, mask_ratio):
-    """The whole number nearest to `patches * (1 - mask_ratio)`; at least one patch is kept and one hidden."""
+    """The whole number nearest to `patches * (1 - mask_ratio)`; at least one patch is kept, and one hidden unless the
+    ratio is 0."""
+    if not mask_ratio:
+        return patches
     # Not int(): in floats .2 of 100 is 19.999999999999996.
     return min(max(round(patches * (1 - mask_ratio)), 1), patches - 1)
+
+
+def view_patches(patches, keep_ratio):
+    """How many patches each view of the contrastive task keeps, for a ratio above 0 and up to 1: one at least."""
+    return max(round(patches * keep_ratio), 1)
+
+
+def mask_ratios(mask_ratio):
+    """The ratios of masked modelling in a tuple: one, or several, each for its part of a batch."""
+    return tuple(mask_ratio) if isinstance(mask_ratio, (list, tuple)) else (mask_ratio,)
 
 
 def stage_ends(strides, channels):

@@ -2,7 +2,7 @@
 
 import json
 from types import NoneType, UnionType
-from typing import Literal, get_args, get_origin
+from typing import Literal, Union, get_args, get_origin
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -64,7 +64,7 @@ def _key(key, field):
 def _type(annotation, metadata=()):
     if get_origin(annotation) is Literal:
         return " | ".join(get_args(annotation))
-    if get_origin(annotation) is UnionType or type(None) in get_args(annotation):
+    if get_origin(annotation) in (Union, UnionType):
         return " | ".join("null" if part is NoneType else _type(part, metadata) for part in get_args(annotation))
     if get_origin(annotation) is list:
         return f"list of {_type(*get_args(annotation))}"

@@ -49,6 +49,7 @@ def _views(recipe, source, settings):
         min_area=data.min_area,
         flip=data.flip,
         jitter=data.jitter if contrast else 0.0,
+        grey=data.grey if contrast else 0.0,
         brought=brought,
         **settings,
     )

@@ -57,7 +57,7 @@ def known_complexity(recipe, model):
     )
     figures = evaluator.run(encoder).figures
     branch = model.entropy
-    if branch is not None and branch.target != "image":
+    if branch is not None and branch.predicts_patches:
         test = load_images(data.source, np.flatnonzero(data.splits == "test"), recipe.data.image_size)
         explained = hidden_entropy_explained(_copy(branch, encoder), encoder, test)
         figures[f"model/{HIDDEN}"], figures[f"no_model/{HIDDEN}"] = explained
@@ -72,14 +72,14 @@ def hidden_entropy_explained(branch, encoder, images):
         encoder: the `ViTEncoder` that reads the visible patches.
         images: uint8 (n, S, S, 3).
     """
-    masking = EntropyMasking(encoder.patch_size, branch.mask_ratio, branch.bins, seed=0)
+    masking = EntropyMasking(encoder.patch_size, branch.mask_ratio, branch.bins, branch.statistics[:1], seed=0)
     hidden, guesses = [], []
     for start in range(0, len(images), 100):
         batch = ops.convert_to_tensor(images[start : start + 100])
         masks = masking(batch)
         keep, masked = masks["keep"], masks["masked"]
         visible = encoder.encode(patchify(batch, encoder.patch_size), keep=keep)
-        predicted = branch.patch_loss.restore(branch.decoder(visible, keep, masked))
+        predicted = branch.predict(visible, keep, masked)
         mean = ops.mean(ops.take_along_axis(masks["entropy"], keep, axis=1), axis=1, keepdims=True)
         hidden.append(ops.convert_to_numpy(masks["targets"]))
         guesses.append([ops.convert_to_numpy(guess) + np.zeros_like(hidden[-1]) for guess in (predicted, mean)])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
-from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS
+from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS, kept_patches, mask_ratios, view_patches
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
 from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.utils.backend import choose_backend
@@ -63,8 +63,17 @@ def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str
     if contrast.level != "none":
         tokens = contrast.tokens if contrast.level == "patch" else 1
         lines["contrast"] = f"({batch}, {tokens}, {contrast.projection_dim}) a view, negatives {contrast.negatives}"
+        if contrast.keep_ratio < 1:
+            seen = view_patches(cost.patches, contrast.keep_ratio)
+            lines["contrast"] += f", {seen} of {cost.patches} patches seen"
+        if contrast.copies:
+            lines["contrast"] += f", beside copies: {', '.join(contrast.copies)}"
     if recipe.entropy.weight:
-        lines["entropy"] = f"({batch}, {cost.patches - cost.kept}) of {cost.patches} patches hidden"
+        ratios = mask_ratios(recipe.entropy.mask_ratio)
+        hidden = " or ".join(str(cost.patches - kept_patches(cost.patches, ratio)) for ratio in ratios)
+        lines["entropy"] = f"({batch}, {hidden}) of {cost.patches} patches hidden"
+        if recipe.entropy.statistics != ["entropy"]:
+            lines["entropy"] += f"; {', '.join(recipe.entropy.statistics)}"
     if recipe.guide.teacher is not None:
         lines["guide"] = f"{recipe.guide.teacher}, {cost.guide:,} parameters, in every step"
         if recipe.guide.teacher == PIXELS:

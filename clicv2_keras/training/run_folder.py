@@ -35,11 +35,13 @@ COLUMNS = (
     "average_held_out_pooled",
     "average_probe_pcc",
     "average_probe_srcc",
+    "layout_retrieval",
+    "order",
 )
 # Of `losses.png`.
 PANELS = (
     ("contrastive_loss", "entropy_loss", "guide_loss", "label_loss"),
-    ("embedding_std", "retrieval", "guide_grid", "guide_pooled"),
+    ("embedding_std", "retrieval", "layout_retrieval", "order", "guide_grid", "guide_pooled"),
     ("effective_rank",),
 )
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-ALIASES = {"default": "guided_hybrid_tiny_d4_patch16_192"}
+ALIASES = {"default": "guided_hybrid_tiny_d4_patch16_256"}
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -11,8 +11,8 @@ The tf.data pipeline reads views from files, by Pillow (`images.network_input`) 
    along the columns, each rounded to whole values, halves upwards. Where the filter reaches beyond the box, it reads
    the image there.
 3. **Flip**: mirror half of the crops left to right.
-4. **Colour**: `jitter_colors`, by three factors uniform in [1 - jitter, 1 + jitter]. There is no blur and no noise:
-   both change the very thing that is to be learnt.
+4. **Colour**: `jitter_colors`, by three factors uniform in [1 - jitter, 1 + jitter]; a share `grey` of the views has a
+   saturation of 0. There is no blur and no noise: both change the very thing that is to be learnt.
 
 The routes draw from generators of their own. Given the same draws, their crops differ by 1/255 at most, where a value
 lies on the edge of a rounding: 1 in 3,000 values of a picture. At a jitter of .2, 1 in 100,000 values of a view then
@@ -32,6 +32,7 @@ LIKE_THE_WHOLE = 0.8
 
 # The factors of a view, in the order in which they are drawn.
 FACTORS = ("brightness", "contrast", "saturation")
+SATURATION = FACTORS.index("saturation")
 # What a brightness of 1 above 1 adds, in values of 0 to 255: as much as that factor would add to middle grey.
 BRIGHTNESS = 127.5
 # keras-cv's and TensorFlow's weights of red, green and blue in grey.

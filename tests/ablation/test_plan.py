@@ -2,7 +2,7 @@ import pytest
 from click.testing import CliRunner
 
 from clicv2_keras.ablation.plan import make_plan
-from clicv2_keras.ablation.row import TABLE, flat, table_changes
+from clicv2_keras.ablation.row import TABLE, flat, row_changes
 from clicv2_keras.cli.main import main
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.utils.errors import UserError
@@ -12,7 +12,7 @@ def test_rows_differ_from_any_recipe_in_their_parts_alone(tmp_path):
     plan = make_plan("quickstart", overrides=["seed=5", "train.steps=70"], seeds=2, output=tmp_path)
     assert [(run.row.name, run.seed) for run in plan.runs] == [(name, seed) for seed in (5, 6) for name in TABLE]
     own = flat(load_recipe("quickstart", ["train.steps=70"]).model_dump())
-    changes = table_changes()
+    changes = row_changes()
     for run in plan.runs:
         mine = flat(run.recipe.model_dump())
         different = {key: mine[key] for key in own if mine[key] != own[key]}

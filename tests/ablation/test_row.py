@@ -1,7 +1,8 @@
 import pytest
 
-from clicv2_keras.ablation.row import TABLE, Row, choose_rows, table_changes
-from clicv2_keras.recipe.files import shipped_recipes
+from clicv2_keras.ablation.row import LEVERS, TABLE, Row, choose_rows, row_changes
+from clicv2_keras.recipe.files import load_recipe, shipped_recipes
+from clicv2_keras.recipe.text import flat
 from clicv2_keras.utils.errors import UserError
 
 # The table of the method: contrast, shift, masked entropy.
@@ -23,14 +24,27 @@ PARTS = {
 
 
 def test_the_table_switches_the_parts_that_the_method_names():
-    assert table_changes() == PARTS
-    assert {f"ablation/{name}" for name in TABLE} == {n for n in shipped_recipes() if n.startswith("ablation/")}
+    assert row_changes() == PARTS
+    assert {f"ablation/{name}" for name in (*TABLE, *LEVERS)} == {
+        n for n in shipped_recipes() if n.startswith("ablation/")
+    }
 
 
 def test_rows_are_the_table_where_nothing_is_varied():
     assert [row.name for row in choose_rows()] == [row.name for row in choose_rows("table")] == list(PARTS)
     assert choose_rows("mem, clicv2,mem") == [Row("mem", {"contrast.level": '"none"'}), Row("clicv2", {})]
     assert choose_rows(["pw"])[0].overrides == ["entropy.weight=0.0"]
+    assert [row.name for row in choose_rows("levers,pw,clic")] == [*LEVERS, "pw"]
+
+
+@pytest.mark.parametrize("base", ["ablation/clicv2", "quickstart"])
+def test_every_lever_is_a_valid_recipe_that_changes_something(base):
+    whole = load_recipe(base)
+    for row in choose_rows("levers"):
+        recipe = load_recipe(base, row.overrides)
+        changed = row_changes([row.name])[row.name]
+        assert changed and all(flat(recipe.model_dump())[key] == value for key, value in changed.items())
+        assert recipe.train == whole.train and recipe.encoder == whole.encoder
 
 
 def test_varied_keys_make_a_row_for_each_combination():

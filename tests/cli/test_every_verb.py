@@ -25,6 +25,7 @@ VERBS = {
     "explain": (["{}", "--output", "out"], "explain"),
     "recipe": (["{}"], None),
     "score": (["{}", "--output", "out.csv"], "score_to_file"),
+    "select": (["{}", "--output", "out.txt"], None),
     "benchmark": (["--images", "{}"], "benchmark"),
     "demo": (["--model", "{}", "--no-browser"], "demo"),
 }

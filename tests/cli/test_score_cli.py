@@ -101,6 +101,11 @@ def test_mistakes_are_one_line_and_exit_2(photos):
         (["--model", "model.keras"], ["clicv2-keras export model.keras --format tflite"]),
         (["--model", "photos/a.jpg"], ["photos/a.jpg", "no TFLite model"]),
         (["--maps", "photos/a.jpg"], ["--maps", "cannot be written to"]),
+        (["--engine", "ray"], ["--engine ray", "--output"]),
+        (["--engine", "ray", "--output", "scores", "--maps", "maps"], ["--maps", "local engine"]),
+        (["--engine", "ray", "--output", "photos"], ["--output photos", "no data set of scores"]),
+        (["--price", "1"], ["--price", "--engine ray"]),
+        (["--stride", "8"], ["--stride", "--tile"]),
     ):
         result = call("score", "photos", *arguments)
         assert result.exit_code == 2, result.output

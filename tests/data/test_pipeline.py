@@ -51,6 +51,17 @@ def test_same_crop_differs_in_colour_alone(source):
     assert (jittered["view_a"] != jittered["view_b"]).mean() > 0.5
 
 
+def test_a_share_of_the_views_is_grey_and_the_image_never(source):
+    (plain,) = batches(source, 1, batch_size=32, jitter=0)
+    (batch,) = batches(source, 1, batch_size=32, jitter=0, grey=0.5)
+    np.testing.assert_array_equal(batch["image"], plain["image"])
+    grey = {name: (view.max(axis=-1) == view.min(axis=-1)).all(axis=(1, 2)) for name, view in batch.items()}
+    for name in ("view_a", "view_b"):
+        assert 0.2 < grey[name].mean() < 0.8
+        np.testing.assert_array_equal(batch[name][~grey[name]], plain[name][~grey[name]])
+    assert (grey["view_a"] != grey["view_b"]).any() and not grey["image"].any()
+
+
 def test_two_crops_differ_in_content(source):
     (batch,) = batches(source, 1, views="two_crops", jitter=0)
     np.testing.assert_array_equal(batch["view_a"], batch["image"])

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from code_blocks import ROOT
 from PIL import Image
@@ -112,4 +111,5 @@ def test_the_notebook_runs_from_start_to_end(monkeypatch):
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
     printed = "".join(output.text for output in cells[-1].outputs if output.get("name") == "stdout")
-    assert 0 < float(printed) < 1 and not np.isnan(float(printed))
+    # TensorFlow's own words come before.
+    assert 0 < float(printed.split()[-1]) < 1

@@ -3,9 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from tiny_network import tiny_feature_maps
 
 import clicv2_keras
 from clicv2_keras.explanation import METHODS
+from clicv2_keras.layers import FeatureStem
 from clicv2_keras.models import ComplexityScorer, MaskedEntropyBranch, ViTEncoder
 from clicv2_keras.utils.errors import UserError
 
@@ -48,6 +50,15 @@ def test_layercam_is_the_tokens_times_their_positive_gradient(make_scorer, image
     expected = np.maximum((np.maximum(gradient, 0) * tokens).sum(-1), 0)
     grid = SaliencyTensorFlow(scorer, ["layercam"])(image)["layercam"]
     assert grid.shape == (8, 8) and grid.max() > 0
+    np.testing.assert_allclose(grid, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_a_stems_features_beside_the_tokens_are_looked_at_too(make_scorer, image):
+    scorer = make_scorer("linear", stem=FeatureStem(tiny_feature_maps()))
+    assert scorer.encoder.output_dim > scorer.encoder.width
+    tokens, gradient, _ = tokens_and_gradient(scorer, image)
+    expected = np.maximum((np.maximum(gradient, 0) * tokens).sum(-1), 0)
+    grid = SaliencyTensorFlow(scorer, ["layercam"])(image)["layercam"]
     np.testing.assert_allclose(grid, expected, rtol=1e-3, atol=1e-6)
 
 

@@ -46,6 +46,25 @@ def test_a_mask_keeps_what_its_ratio_leaves(rng, patch, kept):
     assert masks(EntropyMasking(patch, mask_ratio=0.8), images)["keep"].shape == (2, kept)
 
 
-def test_wrong_ratio():
+@pytest.mark.parametrize("ratio", [1.0, -0.1, [0.5, 1.0], []])
+def test_wrong_ratio(ratio):
     with pytest.raises(ValueError, match="mask_ratio must lie between 0 and 1"):
-        EntropyMasking(8, mask_ratio=1.0)
+        EntropyMasking(8, mask_ratio=ratio)
+
+
+def test_of_several_ratios_each_call_has_its_own_and_0_hides_nothing(images):
+    layer = EntropyMasking(8, mask_ratio=[0, 0.5, 0.75], seed=0)
+    hidden = {ratio: masks(layer, images, mask_ratio=ratio)["masked"].shape[1] for ratio in (0, 0.5, 0.75)}
+    assert hidden == {0: 0, 0.5: 8, 0.75: 12}
+    assert masks(layer, images)["masked"].shape[1] == 12
+    whole = masks(layer, images, mask_ratio=0)
+    np.testing.assert_array_equal(whole["keep"], np.tile(np.arange(16), (4, 1)))
+    assert whole["targets"].shape == (4, 0)
+
+
+def test_several_statistics_are_those_of_the_same_patches(images):
+    names = ("colors", "entropy", "deviation")
+    out = masks(EntropyMasking(8, mask_ratio=0.5, bins=32, statistics=names, seed=0), images)
+    assert out["targets"].shape == (4, 8, 3) and out["entropy"].shape == (4, 16, 3)
+    np.testing.assert_allclose(out["entropy"][..., 1], reference.patch_entropy(images, 8, 32), atol=1e-5)
+    np.testing.assert_array_equal(out["targets"], np.take_along_axis(out["entropy"], out["masked"][..., None], axis=1))

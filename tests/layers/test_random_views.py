@@ -88,6 +88,20 @@ def test_same_crop_gives_views_that_correspond(rng):
             assert np.corrcoef(view.ravel(), image.ravel())[0, 1] > 0.9, "jitter changes colour, not content"
 
 
+def test_a_share_of_the_views_is_grey_and_the_image_never(rng):
+    batch = rng.integers(0, 256, (64, 16, 16, 3)).astype("uint8")
+    out = views(RandomViews(16, jitter=0.0, grey=0.5, seed=0), batch)
+    colored = {name: (view.max(axis=-1) != view.min(axis=-1)).any(axis=(1, 2)) for name, view in out.items()}
+    assert colored["image"].all()
+    for name in ("view_a", "view_b"):
+        assert 0.3 < colored[name].mean() < 0.7
+        np.testing.assert_array_equal(out[name][colored[name]], out["image"][colored[name]])
+    assert (colored["view_a"] != colored["view_b"]).any(), "each view draws for itself"
+    # The draws that were there before are the same.
+    plain = views(RandomViews(16, jitter=0.0, seed=0), batch)
+    np.testing.assert_array_equal(plain["image"], out["image"])
+
+
 def test_two_crops_differ_in_content(photograph):
     out = views(RandomViews(16, views="two_crops", jitter=0.0, seed=0), photograph[None].repeat(8, axis=0))
     np.testing.assert_array_equal(out["view_a"], out["image"])

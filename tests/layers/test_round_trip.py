@@ -9,16 +9,18 @@ from clicv2_keras import layers, losses
 
 LAYERS = [
     layers.BatchStandardization(affine=False, statistics="position", epsilon=1e-3),
-    layers.EntropyDecoder((2, 3), depth=1, width=8),
-    layers.EntropyMasking(8, mask_ratio=0.5, bins=32, seed=3),
+    layers.EntropyDecoder((2, 3), depth=1, width=8, outputs=2),
+    layers.EntropyMasking(8, mask_ratio=[0, 0.5], bins=32, statistics=("entropy", "colors"), seed=3),
     layers.MeasureTargets(5),
+    layers.OtherComplexity(("blur", "tile"), seed=6),
     layers.PatchEntropy(8, bins=32),
     layers.PatchReadOut(("token", "diversity")),
+    layers.PatchStatistics(8, ("gradient", "entropy"), bins=16),
     layers.ProjectionHead(depth=2, hidden=6, output=4, statistics="position"),
-    layers.RandomViews(16, views="two_crops", min_area=0.5, flip=False, jitter=0.1, seed=4),
+    layers.RandomViews(16, views="two_crops", min_area=0.5, flip=False, jitter=0.1, grey=0.5, seed=4),
     layers.ShiftedPatchify(8, mode="roll", max_shift=3, seed=5),
     layers.TransformerBlock(num_heads=2, mlp_ratio=3),
-    losses.MaskedEntropyLoss(momentum=0.9),
+    losses.MaskedEntropyLoss(momentum=0.9, statistics=2),
     losses.PatchContrastiveLoss(temperature=0.1, negatives="all"),
 ]
 

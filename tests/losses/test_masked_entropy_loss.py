@@ -19,6 +19,16 @@ def test_agrees_with_numpy_over_steps(rng):
         np.testing.assert_allclose(float(loss(predictions, targets)), expected, rtol=1e-4)
 
 
+def test_several_statistics_are_standardised_each_by_itself(rng):
+    targets = rng.random((4, 6, 3)).astype("float32") * [1, 0.1, 0.01] + [0, 0.5, 0.9]
+    predictions = rng.normal(size=(4, 6, 3)).astype("float32")
+    loss = MaskedEntropyLoss(statistics=3)
+    expected = np.mean((predictions - (targets - targets.mean((0, 1))) / targets.std((0, 1))) ** 2)
+    np.testing.assert_allclose(float(loss(predictions, targets, training=True)), expected, rtol=1e-3)
+    restored = ops.convert_to_numpy(loss.restore((targets - targets.mean((0, 1))) / targets.std((0, 1))))
+    np.testing.assert_allclose(restored, targets, atol=1e-4)
+
+
 def test_the_statistics_are_those_of_the_population(rng):
     population = rng.random((8, 6)).astype("float32")
     targets, zero = population[:4] ** 2, np.zeros((4, 6), "float32")

@@ -4,7 +4,7 @@ import reference
 
 from clicv2_keras.losses import PatchContrastiveLoss
 
-NEGATIVES = ["same_position", "all", "entropy_weighted"]
+NEGATIVES = ["same_position", "all", "entropy_weighted", "same_image"]
 
 
 def entropies(rng, negatives, *shapes):
@@ -24,6 +24,17 @@ def test_agrees_with_numpy(rng, negatives):
 
 
 @pytest.mark.parametrize("negatives", NEGATIVES)
+def test_copies_are_one_candidate_more_and_hit_nothing(rng, negatives):
+    queries, keys, copies = rng.normal(size=(3, 6, 3, 8)).astype("float32")
+    extra = entropies(rng, negatives, (6, 3), (6, 3))
+    loss, hits = PatchContrastiveLoss(0.3, negatives)(queries, keys, copies=copies, **extra)
+    expected = reference.info_nce(queries, keys, 0.3, negatives, copies=copies, **extra)
+    np.testing.assert_allclose([float(loss), float(hits)], expected, atol=1e-5)
+    without = PatchContrastiveLoss(0.3, negatives)(queries, keys, **extra)
+    assert float(loss) > float(without[0]) and float(hits) == float(without[1])
+
+
+@pytest.mark.parametrize("negatives", NEGATIVES)
 def test_keys_of_other_replicas_are_negatives(rng, negatives):
     """Two replicas' queries against all keys cost, on average, what one device's do."""
     queries, keys = rng.normal(size=(2, 6, 3, 8)).astype("float32")
@@ -39,7 +50,7 @@ def test_keys_of_other_replicas_are_negatives(rng, negatives):
     np.testing.assert_allclose((share(0, 3) + share(3, 6)) / 2, float(loss(queries, keys, **extra)[0]), atol=1e-5)
 
 
-@pytest.mark.parametrize(("negatives", "candidates"), [("same_position", 6), ("all", 18)])
+@pytest.mark.parametrize(("negatives", "candidates"), [("same_position", 6), ("all", 18), ("same_image", 3)])
 def test_chance_is_the_logarithm_of_the_candidates(negatives, candidates):
     same = np.ones((6, 3, 8), "float32")
     loss, _ = PatchContrastiveLoss(0.2, negatives)(same, same)

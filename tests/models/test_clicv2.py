@@ -8,7 +8,7 @@ from clicv2_keras.layers import RandomViews
 from clicv2_keras.models import CLICv2, CosineMomentum
 
 HEALTH = {"loss", "embedding_std", "effective_rank"}
-CONTRAST = {"contrastive_loss", "retrieval"}
+CONTRAST = {"contrastive_loss", "retrieval", "layout_retrieval"}
 ABLATION = {
     "mocov3": ({"level": "image", "shift_mode": "none"}, None),
     "sp": ({"level": "image"}, None),

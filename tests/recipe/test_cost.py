@@ -25,6 +25,9 @@ def parameters(variables):
         ["contrast.level=none", "entropy.target=both", "entropy.decoder_width=64"],
         ["contrast.level=image", "entropy.target=image", "data.image_size=64", "encoder.patch_size=8"],
         ["guide.teacher=pixels"],
+        ["contrast.keep_ratio=0.5", "contrast.copies=[blur, tile]"],
+        ["entropy.statistics=[entropy, colors]", "entropy.visible=true", "entropy.target=both"],
+        ["entropy.mask_ratio=0", "entropy.visible=true"],
     ],
 )
 def test_parameters_are_those_of_the_model(overrides):
@@ -66,6 +69,22 @@ def test_flops_of_a_vit_tiny_forward_pass_are_the_known_ones():
     multiply_adds = cost.flops_per_image / 2
     # Two views, the student forward and twice that backward, the teacher forward.
     assert multiply_adds / (2 * (3 + 1)) == pytest.approx(1.25e9, rel=0.01)
+
+
+def test_half_of_the_patches_cost_half_of_the_contrast():
+    def flops(*overrides):
+        return count_cost(load_recipe("clicv2_vit_tiny", ["entropy.weight=0", *overrides])).flops_per_image
+
+    assert 0.45 < flops("contrast.keep_ratio=0.5") / flops() < 0.55
+    # A third view, student and teacher; the heads' queries stay two.
+    assert 1.4 < flops("contrast.copies=[blur]") / flops() < 1.5
+
+
+def test_of_several_mask_ratios_the_mean_is_counted():
+    def flops(ratio):
+        return count_cost(load_recipe("quickstart", [f"entropy.mask_ratio={ratio}"])).flops_per_image
+
+    assert flops("[0.25, 0.75]") == pytest.approx((flops(0.25) + flops(0.75)) / 2)
 
 
 def test_recomputation_keeps_less_and_counts_the_same_state():

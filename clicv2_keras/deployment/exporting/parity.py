@@ -22,7 +22,7 @@ UNSEEN_SEED = 2**31 - 4
 # convolutional stem add up in single patches (.007 of the map at worst, of 28,800 patches), and hardly in their mean.
 BOUNDS = {
     "none": {"score": 1e-5, "map": 1e-4},
-    "float16": {"score": 2e-3, "map": 1e-2},
+    "float16": {"score": 3e-3, "map": 1e-2},
     "dynamic": {"srcc": 0.995},
     "int8": {"srcc": 0.995},
 }

@@ -1,7 +1,9 @@
 import importlib.util
+import itertools
 import os
 
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherColumnsError, OtherModelError, read_rows
+from clicv2_keras.deployment.scoring.tiles import tile_name
 from clicv2_keras.utils.errors import UserError, install_hint
 from clicv2_keras.utils.paths import user_path
 
@@ -19,13 +21,20 @@ class OutputFile:
         model: the model's name and checksum, as the file will name it.
         percentiles: a `Percentiles`, for a column of that name; see `RowFormat`.
         embeddings: an `EmbeddingsFile`, whose rows go with these; None writes none.
+        tiling: a `Tiling`, where each file has the rows of its tiles.
+
+    Attributes:
+        begun: list of the file, if any, whose tiles `resume` found only in part: its rows are gone, and it is to be
+            scored before what is left of `files`.
 
     Raises:
         UserError: where the ending is another, its folder is missing, or Parquet is asked for and pyarrow is missing.
     """
 
-    def __init__(self, path, model, percentiles=None, embeddings=None):
+    def __init__(self, path, model, percentiles=None, embeddings=None, tiling=None):
         self.path = user_path(path)
+        self._tiling = tiling
+        self.begun = []
         ending = self.path.suffix.lower()
         if ending not in FORMATS:
             raise UserError(f"--output {path}: its name must end in .csv, .jsonl or .parquet")
@@ -142,18 +151,33 @@ class OutputFile:
                 raise OtherModelError("its rows do not name their model")
             raise ValueError("another header")
         end = len(header)
-        for number, (row, row_end) in enumerate(read_rows(stream, self._format), 1):
+        rows, number = read_rows(stream, self._format), 0
+        for first in rows:
             found = next(files, None)
-            if found is None or row.file not in self._names(found.file):
-                there = "there is none" if found is None else f"it is {found.file}"
-                raise UserError(
-                    f"--resume: image {number} in {self._rows} is {row.file}, but now {there}; "
-                    "give the same PATHs, or name another --output"
-                )
-            yield row
-            end = row_end
+            names = self._expected(found, first[0])
+            group = [first, *itertools.islice(rows, len(names) - 1)]
+            for name, (row, _) in zip(names, group, strict=False):
+                number += 1
+                if found is None or row.file not in self._names(name):
+                    there = "there is none" if found is None else f"it is {name}"
+                    raise UserError(
+                        f"--resume: image {number} in {self._rows} is {row.file}, but now {there}; "
+                        "give the same PATHs, or name another --output"
+                    )
+            if len(group) < len(names):
+                self.begun = [found]
+                break
+            yield from (row for row, _ in group)
+            _, end = group[-1]
         stream.truncate(end)
         stream.seek(end)
+
+    def _expected(self, found, row):
+        """The names of the rows of a file, of which `row` is the first."""
+        name = found.file if found else ""
+        if self._tiling is None or row.error:
+            return [name]
+        return [tile_name(name, box) for box in self._tiling.boxes(row.width, row.height)]
 
     def _names(self, file):
         """What a file may be called in the rows: in Parquet a name that is not Unicode was made so."""

@@ -11,7 +11,7 @@ class Row(NamedTuple):
     """What is said of one image.
 
     Attributes:
-        file: as it was named; for a folder, folder/relative path.
+        file: as it was named; for a folder, folder/relative path. Of a tile, FILE#xywh=left,top,width,height.
         score: complexity in [0, 1], to six decimals; None where there is an error.
         width, height: of the whole image upright, in pixels; None where there is an error.
         error: one line on what went wrong, or None.
@@ -22,6 +22,11 @@ class Row(NamedTuple):
     width: int | None = None
     height: int | None = None
     error: str | None = None
+
+
+def row_of(file, result):
+    """The `Row` of a `Score`."""
+    return Row(file, round(result.score, 6), result.width, result.height)
 
 
 @dataclass

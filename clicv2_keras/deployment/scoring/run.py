@@ -4,8 +4,9 @@ import itertools
 from functools import partial
 from typing import NamedTuple
 
-from clicv2_keras.deployment.scoring.rows import Counts, Row
+from clicv2_keras.deployment.scoring.rows import Counts, Row, row_of
 from clicv2_keras.deployment.scoring.scorer import Picture, Scorer
+from clicv2_keras.deployment.scoring.tiles import read_pictures, tile_name, tiling_of
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import fetch, is_url
 from clicv2_keras.utils.find_images import find_images
@@ -17,7 +18,7 @@ from clicv2_keras.utils.threads import ordered_map, share_cores
 GROUP = 4
 
 
-def score(paths, model="default", maps=None, workers=None, threads=None, allow_private=False):
+def score(paths, model="default", maps=None, workers=None, threads=None, allow_private=False, tile=None, stride=None):
     """Score images, one or millions: rows come as they are ready, in order, and none is kept in memory.
 
     ```python
@@ -34,6 +35,8 @@ def score(paths, model="default", maps=None, workers=None, threads=None, allow_p
         threads: that the network computes with for each image; what the workers leave of the cores by default. LiteRT
             computes on the CPU, an image at a time: there is neither a batch's size nor a device to choose.
         allow_private: also fetch URLs whose address is not of the public internet; see `fetch`.
+        tile: score tiles of this many pixels a side and not whole pictures; see `Tiling`.
+        stride: of the tiles, in pixels; `tile` by default.
 
     Returns:
         An iterator of `Row`. An image that cannot be read has one too, with its `error`.
@@ -42,9 +45,10 @@ def score(paths, model="default", maps=None, workers=None, threads=None, allow_p
         UserError: one line on what is wrong with `model` or `maps` (at once) or `paths` (while iterating).
     """
     workers, threads = share_cores(workers, threads)
+    tiling = _tiling(tile, stride, maps)
     scorer = Scorer(model, threads)
     folder = _maps_folder(maps)
-    rows = _rows(scorer, folder, find_images(paths, folder and folder.path), workers, allow_private)
+    rows = _rows(scorer, folder, find_images(paths, folder and folder.path), workers, allow_private, tiling)
     return (row for row, _ in rows)
 
 
@@ -61,11 +65,13 @@ def score_to_file(
     allow_private=False,
     embeddings=False,
     percentile=False,
+    tile=None,
+    stride=None,
 ):
     """Score images into a file, as `score` does.
 
     Args:
-        paths, model, maps, workers, threads, allow_private: see `score`.
+        paths, model, maps, workers, threads, allow_private, tile, stride: see `score`.
         output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row` and `model`, the model's
             name and checksum (of Parquet in the metadata). The first two grow row by row; a Parquet file appears when
             it is whole (until then its rows are in `OUTPUT.partial`). A file that is there is not replaced.
@@ -87,10 +93,11 @@ def score_to_file(
     from clicv2_keras.deployment.scoring.percentiles import Percentiles
 
     workers, threads = share_cores(workers, threads)
+    tiling = _tiling(tile, stride, maps)
     scorer = Scorer(model, threads)
     percentiles = Percentiles(scorer.metadata) if percentile else None
     beside = EmbeddingsFile(user_path(output), scorer.embedding_dim) if embeddings else None
-    target = OutputFile(output, scorer.identity, percentiles, beside)
+    target = OutputFile(output, scorer.identity, percentiles, beside, tiling)
     folder = _maps_folder(maps)
     counts = Counts()
 
@@ -106,7 +113,8 @@ def score_to_file(
                 note(row)
         else:
             target.start(force)
-        for row, embedding in _rows(scorer, folder, files, workers, allow_private):
+        found = itertools.chain(target.begun, files)
+        for row, embedding in _rows(scorer, folder, found, workers, allow_private, tiling):
             target.write(row, embedding)
             note(row)
         target.finish()
@@ -119,6 +127,13 @@ def score_to_file(
     return counts
 
 
+def _tiling(tile, stride, maps):
+    tiling = tiling_of(tile, stride)
+    if tiling and maps is not None:
+        raise UserError(f"--maps {maps}: are drawn of whole pictures; leave it out with --tile")
+    return tiling
+
+
 def _maps_folder(maps):
     if maps is None:
         return None
@@ -127,13 +142,16 @@ def _maps_folder(maps):
     return MapsFolder(maps)
 
 
-def _rows(scorer, folder, files, workers, allow_private):
+def _rows(scorer, folder, files, workers, allow_private, tiling):
     """Pairs of a `Row` and an embedding, None beside an error."""
     # The first ones singly, so that a few keep all workers busy; with overlays too, for they keep pictures in memory.
     alone = None if folder else workers * GROUP
     singly = ([found] for found in itertools.islice(files, alone))
     groups = iter(lambda: list(itertools.islice(files, GROUP)), [])
-    work = partial(_rows_of_group, scorer, folder, allow_private)
+    if tiling:
+        work = partial(_rows_of_tiles, scorer, tiling, allow_private)
+    else:
+        work = partial(_rows_of_group, scorer, folder, allow_private)
     return itertools.chain.from_iterable(ordered_map(work, itertools.chain(singly, groups), workers))
 
 
@@ -150,11 +168,32 @@ def _rows_of_group(scorer, folder, allow_private, group):
     return [_row(scorer, folder, item) for item in items]
 
 
+def _rows_of_tiles(scorer, tiling, allow_private, group):
+    """One after the other: the network's inputs of all tiles together may take many times a picture's memory."""
+    rows = []
+    for found in group:
+        if found.error:
+            rows.append((Row(found.file, error=found.error), None))
+            continue
+        try:
+            for box, picture in read_pictures(_source(found, allow_private), scorer.image_size, tiling):
+                result = scorer.run(picture)
+                rows.append((row_of(tile_name(found.file, box), result), result.embedding))
+        except (UnreadableImage, ValueError) as error:
+            rows.append((Row(found.file, error=str(error)), None))
+    return rows
+
+
+def _source(found, allow_private):
+    """What the decoder takes of a file or a URL."""
+    return fetch(found.file, allow_private) if is_url(found.file) else found.file
+
+
 def _decode(scorer, found, keep_image, allow_private):
     if found.error:
         return _Item(found.file, error=found.error)
     try:
-        picture = scorer.read(fetch(found.file, allow_private) if is_url(found.file) else found.file)
+        picture = scorer.read(_source(found, allow_private))
     except (UnreadableImage, ValueError) as error:
         return _Item(found.file, error=str(error))
     return _Item(found.file, picture if keep_image else picture._replace(image=None))
@@ -164,7 +203,7 @@ def _row(scorer, folder, item):
     if item.error:
         return Row(item.file, error=item.error), None
     result = scorer.run(item.picture)
-    row = Row(item.file, round(result.score, 6), result.width, result.height)
+    row = row_of(item.file, result)
     if folder:
         try:
             folder.write(item.file, item.picture.image, result)

@@ -113,27 +113,37 @@ class Scorer:
         """One image, as `score` takes it, decoded; a JPEG at no more of its scale than is needed."""
         if isinstance(image, np.ndarray):
             image = _of_array(image)
-            return self._picture(DecodedImage(image, *image.size))
+            return _picture(DecodedImage(image, *image.size), self.image_size)
         if isinstance(image, Image.Image):
             try:
                 upright = upright_rgb(image)
             except OSError as error:
                 raise UnreadableImage(str(error)) from None
-            return self._picture(DecodedImage(upright, *upright.size))
+            return _picture(DecodedImage(upright, *upright.size), self.image_size)
         if isinstance(image, bytearray | memoryview):
             image = bytes(image)
         if not (isinstance(image, str | os.PathLike | bytes) or hasattr(image, "read")):
             raise TypeError(f"an image is a path, bytes, a PIL.Image or a uint8 array, not {type(image).__name__}")
-        # Twice the input's side: the score then moves by less than .005.
-        return self._picture(decode_image(image, at_least=2 * self.image_size))
+        return read_picture(image, self.image_size)
 
     def run(self, picture):
         """The `Score` of a `Picture`."""
         out = self._network(picture.pixels)
         return Score(float(out["score"][0]), out["map"][0], out["embedding"][0], picture.width, picture.height)
 
-    def _picture(self, decoded):
-        return Picture(decoded.image, network_input(decoded.image, self.image_size), decoded.width, decoded.height)
+
+def read_picture(source, image_size):
+    """The `Picture` of a path, encoded bytes or a binary file, for a network whose input has sides of `image_size`.
+
+    Raises:
+        UnreadableImage: see `decode_image`.
+    """
+    # Twice the input's side: the score then moves by less than .005.
+    return _picture(decode_image(source, at_least=2 * image_size), image_size)
+
+
+def _picture(decoded, image_size):
+    return Picture(decoded.image, network_input(decoded.image, image_size), decoded.width, decoded.height)
 
 
 def _of_array(array):

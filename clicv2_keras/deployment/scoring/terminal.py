@@ -139,6 +139,33 @@ class Progress:
         self._total = sum(1 for _ in find_images(paths, leave_out))
 
 
+class CorpusProgress:
+    """The line of a job's `Summary`: on a terminal one that changes, in a log one each half minute.
+
+    Used as a context; called with the `Summary`.
+
+    Args:
+        stream: the terminal or log.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._begin, self._end, self._interval = ("\r\x1b[K", "", INTERVAL) if stream.isatty() else ("", "\n", 30)
+        self._next = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._stream.write(self._begin)
+
+    def __call__(self, summary):
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._interval
+            self._stream.write(f"{self._begin}{summary.line()}{self._end}")
+            self._stream.flush()
+
+
 def _bar(share, width=20):
     full = min(round(share * width), width)
     return "█" * full + "░" * (width - full)

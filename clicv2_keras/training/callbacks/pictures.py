@@ -48,12 +48,14 @@ class Pictures:
             hidden = np.zeros((IMAGES, self.grid[0] * self.grid[1]), bool)
             np.put_along_axis(hidden, self.masked, True, axis=1)
             self.columns.append(np.where(self._enlarged(hidden)[..., None], np.uint8(GRAY), image))
-            self.columns.append(colorize(self._enlarged(ops.convert_to_numpy(self.masks["entropy"]))))
+            entropy = ops.convert_to_numpy(self.masks["entropy"])
+            # Of several statistics the first.
+            self.columns.append(colorize(self._enlarged(entropy.reshape(*entropy.shape[:2], -1)[..., 0])))
 
     def draw(self):
         """The picture now: uint8 (H, W, 3)."""
         columns = list(self.columns)
-        if self.model.entropy is not None and self.model.entropy.target != "image":
+        if self.model.entropy is not None and self.model.entropy.predicts_patches:
             columns.append(self._predicted())
         height, width = columns[0].shape[1:3]
         picture = np.full((IMAGES * (height + GAP) - GAP, len(columns) * (width + GAP) - GAP, 3), WHITE, "uint8")
@@ -66,7 +68,7 @@ class Pictures:
     def _predicted(self):
         encoder, branch = self.model.encoder, self.model.entropy
         visible = encoder.encode(self.patches, keep=self.masks["keep"])
-        predicted = branch.patch_loss.restore(branch.decoder(visible, self.masks["keep"], self.masks["masked"]))
+        predicted = branch.predict(visible, self.masks["keep"], self.masks["masked"])
         colors = np.full((IMAGES, self.grid[0] * self.grid[1], 3), WHITE, "uint8")
         np.put_along_axis(colors, self.masked[..., None], colorize(ops.convert_to_numpy(predicted)), axis=1)
         return self._enlarged(colors)

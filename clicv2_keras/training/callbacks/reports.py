@@ -21,6 +21,7 @@ _SHOWN = (
     ("embedding_std", "spread", "{:.2f}"),
     ("effective_rank", "rank", "{:.1f}"),
     ("retrieval", "retrieval", "{:.2f}"),
+    ("layout_retrieval", "by layout", "{:.2f}"),
     ("images_per_second", "images/s", "{:.0f}"),
     ("data_wait", "waits for data", "{:.0%}"),
     ("probe_srcc", "probe SRCC", "{:.3f}"),

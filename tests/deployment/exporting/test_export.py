@@ -14,6 +14,7 @@ from tiny_network import tiny_feature_maps
 
 from clicv2_keras.deployment.exporting import parity, run
 from clicv2_keras.deployment.exporting.describe import describe
+from clicv2_keras.deployment.exporting.formats_tensorflow import convert, write_tflite_source
 from clicv2_keras.deployment.exporting.parity import Parity
 from clicv2_keras.deployment.exporting.run import export
 from clicv2_keras.deployment.scoring.scorer import Scorer
@@ -112,20 +113,30 @@ def test_quantized_files_are_smaller_by_their_bits(folder, tmp_path):
     assert sizes["float16"] < 0.6 * sizes["none"] and sizes["int8"] < 0.45 * sizes["none"]
 
 
-def test_dynamic_computes_dense_layers_in_int8_and_convolutions_in_float(folder, tmp_path):
-    stem = FeatureStem(tiny_feature_maps())
+@pytest.mark.parametrize("quantize", ["dynamic", "int8"])
+def test_a_hybrid_has_dense_layers_in_int8_and_convolutions_as_told(tmp_path, quantize):
+    stem = FeatureStem(tiny_feature_maps(channels=(4, 6, 8, 10)))
     encoder = ViTEncoder(image_size=32, patch_size=16, width=48, depth=1, num_heads=2, stem=stem)
-    path, measured = export(ComplexityScorer.label_free(encoder), "tflite", "dynamic", tmp_path / "h.tflite", folder)
-    assert measured.srcc > 0.999
-    interpreter = Interpreter(str(path))
+    hybrid = ComplexityScorer(encoder, LinearHead(("token",)))
+    hybrid.head.kernel.assign(np.random.default_rng(0).normal(0, 0.1, hybrid.head.kernel.shape))
+    images = np.stack([procedural_image(i, 32)[0] for i in range(120)])
+    write_tflite_source(hybrid, tmp_path)
+    interpreter = Interpreter(model_content=convert(tmp_path, quantize, images[60:, None]))
+    operations = interpreter._get_ops_details()
     types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
-    weights = {"CONV_2D": [], "FULLY_CONNECTED": [], "DEQUANTIZE": []}
-    for operation in interpreter._get_ops_details():
+    weights = {"CONV_2D": [], "FULLY_CONNECTED": []}
+    for operation in operations:
         if operation["op_name"] in weights:
-            weights[operation["op_name"]].append(types[operation["inputs"][min(1, len(operation["inputs"]) - 1)]])
-    assert set(weights["CONV_2D"]) == {np.float32} and set(weights["FULLY_CONNECTED"]) == {np.int8}
-    # Each convolution's kernel lies in the file as float16.
-    assert weights["DEQUANTIZE"].count(np.float16) >= len(weights["CONV_2D"]) == 4
+            weights[operation["op_name"]].append(types[operation["inputs"][1]])
+    assert set(weights["FULLY_CONNECTED"]) == {np.int8}
+    last = {"dynamic": np.float32, "int8": np.int8}[quantize]
+    assert weights["CONV_2D"] == [np.float32, np.float32, np.float32, last]
+    # What is computed in float32 lies in the file as float16.
+    assert sum(types[op["inputs"][0]] == np.float16 for op in operations) >= weights["CONV_2D"].count(np.float32)
+    run = interpreter.get_signature_runner("serving_default")
+    found = np.array([run(image=image[None])["score"][0] for image in images[:60]])
+    expected = hybrid.predict(images[:60], verbose=0)["score"]
+    assert np.corrcoef(found, expected)[0, 1] > 0.98 and np.abs(found - expected).max() < 0.1
 
 
 WITHOUT_THIS_PACKAGE = """

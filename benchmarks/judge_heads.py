@@ -1,0 +1,102 @@
+"""Which head should read a guided encoder? `python benchmarks/judge_heads.py RUN/model.keras [--whole EPOCHS]`
+
+By 5 folds within `train` of Savoias (mean of 7 kinds) and of Nagle's photographs, SRCC with 95 % intervals and the
+paired difference to the first: a ridge on the tokens and their deviation; on what the guide's linear layers predict of
+the teacher from them (the "lift"); on both side by side; the head of `finetune`, fitted to both sets together; and with
+`--whole` that of `finetune --whole`, which trains the encoder too. `val` is not looked at.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+BATCH = 64
+
+
+def main(options):
+    from clicv2_keras import finetune
+    from clicv2_keras.data.labelled.scored_sets import open_scored
+    from clicv2_keras.evaluation.agreement import Judge
+    from clicv2_keras.evaluation.folds import Split, make_folds
+    from clicv2_keras.evaluation.predictors import Prediction
+    from clicv2_keras.evaluation.regressions import CategoryRidge
+    from clicv2_keras.models.find_model import find_model
+
+    model = find_model(options.model)
+    sets = {
+        "Savoias": open_scored("csv", options.data / "savoias.csv", ranked_within_category=True),
+        "Nagle": open_scored("csv", options.data / "nagle.csv"),
+    }
+    splits, images, found = {}, {}, {}
+    for name, data in sets.items():
+        data = data.subset(data.splits == "train")
+        sets[name] = data = replace(data, splits=np.full(len(data), ""))
+        splits[name] = Split(make_folds(data)[0], data.scores, data.categories, data.ranked_within_category)
+        images[name] = read(data, model.encoder.image_size)
+        tokens, lift = features(model, images[name])
+        both = np.concatenate([tokens, lift], axis=1)
+        for head, values in {"ridge": tokens, "ridge on the lift": lift, "ridge on both": both}.items():
+            found[head, name] = splits[name].predict(CategoryRidge, values)
+
+    heads = {"finetune": {}}
+    if options.whole:
+        heads[f"finetune --whole, {options.whole} epochs"] = {"whole": True, "epochs": options.whole}
+    for head, arguments in heads.items():
+        for name in sets:
+            found[head, name] = np.full(len(sets[name]), np.nan)
+        for fold in range(5):
+            parts = [sets[name].subset(splits[name].folds[fold][0]) for name in sets]
+            scorer = finetune(model.encoder.copy(), parts, output=None, parts=("token", "deviation"), splits=("",),
+                              progress=False, **arguments)  # fmt: skip
+            for name in sets:
+                test = splits[name].folds[fold][1]
+                found[head, name][test] = scorer.predict(images[name][test], batch_size=BATCH, verbose=0)["score"]
+
+    print(f"{'head':32} {'set':8} {'SRCC':>6}  95 %           difference to the ridge, 95 %")
+    for name, data in sets.items():
+        judge, first = Judge(data.scores, data.categories, not data.ranked_within_category, options.resamples), None
+        for head in dict.fromkeys(head for head, _ in found):
+            agreement = judge.agreement(Prediction(head, "model", found[head, name], False))
+            value, low, high = agreement.headline["SRCC"]
+            line = f"{head:32} {name:8} {value:6.4f}  [{low:.3f}, {high:.3f}]"
+            if first:
+                value, low, high = agreement.above(first)
+                line += f"  {value:+.4f} [{low:+.3f}, {high:+.3f}]"
+            print(line, flush=True)
+            first = first or agreement
+
+
+def read(data, side):
+    """The images of a set as the network takes them, uint8 (n, S, S, 3); every one must be readable."""
+    from clicv2_keras.data.reading import read_images
+    from clicv2_keras.utils.images import network_input
+
+    reads = list(read_images(data.source, lambda image: network_input(image, side), 2 * side))
+    assert not any(each.error for each in reads)
+    return np.stack([each.value for each in reads])
+
+
+def features(model, images):
+    """Of each image the mean tokens and deviations, (n, F), and what the guide predicts from them, (n, G + P)."""
+    import keras
+
+    from clicv2_keras.layers import PatchReadOut
+
+    read_out, tokens, lift = PatchReadOut(("token", "deviation")), [], []
+    for start in range(0, len(images), BATCH):
+        batch = model.encoder.predict_on_batch(images[start : start + BATCH])
+        grid, pooled = map(keras.ops.convert_to_numpy, model.guide.predict(batch))
+        tokens.append(keras.ops.convert_to_numpy(read_out(batch)).mean(axis=1, dtype="float64"))
+        lift.append(np.concatenate([grid.mean(axis=1), pooled], axis=1))
+    return np.concatenate(tokens), np.concatenate(lift)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--whole", type=int, default=0, metavar="EPOCHS")
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--resamples", type=int, default=1000)
+    main(parser.parse_args())

@@ -1,0 +1,224 @@
+"""The study of the method: which part gives what? Hypotheses, budget and measure stand in docs/method.md.
+
+    python benchmarks/method_study.py STAGE [--data ../shared/data]       # screen, combine, table, paper
+    python benchmarks/method_study.py --plan 60                           # what is left, at 60 images a second
+
+Runs a stage, one training after the other, and adds each to benchmarks/results/method.csv. What stands there already is
+passed over, and a training that was stopped goes on: the same command again is all that is needed. `val` is never read.
+"""
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from clicv2_keras.ablation.row import LEVERS, TABLE, row_changes
+from clicv2_keras.recipe.cost import count_cost
+from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.utils.atomic_files import write_csv
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "method.csv"
+STAGES = ("screen", "combine", "table", "paper")
+FIGURES = ("savoias", "savoias_low", "savoias_high", "nagle", "nagle_low", "nagle_high", "crop_retrieval")
+SIGNS = ("retrieval", "layout_retrieval")
+COLUMNS = ("row", "levers", "seed", "images", "hours", *FIGURES, *SIGNS)
+# The levers that are screened: ways to read the whole method. CLIC is another objective.
+SCREENED = tuple(name for name in LEVERS if name != "clic")
+# So much above the paper's reading, in the mean of Savoias and Nagle, a lever must be to be combined.
+HELPS = 0.005
+SEEDS, UNTRAINED = (0, 1, 2), (0, 1, 2, 3, 4)
+# The same for all runs: 51,200 images, three times the corpus.
+BASE = (
+    "data.source=folder",
+    "data.num_images=null",
+    "data.image_size=96",
+    "data.min_area=0.5",
+    "encoder.depth=4",
+    "contrast.projector_hidden=512",
+    "entropy.decoder_depth=1",
+    "optimizer.learning_rate=1e-3",
+    "train.batch_size=64",
+    "train.steps=800",
+    "run.checkpoint_every=200",
+)
+# Of Savoias' train, for how often a mean token finds another crop of its image.
+CROPPED, CROP_AREA = 256, 0.3
+JUDGING = 0.05  # hours a run, for the plan
+
+
+def main(options):
+    if options.plan:
+        plan(options.plan)
+        return
+    for row, levers, seed in missing(options.stage):
+        folder = options.runs / "-".join((row, *levers, str(seed)))
+        overrides = [*overrides_of(row, levers, seed), f"run.dir={folder}", f"data.path={options.data / 'corpus'}"]
+        command = [sys.executable, "-m", "clicv2_keras", "train", f"ablation/{row}", "--resume"]
+        print(f"{row}, {'+'.join(levers) or 'as the paper'}, seed {seed}", flush=True)
+        subprocess.run([*command, *(part for each in overrides for part in ("--set", each))], check=True)
+        # In a process of its own, as the training: TensorFlow keeps what it has once taken.
+        judging = [sys.executable, __file__, "--judge", folder, "--data", options.data]
+        figures = json.loads(subprocess.run(judging, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        recipe = load_recipe(f"ablation/{row}", overrides)
+        images = recipe.train.steps * recipe.train.batch_size
+        add({"row": row, "levers": "+".join(levers), "seed": seed, "images": images, **figures})
+
+
+def runs_of(stage):
+    """(row, levers, seed) of a stage, by rules that stood before the first run; see docs/method.md."""
+    if stage == "screen":
+        screened = [("clicv2", (), 0), *(("clicv2", (lever,), 0) for lever in SCREENED)]
+        return [*(("random", (), seed) for seed in UNTRAINED), *screened]
+    if stage == "combine":
+        return [("clicv2", levers, 0) for levers in combinations()]
+    if stage == "table":
+        trained = [row for row in TABLE if row != "random"]
+        return [(row, best(), seed) for seed in SEEDS for row in trained]
+    readings = [(row, (), seed) for seed in SEEDS for row in ("mocov3", "pw", "clicv2")]
+    return readings + [("clic", (), seed) for seed in SEEDS]
+
+
+def combinations():
+    """The levers that helped, from the best alone: the best two, the best three and so on; by rank, not by name."""
+    reading = score("clicv2", ())
+    gains = {lever: score("clicv2", (lever,)) - reading for lever in SCREENED}
+    helped = sorted((lever for lever in gains if gains[lever] >= HELPS), key=lambda lever: -gains[lever])
+    return [tuple(helped[:count]) for count in range(2, len(helped) + 1)]
+
+
+def best():
+    """The levers of the best run of `screen` and `combine`; none where no lever is above the paper's reading."""
+    tried = [(), *((lever,) for lever in SCREENED), *combinations()]
+    return max(tried, key=lambda levers: score("clicv2", levers))
+
+
+def score(row, levers, seed=0):
+    """The mean of both sets' SRCC of a run that has ended."""
+    for each in rows():
+        if (each["row"], each["levers"], int(each["seed"])) == (row, "+".join(levers), seed):
+            return (float(each["savoias"]) + float(each["nagle"])) / 2
+    raise SystemExit(
+        f"{row}, {'+'.join(levers) or 'as the paper'}, seed {seed} has no figures yet: run its stage first"
+    )
+
+
+def overrides_of(row, levers, seed):
+    """What makes a recipe of `ablation/ROW` that run: levers change what the row itself does not."""
+    found = {}
+    for lever in levers:
+        found |= row_changes([lever])[lever]
+    found |= row_changes([row])[row]
+    if found.get("contrast.level") in ("image", "none"):
+        # No other tokens of the same image are there.
+        found.pop("contrast.negatives", None)
+    values = [f"{key}={json.dumps(value)}" for key, value in found.items()]
+    return [*(each for each in BASE if each.partition("=")[0] not in found), *values, f"seed={seed}"]
+
+
+def plan(speed):
+    """Print the runs that are left and their hours, where the paper's reading sees `speed` images a second.
+
+    The others follow by their FLOPs. Of stages that depend on earlier ones, the most that they may come to: all levers
+    but the one that makes a step cheaper.
+    """
+    rate, total = speed * cost(("clicv2", (), 0))[1], 0.0
+    dear = tuple(lever for lever in SCREENED if lever != "parts")
+    most = {
+        "combine": [("clicv2", dear, 0)] * (len(SCREENED) - 1),
+        "table": [(row, dear, seed) for seed in SEEDS for row in TABLE if row != "random"],
+    }
+    for stage in STAGES:
+        done = {(each["row"], each["levers"], int(each["seed"])) for each in rows()}
+        left = [run for run in most.get(stage) or runs_of(stage) if (run[0], "+".join(run[1]), run[2]) not in done]
+        hours = sum(images * flops / rate / 3600 + JUDGING for images, flops in map(cost, left))
+        total += hours
+        print(f"{stage:8} {len(left):3} runs, {hours:5.1f} hours")
+    print(f"{'in all':8} {total:15.1f} hours")
+
+
+def cost(run):
+    """Images that a run sees, and FLOPs an image."""
+    recipe = load_recipe(f"ablation/{run[0]}", overrides_of(*run))
+    return recipe.train.steps * recipe.train.batch_size, count_cost(recipe).flops_per_image
+
+
+def missing(stage):
+    done = {(each["row"], each["levers"], int(each["seed"])) for each in rows()}
+    return [run for run in runs_of(stage) if (run[0], "+".join(run[1]), run[2]) not in done]
+
+
+def judge(folder, data):
+    """Figures of a run folder: agreement with people by judge_encoder.py, content, signs, and the hours it trained."""
+    sys.path.insert(0, str(HERE))
+    from judge_encoder import main as judge_encoder
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        judge_encoder(SimpleNamespace(models=[str(folder)], data=data, resamples=1000))
+    figures = {}
+    for line in printed.getvalue().splitlines():
+        if found := re.search(r"(Savoias|Nagle) +(-?[\d.]+) +\[(-?[\d.]+), (-?[\d.]+)\]", line):
+            name = found[1].lower()
+            figures |= {name: found[2], f"{name}_low": found[3], f"{name}_high": found[4]}
+    with open(folder / "metrics.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    batch = load_recipe(folder / "recipe.yaml").train.batch_size
+    steps = np.diff([0, *(int(line["step"]) for line in lines)])
+    seconds = [step * batch / float(line["images_per_second"]) for step, line in zip(steps, lines, strict=True)]
+    figures["hours"] = f"{sum(seconds) / 3600:.3f}"
+    figures["crop_retrieval"] = f"{crop_retrieval(folder, data):.4f}"
+    return figures | {name: lines[-1][name] for name in SIGNS if lines and lines[-1].get(name)}
+
+
+def crop_retrieval(folder, data):
+    """How often the mean token of a crop finds that of another crop of its image, among 256 of Savoias' train: content.
+
+    The crops have .3 to 1 of the image's area and colours as they are, so that no layout is shared.
+    """
+    from clicv2_keras.data.labelled.scored_sets import open_scored
+    from clicv2_keras.data.pipeline import load_images
+    from clicv2_keras.layers import RandomViews
+    from clicv2_keras.models.find_model import encoder_of, find_model
+
+    encoder, scored = encoder_of(find_model(str(folder))), open_scored("csv", data / "savoias.csv")
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(scored.splits == "train"))[:CROPPED]
+    images = load_images(scored.source, chosen, 2 * encoder.image_size)
+    views = RandomViews(encoder.image_size, "two_crops", CROP_AREA, flip=False, jitter=0.0, seed=0)(images)
+    tokens = [encoder.predict(np.asarray(views[name]), verbose=0).mean(axis=1) for name in ("view_a", "view_b")]
+    first, second = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in tokens)
+    return float(np.mean((first @ second.T).argmax(axis=1) == np.arange(len(first))))
+
+
+def rows():
+    if not RESULTS.exists():
+        return []
+    with open(RESULTS, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def add(row):
+    every = [*rows(), row]
+    write_csv(RESULTS, COLUMNS, ([each.get(name) for name in COLUMNS] for each in every))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", nargs="?", choices=STAGES, default="screen")
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--runs", type=Path, default=Path("runs/method"))
+    parser.add_argument("--plan", type=float, metavar="IMAGES_PER_SECOND")
+    parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.judge:
+        print(json.dumps(judge(arguments.judge, arguments.data)))
+    else:
+        main(arguments)

@@ -1,0 +1,38 @@
+import click
+
+
+@click.command()
+@click.argument("scores")
+@click.option("--min", "least", type=click.FloatRange(0, 1), help="The score that is kept at least.")
+@click.option("--max", "most", type=click.FloatRange(0, 1), help="The score that is kept at most.")
+@click.option(
+    "--top-share", type=click.FloatRange(0, 1, min_open=True), help="Keep this share of all, the most complex."
+)
+@click.option("--output", metavar="FILE", help="Write the names of what is kept, one a line.")
+@click.option("--shards", metavar="FOLDER", help="Write what is kept, tiles cut out, into tar shards of 1,000.")
+@click.pass_context
+def select(context, scores, least, most, top_share, output, shards):
+    """Keep some of what was scored: SCORES is a file of clicv2-keras score, or the folder of one by Ray.
+
+    Prints how scores are spread and what is kept of them. Where several limits are given, all hold.
+    """
+    from clicv2_keras.deployment.scoring.selection import Selection
+    from clicv2_keras.utils.errors import UserError
+
+    if least is not None and most is not None and least > most:
+        raise UserError(f"--min {least}: is above --max {most}: nothing would be kept")
+    selection = Selection(scores, least, most, top_share)
+    for line in selection.histogram():
+        click.echo(line)
+    total = int(selection.counts.sum())
+    click.echo(f"{selection.kept:,} of {total:,} are kept; {selection.failed:,} have no score")
+    if output:
+        selection.write_list(output)
+    if shards:
+        written, lost = selection.write_shards(shards)
+        click.echo(f"{written:,} in {click.format_filename(shards)}", err=True)
+        for name in lost[:10]:
+            click.echo(f"{name}: cannot be read any more", err=True)
+        if lost:
+            click.echo(f"{len(lost):,} could not be read", err=True)
+            context.exit(1)

@@ -1,0 +1,162 @@
+"""From inputs to a data set of scores, on all cores of a Ray cluster."""
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import time
+
+import numpy as np
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
+
+from clicv2_keras.deployment.scoring.corpus_inputs import find_inputs
+from clicv2_keras.deployment.scoring.decoder import SECONDS
+from clicv2_keras.deployment.scoring.network import find_tflite
+from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, Parts
+from clicv2_keras.deployment.scoring.ray.summary import Summary
+from clicv2_keras.deployment.scoring.ray.units import UnitScorer, write_units
+from clicv2_keras.deployment.scoring.scorer import Scorer
+from clicv2_keras.deployment.scoring.tiles import tiling_of
+from clicv2_keras.utils.errors import RunAborted, UserError
+from clicv2_keras.utils.threads import ordered_map
+
+# Bytes of a local cluster's object store: the pictures do not go through it.
+OBJECT_STORE = 256 * 2**20
+# Files of the output that are read at a time: an object store answers each in some 50 ms.
+CONNECTIONS = 16
+
+
+def score_corpus(
+    inputs,
+    output,
+    model="default",
+    workers=None,
+    tile=None,
+    stride=None,
+    embeddings=False,
+    column=None,
+    resume=False,
+    force=False,
+    address=None,
+    price=None,
+    seconds=SECONDS,
+    report=None,
+):
+    """Score any number of pictures into a Parquet data set, by Ray Data.
+
+    Rows are those of `clicv2_keras.score`, to the last digit, in any order, with where they come from (`source`,
+    `version`, `group`, `key`). The folder has its name when the job is done, until then `OUTPUT.partial`. Each picture
+    is decoded in a child process of its worker: one that crashes or hangs it has its row, with the error.
+
+    Args:
+        inputs: an iterable of files, folders, globs, tar shards, Parquet files, and URLs of these, see `find_inputs`.
+        output: a folder, or URL of one, that all nodes of the cluster reach.
+        model: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
+        workers: actors, of one core each; as many as the cluster has cores by default.
+        tile, stride: score tiles, see `Tiling`; each is a row, its box in its name.
+        embeddings: also write `embedding`, float32 (D,).
+        column: of Parquet inputs, of encoded bytes or paths; found by its name by default.
+        resume: go on with the output that a stopped job left. Inputs that have their rows are not scored again; rows of
+            what is not among the inputs any more, or has changed since, are dropped.
+        force: begin anew in place of an earlier output.
+        address: of the cluster; by default the one of this program or of `RAY_ADDRESS`, else a new one of this machine.
+        price: of a core for an hour, for the summary.
+        seconds: that the decoding of one picture may take.
+        report: called with the `Summary` so far, after each unit.
+
+    Returns:
+        `Summary`.
+
+    Raises:
+        UserError: one line on what is wrong with the arguments.
+        RunAborted: where the cluster gives up, or rows are missing in the end.
+    """
+    begin = time.perf_counter()
+    tiling = tiling_of(tile, stride)
+    identity = Scorer(model).identity
+    parts = Parts(output)
+    # Before anything is made: a mistake changes nothing.
+    found = find_inputs(inputs)
+    found = itertools.chain([next(found)], found)
+    settings = {"model": identity, "tile": tiling, "embeddings": embeddings, "column": column}
+    parts.begin(json.loads(json.dumps(settings)), resume, force)
+    names = sorted(parts.names())
+    done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
+    sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
+    listed = np.sort(listed)
+    for name, digests in done.items():
+        if not np.isin(digests, listed).all():
+            parts.keep(name, listed)
+    # Not those that a worker of the earlier job, the last of its kind, may have added meanwhile.
+    earlier = parts.names() & set(done)
+    with _cluster(address):
+        workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        summary = Summary(int(sizes.sum()), workers, price)
+        for part in ordered_map(parts.summary, earlier, CONNECTIONS):
+            summary.add(part, resumed=True)
+        summary.begin(begin)
+        if len(sizes):
+            parts.files.put_file(os.fspath(find_tflite(model)), f"{parts.folder}/{MODEL_FILE}")
+            construct = (os.getcwd(), identity, parts.url, tiling, embeddings, column, seconds)
+            for unit, part in _run(len(sizes), min(workers, len(sizes)), construct):
+                summary.add(part, listed=int(sizes[unit]))
+                if report:
+                    report(summary)
+    summary.end()
+    _check(parts, summary, len(listed), output)
+    parts.finish()
+    return summary
+
+
+@contextlib.contextmanager
+def _cluster(address):
+    """A cluster: that of the program where it has one, else of `address` or a new one, which ends with the context."""
+    context = DataContext.get_current()
+    shown, context.enable_progress_bars = context.enable_progress_bars, False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    joined = ray.is_initialized()
+    if not joined:
+        try:
+            new = address is None and "RAY_ADDRESS" not in os.environ
+            options = {"object_store_memory": OBJECT_STORE} if new else {}
+            ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(f"--ray-address {address}: {' '.join(str(error).split())[:200]}") from None
+    try:
+        yield
+    except RayError as error:
+        reason = " ".join(str(error).strip().splitlines()[-1:])
+        raise RunAborted(f"the cluster gave up: {reason[:300]}; once that is mended, --resume goes on") from None
+    finally:
+        context.enable_progress_bars = shown
+        if not joined:
+            ray.shutdown()
+
+
+def _run(units, workers, construct):
+    """Yield the number of each unit and what it counted, as they are ready."""
+    numbers = ray.data.from_items([{"unit": number} for number in range(units)], override_num_blocks=units)
+    done = numbers.map_batches(
+        UnitScorer,
+        fn_constructor_args=construct,
+        batch_size=1,
+        num_cpus=1,
+        compute=ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=2),
+    )
+    for row in done.iter_rows():
+        yield row["unit"], json.loads(row["summary"])
+
+
+def _check(parts, summary, inputs, output):
+    """Whether each input has its row or rows: what the files' footers say against what was listed and counted."""
+    footers = list(ordered_map(parts.summary, parts.names(), CONNECTIONS))
+    rows, expected = sum(found["rows"] for found in footers), sum(found["expected"] for found in footers)
+    scored = sum(found["inputs"] for found in footers)
+    if rows != expected or scored != inputs or rows != summary.rows:
+        raise RunAborted(
+            f"--output {output}: {rows:,} rows of {expected:,} are there, for {scored:,} of {inputs:,} inputs: "
+            f"some were lost or doubled; they are in {parts.folder}; --force begins anew"
+        )

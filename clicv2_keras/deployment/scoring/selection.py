@@ -1,0 +1,177 @@
+"""What is kept of a scored corpus: a list of names, or tar shards of the pictures and tiles themselves."""
+
+import io
+import itertools
+import json
+import os
+import tarfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+
+from clicv2_keras.deployment.scoring.corpus_inputs import Input, filesystem, members
+from clicv2_keras.deployment.scoring.parquet import COLUMNS
+from clicv2_keras.deployment.scoring.tiles import split_tile
+from clicv2_keras.utils.atomic_files import atomic_write
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import UnreadableImage, decode_image
+from clicv2_keras.utils.paths import user_path
+
+# Scores have six decimals: a count of each says exactly which share lies above which, in 8 MB.
+STEPS = 1_000_000
+# Pictures in a shard that is written.
+SHARD = 1000
+BINS = 20
+
+
+class Selection:
+    """Which rows of a file or data set of scores are kept.
+
+    Args:
+        scores: a `.csv`, `.jsonl` or `.parquet` file of `clicv2-keras score`, or the folder or URL of a data set.
+        least, most: the score that is kept at least and at most.
+        top_share: of all that have a score the share that is kept, the most complex; what ties with the last is too.
+
+    Attributes:
+        counts: int64 (1,000,001,), rows by score in millionths.
+        failed: rows without a score.
+        kept: rows that are kept.
+
+    Raises:
+        UserError: where `scores` is none of these, or has no columns of that name.
+    """
+
+    def __init__(self, scores, least=None, most=None, top_share=None):
+        self._table = _open(scores)
+        self.counts, self.failed = np.zeros(STEPS + 1, np.int64), 0
+        for batch in self._table.to_batches(columns=["score"]):
+            column = batch.column("score")
+            self.failed += column.null_count
+            found = column.drop_null().to_numpy(zero_copy_only=False)
+            self.counts += np.bincount(np.rint(found * STEPS).astype(np.int64), minlength=STEPS + 1)
+        self._low = 0 if least is None else int(np.ceil(round(least * STEPS, 6)))
+        self._high = STEPS if most is None else int(np.floor(round(most * STEPS, 6)))
+        above = self.counts[::-1].cumsum()[::-1]
+        if top_share is not None and above[0]:
+            # The largest score that as many reach.
+            wanted = max(1, round(top_share * int(above[0])))
+            self._low = max(self._low, int(np.flatnonzero(above >= wanted)[-1]))
+        self.kept = int(self.counts[self._low : self._high + 1].sum())
+
+    def rows(self):
+        """Yield the kept rows, dicts of `file`, `score` and, of a data set, where they come from."""
+        wanted = ("file", "score", "source", "version", "group", "key")
+        for batch in self._table.to_batches(columns=[name for name in wanted if name in self._table.schema.names]):
+            for row in batch.to_pylist():
+                if row["score"] is not None and self._low <= round(row["score"] * STEPS) <= self._high:
+                    yield row
+
+    def histogram(self):
+        """Yield lines: of each twentieth of the scale how many rows there are, and how many of them are kept."""
+        kept = self.counts.copy()
+        kept[: self._low] = kept[self._high + 1 :] = 0
+        edges = np.arange(BINS) * STEPS // BINS
+        there, stay = np.add.reduceat(self.counts, edges), np.add.reduceat(kept, edges)
+        yield f"{'score':<5} {'':<40} {'images':>14} {'kept':>14}"
+        for edge, count, left in zip(edges, there, stay, strict=True):
+            full, part = (round(40 * number / max(there.max(), 1)) for number in (count, left))
+            yield f"{edge / STEPS:<5.2f} {'█' * part + '░' * (full - part):<40} {count:>14,} {left:>14,}"
+
+    def write_list(self, path):
+        """Write the names of what is kept, one a line; the file appears when it is whole."""
+        with atomic_write(user_path(path)) as unfinished, open(unfinished, "wb") as stream:
+            for row in self.rows():
+                stream.write(row["file"].encode("utf-8", "surrogateescape") + b"\n")
+
+    def write_shards(self, folder):
+        """Write the kept pictures, and of tiles their pixels as PNG, into tar shards of 1,000 for WebDataset.
+
+        Beside each picture stands its row, `.json`. Each shard appears when it is whole.
+
+        Returns:
+            How many were written, and a list of the names of those that cannot be read any more.
+
+        Raises:
+            UserError: where the folder is there and not empty.
+        """
+        folder = user_path(folder)
+        if os.path.isdir(folder) and os.listdir(folder):
+            raise UserError(f"--shards {folder}: is not empty; name another folder")
+        os.makedirs(folder, exist_ok=True)
+        written, lost = 0, []
+        pictures = self._pictures(lost)
+        for number in itertools.count():
+            first = next(pictures, None)
+            if first is None:
+                return written, lost
+            path = os.path.join(folder, f"{number:06}.tar")
+            with atomic_write(path) as unfinished, tarfile.open(unfinished, "w") as archive:
+                for row, ending, data in itertools.chain([first], itertools.islice(pictures, SHARD - 1)):
+                    _add(archive, f"{written:09}{ending}", data)
+                    _add(archive, f"{written:09}.json", json.dumps(row).encode())
+                    written += 1
+
+    def _pictures(self, lost):
+        """Yield (row, ending, encoded bytes); a shard is read once where its rows follow each other, as they do."""
+
+        def where(row):
+            return row.get("source") or split_tile(row["file"])[0], row.get("group", -1)
+
+        for (source, group), rows in itertools.groupby(self.rows(), key=where):
+            by_key = {}
+            for row in rows:
+                by_key.setdefault(row.get("key"), []).append(row)
+            for member in members(Input(source, group=group)):
+                found = by_key.pop(member.key, ()) if member.error is None else ()
+                if found:
+                    yield from _cut(found, member.source, lost)
+            lost.extend(row["file"] for found in by_key.values() for row in found)
+
+
+def _cut(rows, source, lost):
+    """Yield (row, ending, bytes) of a picture, or of each of its tiles."""
+    image = None
+    for row in rows:
+        name, box = split_tile(row["file"])
+        try:
+            if box is None:
+                data = source
+                if isinstance(source, str):
+                    with open(source, "rb") as stream:
+                        data = stream.read()
+                yield row, os.path.splitext(name)[1].lower() or ".img", data
+            else:
+                image = image or decode_image(source).image
+                stream = io.BytesIO()
+                image.crop(box).save(stream, "PNG")
+                yield row, ".png", stream.getvalue()
+        except (OSError, UnreadableImage):
+            lost.append(row["file"])
+
+
+def _add(archive, name, data):
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    archive.addfile(entry, io.BytesIO(data))
+
+
+def _open(scores):
+    files, path = filesystem(os.path.expanduser(scores))
+    csv = pa.dataset.CsvFileFormat(
+        pa.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa.csv.ConvertOptions(column_types=COLUMNS),
+    )
+    forms = {".csv": csv, ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+    form = "parquet" if files.isdir(path) else forms.get(os.path.splitext(path)[1].lower())
+    if form is None:
+        raise UserError(f"SCORES {scores}: takes a .csv, .jsonl or .parquet file, or the folder of a data set")
+    try:
+        found = pa.dataset.dataset(path, filesystem=files, format=form)
+        names = found.schema.names
+    except (OSError, ValueError) as error:
+        raise UserError(f"SCORES {scores}: {' '.join(str(error).split())[:200]}") from None
+    if not {"file", "score"} <= set(names):
+        raise UserError(f"SCORES {scores}: has no columns file and score; was it written by clicv2-keras score?")
+    return found

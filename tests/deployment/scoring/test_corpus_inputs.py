@@ -1,0 +1,87 @@
+"""What inputs of a corpus stand for: shards and tables to the last picture, what is broken told, no odd URL opened."""
+
+import io
+import os
+import tarfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clicv2_keras.deployment.scoring import corpus_inputs
+from clicv2_keras.deployment.scoring.corpus_inputs import Input, find_inputs, member_of, members
+from clicv2_keras.utils.errors import UserError
+
+JPEG = b"\xff\xd8\xff\xe0rest"
+
+
+def shard(path, entries):
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
+        for name, data in entries.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_a_shard_gives_its_pictures_by_name_or_first_bytes(tmp_path, name):
+    shard(tmp_path / name, {"1.jpg": b"text", "1.json": b"{}", "deep/2": JPEG, "3.txt": b"x", "4.JPG": JPEG})
+    (found,) = find_inputs([tmp_path])
+    assert found.file == str(tmp_path / name) and found.version.startswith(f"{(tmp_path / name).stat().st_size}-")
+    assert [(m.key, m.source) for m in members(found)] == [("1.jpg", b"text"), ("deep/2", JPEG), ("4.JPG", JPEG)]
+
+
+def test_a_shard_that_breaks_off_keeps_what_came_before(tmp_path, monkeypatch):
+    shard(tmp_path / "a.tar", {"1.jpg": JPEG, "2.jpg": os.urandom(50_000), "3.jpg": JPEG})
+    data = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(data[:20_000])
+    first, last = members(Input(str(tmp_path / "a.tar")))
+    assert first.key == "1.jpg" and last.key is None and "this shard breaks off" in last.error
+    (tmp_path / "a.tar").write_bytes(data)
+    monkeypatch.setattr(corpus_inputs, "MAX_BYTES", 1000)
+    assert [(m.key, m.error) for m in members(Input(str(tmp_path / "a.tar")))] == [
+        ("1.jpg", None),
+        ("2.jpg", "its file is larger than 256 MB"),
+        ("3.jpg", None),
+    ]
+
+
+def test_a_table_is_cut_by_row_groups_and_its_column_found(tmp_path):
+    values = [JPEG, None, b"x", JPEG, b"y"]
+    pq.write_table(pa.table({"caption": list("abcde"), "jpg": values}), tmp_path / "t.parquet", row_group_size=2)
+    found = list(find_inputs([tmp_path / "t.parquet"]))
+    assert [item.group for item in found] == [0, 1, 2]
+    read = [member for item in found for member in members(item)]
+    assert [member.key for member in read] == list("01234")
+    assert [member.source for member in read] == values and read[1].error == "no image in this row"
+    (told,) = members(found[0], column="picture")
+    assert "no column picture; there are caption, jpg" in told.error
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 broken")
+    (told,) = (member for item in find_inputs([tmp_path / "t.parquet"]) for member in members(item))
+    assert told.error
+
+
+def test_cells_open_no_url_but_an_object_stores(tmp_path):
+    assert member_of("f", "k", {"bytes": None, "path": "a.jpg"}).source == "a.jpg"
+    for url in ("http://169.254.169.254/x", "file:///dev/zero", "ftp://x/y", "zip://a::s3://b"):
+        assert member_of("f", "k", url).error.startswith("its URL is of no object store")
+    with pytest.raises(UserError, match="object stores"):
+        list(find_inputs(["https://example.org/a.jpg"]))
+
+
+def test_names_are_as_in_the_local_engine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("b.jpg", "a.png", "notes.txt"):
+        (tmp_path / "photos" / name).write_bytes(JPEG)
+    (tmp_path / "photos" / "notes.txt").write_text("text")
+    assert [item.file for item in find_inputs(["photos", "photos/*.jpg", "none.jpg"])] == [
+        "photos/a.png",
+        "photos/b.jpg",
+        "photos/b.jpg",
+        "none.jpg",
+    ]
+    (nothing,) = find_inputs(["*.bmp"])
+    assert nothing.error == "no image matches"
+    with pytest.raises(UserError, match="no image is named"):
+        list(find_inputs([]))

@@ -1,0 +1,313 @@
+"""Scoring on a Ray cluster of two nodes, which are processes: the local engine's rows, whatever dies meanwhile."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from harmful_pictures import HARM
+from PIL import Image
+
+import clicv2_keras
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.procedural import procedural_image
+
+SCRIPT = Path(sys.executable).parent / "clicv2-keras"
+ROOT = Path(__file__).parents[3]
+COLUMNS = ["file", "score", "width", "height", "error"]
+# Stands for a package that no worker may import: it leaves a trace.
+FORBIDDEN = """
+open({trace!r}, "a").write(__name__ + "\\n")
+raise ImportError("not on a worker")
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with what each process of the cluster has on its path: harmful pictures, no Keras, no TensorFlow."""
+    folder = tmp_path_factory.mktemp("path")
+    (folder / "sitecustomize.py").write_text(HARM)
+    for name in ("keras", "tensorflow"):
+        (folder / f"{name}.py").write_text(FORBIDDEN.format(trace=str(folder / "imported")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store_settings():
+    """Where an object store on loopback will be, in the words of AWS's clients."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    return keys | {"AWS_ENDPOINT_URL": endpoint}
+
+
+@pytest.fixture(scope="module")
+def cluster(place, store_settings):
+    """Two nodes of one core each; this process is their driver."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{place}{os.pathsep}{ROOT}")
+        for name, value in store_settings.items():
+            patch.setenv(name, value)
+        node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+        cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+        try:
+            cluster.add_node(**node)
+            ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def encoded(seed, size=60, form="JPEG"):
+    stream = io.BytesIO()
+    Image.fromarray(procedural_image(seed, size)[0]).save(stream, form)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Pictures, a broken one and a harmful one in a folder, in a tar shard and in Parquet."""
+    folder = tmp_path_factory.mktemp("pictures")
+    found = {f"{number}.jpg": encoded(number) for number in range(6)}
+    found |= {"broken.jpg": b"text", "kills.png": b"KILL", "more/a.png": encoded(9, 80, "PNG")}
+    (folder / "more").mkdir()
+    for name, data in found.items():
+        (folder / name).write_bytes(data)
+    beside = tmp_path_factory.mktemp("shards")
+    with tarfile.open(beside / "a.tar", "w") as archive:
+        for name, data in found.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+            archive.addfile(tarfile.TarInfo(f"{name}.json"))
+    table = pa.table({"jpg": list(found.values()), "caption": list(found)})
+    pq.write_table(table, beside / "b.parquet", row_group_size=5)
+    return folder, beside, found
+
+
+def rows_of(folder):
+    """Tuples of a data set, sorted."""
+    return sorted(map(tuple, (row.values() for row in pq.read_table(folder).select(COLUMNS).to_pylist())))
+
+
+def local_rows(paths, **options):
+    """The local engine's, sorted; its own process would not survive the harmful one."""
+    return sorted(tuple(row) for row in clicv2_keras.score([p for p in paths if "kills" not in str(p)], **options))
+
+
+def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, shards, found = pictures
+    told = []
+    inputs = [folder, shards / "a.tar", shards / "*.parquet", tmp_path / "none.jpg"]
+    summary = score_corpus(inputs, tmp_path / "scores", price=0.04, report=lambda s: told.append(s.line()))
+    rows = rows_of(tmp_path / "scores")
+    files = [folder / name for name in found]
+    wanted = local_rows([*files, tmp_path / "none.jpg"])
+    harmful = (None, None, None, "decoding it ends the process: SIGSEGV")
+    assert [row for row in rows if row[0].startswith(str(folder)) or "none" in row[0]] == sorted(
+        [*wanted, (str(folder / "kills.png"), *harmful)]
+    )
+    # The same pictures from a tar and from Parquet.
+    by_name = {row[0]: row[1:] for row in wanted} | {str(folder / "kills.png"): harmful}
+    for number, name in enumerate(found):
+        for copy in (shards / "a.tar" / name, shards / "b.parquet" / str(number)):
+            assert (str(copy), *by_name[str(folder / name)]) in rows
+    assert len(rows) == summary.rows == summary.images == 3 * len(found) + 1
+    assert summary.failures == {
+        "not an image that Pillow can read": 3,
+        "decoding it ends the process: SIGSEGV": 3,
+        "no such file": 1,
+    }
+    assert any("core hours x 0.04" in line for line in summary.lines())
+    assert told and told[-1].startswith("100.0%  28 images") and "7 failed" in told[-1]
+    assert sorted(path.name[:5] for path in (tmp_path / "scores").iterdir()) == ["_sett", *["part-"] * 5]
+    assert not (tmp_path / "scores.partial").exists()
+
+    assert not (place / "imported").exists()
+
+
+def start(inputs, output, cluster, *options):
+    """The command line as a driver of its own."""
+    command = [SCRIPT, "score", *inputs, "--engine", "ray", "--output", output, "--ray-address", cluster.address]
+    command = [str(part) for part in (*command, *options)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+def wait_for_parts(folder, count, process):
+    until = time.monotonic() + 240
+    while len(found := {path: path.stat().st_mtime_ns for path in folder.glob("part-*")}) < count:
+        assert process.poll() is None and time.monotonic() < until, process.stderr.read()
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.slow
+def test_a_step_of_a_pipeline_takes_bytes_paths_and_pixels(cluster, place, pictures):
+    import ray
+
+    from clicv2_keras.deployment.scoring.ray import score_dataset
+
+    folder, shards, found = pictures
+    wanted = {Path(row[0]).name: row[1:] for row in local_rows([folder / name for name in found])}
+    wanted["kills.png"] = (None, None, None, "decoding it ends the process: SIGSEGV")
+    # As a step of a pipeline: bytes, and pixels.
+    scored = score_dataset(ray.data.read_parquet(str(shards / "b.parquet")), "jpg", maps=True, embeddings=True)
+    for row in scored.take_all():
+        assert tuple(row[name] for name in COLUMNS[1:]) == wanted[Path(row["caption"]).name]
+        if row["error"]:
+            assert row["map"] is None and row["embedding"] is None
+        else:
+            score = clicv2_keras.Scorer().score(row["jpg"])
+            assert np.array_equal(np.array(row["map"], np.float32), score.map)
+            assert np.array_equal(np.array(row["embedding"], np.float32), score.embedding)
+    paths = ray.data.from_items([{"path": str(folder / name)} for name in found])
+    for row in score_dataset(paths, "path").take_all():
+        assert tuple(row[name] for name in COLUMNS[1:]) == wanted[Path(row["path"]).name]
+    pixels = [procedural_image(seed, 60 + seed)[0] for seed in range(3)]
+    scored = score_dataset(ray.data.from_items([{"image": image} for image in pixels]), "image").take_all()
+    assert sorted(row["score"] for row in scored) == sorted(
+        round(score.score, 6) for score in clicv2_keras.Scorer().score(pixels)
+    )
+    assert not (place / "imported").exists()
+    with pytest.raises(UserError, match="column none"):
+        score_dataset(ray.data.from_items([{"image": 1}]), "none")
+
+    # The nodes' metrics, as the dashboard's Prometheus reads them.
+    until, text = time.monotonic() + 30, ""
+    while "clicv2_keras_images_failed" not in text and time.monotonic() < until:
+        time.sleep(0.5)
+        ports = [node["MetricsExportPort"] for node in ray.nodes()]
+        text = "".join(urllib.request.urlopen(f"http://127.0.0.1:{port}").read().decode() for port in ports)
+    assert "clicv2_keras_images_scored" in text and "clicv2_keras_images_failed" in text
+
+
+@pytest.mark.slow
+def test_what_dies_costs_no_row_and_nothing_is_scored_twice(cluster, pictures, tmp_path):
+    folder, _, found = pictures
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(2560):
+        (many / f"{number}.jpg").symlink_to(folder / f"{number % 6}.jpg")
+    output, partial = tmp_path / "scores", tmp_path / "scores.partial"
+    node = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
+
+    # The driver, which cannot tell anybody.
+    driver = start([many], output, cluster)
+    wait_for_parts(partial, 2, driver)
+    driver.kill()
+    driver.communicate()
+    assert not output.exists()
+    time.sleep(5)  # its workers notice
+    before = {path.name: path.stat().st_mtime_ns for path in partial.glob("part-*")}
+    assert 2 <= len(before) < 10
+
+    # A worker, then a node with its workers.
+    driver = start([many], output, cluster, "--resume")
+    wait_for_parts(partial, len(before) + 1, driver)
+    workers = [p for p in psutil.Process().children(recursive=True) if "UnitScorer" in p.name() + str(p.cmdline())]
+    assert len(workers) > 1
+    workers[0].kill()
+    wait_for_parts(partial, len(before) + 3, driver)
+    for processes in node.all_processes.values():
+        for information in processes:
+            information.process.kill()
+    _, told = driver.communicate(timeout=300)
+    assert driver.returncode == 0, told
+    assert "2,560 images, 2,560 rows, 0 failed" in told
+    assert f"{len(before) * 256:,} rows were there" in told
+    wanted = {Path(row[0]).name: row[1:] for row in local_rows([folder / f"{number}.jpg" for number in range(6)])}
+    names = sorted(str(many / f"{number}.jpg") for number in range(2560))
+    assert rows_of(output) == [(name, *wanted[f"{int(Path(name).stem) % 6}.jpg"]) for name in names]
+    after = {path.name: path.stat().st_mtime_ns for path in output.glob("part-*")}
+    assert len(after) == 10 and before.items() <= after.items()
+    assert not partial.exists()
+
+
+@pytest.mark.slow
+def test_resume_scores_what_is_new_and_drops_what_is_gone(cluster, pictures, tmp_path):
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, shards, _ = pictures
+    mine, output = tmp_path / "mine", tmp_path / "scores"
+    mine.mkdir()
+    for number in range(6):
+        (mine / f"{number}.jpg").write_bytes((folder / f"{number}.jpg").read_bytes())
+    score_corpus([mine, shards / "a.tar"], output)
+    with pytest.raises(UserError, match="--resume goes on, --force begins anew"):
+        score_corpus([mine], output)
+    with pytest.raises(UserError, match="of another model"):
+        score_corpus([mine], output, tile=64, resume=True)
+    (mine / "0.jpg").unlink()
+    (mine / "1.jpg").write_bytes((folder / "5.jpg").read_bytes())
+    (mine / "new.jpg").write_bytes((folder / "0.jpg").read_bytes())
+    summary = score_corpus([mine, shards / "a.tar"], output, resume=True)
+    assert summary.resumed == 4 + 9 and summary.images == 6 + 9
+    rows = [row for row in rows_of(output) if row[0].startswith(str(mine))]
+    assert rows == local_rows([mine])
+    again = score_corpus([mine, shards / "a.tar"], output, resume=True)
+    assert again.resumed == again.rows == 15
+    assert len(rows_of(output)) == 15
+
+
+@pytest.mark.slow
+def test_tiles_are_those_of_the_local_engine(cluster, pictures, tmp_path):
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, _, found = pictures
+    summary = score_corpus([folder], tmp_path / "scores", tile=32, stride=20)
+    rows = [row for row in rows_of(tmp_path / "scores") if "kills" not in row[0]]
+    assert rows == local_rows([folder / name for name in found], tile=32, stride=20)
+    assert summary.rows == len(rows) + 1 > 6 * 9
+
+
+@pytest.mark.slow
+def test_an_object_store_holds_inputs_and_output(cluster, store_settings, pictures, tmp_path):
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, shards, found = pictures
+    server = ThreadedMotoServer("127.0.0.1", int(store_settings["AWS_ENDPOINT_URL"].rpartition(":")[2]), verbose=False)
+    server.start()
+    try:
+        store = s3fs.S3FileSystem()
+        store.mkdir("corpus")
+        store.put(str(folder), "corpus/pictures", recursive=True)
+        store.put(str(shards), "corpus/shards", recursive=True)
+        inputs = ["s3://corpus/pictures", "s3://corpus/shards/*", "s3://corpus/none.jpg"]
+        summary = score_corpus(inputs, "s3://corpus/scores")
+        assert summary.rows == 3 * len(found) + 1
+        names = [row["file"] for row in pq.read_table("corpus/scores", filesystem=store).to_pylist()]
+        assert "s3://corpus/shards/a.tar/more/a.png" in names and "s3://corpus/shards/b.parquet/8" in names
+        scores = {row[0]: row[1:] for row in rows_of_store(store, "corpus/scores")}
+        for name, *rest in local_rows([folder / name for name in found]):
+            assert scores[f"s3://corpus/pictures/{Path(name).relative_to(folder)}"] == tuple(rest)
+        assert not store.exists("corpus/scores.partial")
+        store.pipe_file("corpus/pictures/0.jpg", found["1.jpg"])
+        summary = score_corpus(inputs, "s3://corpus/scores", resume=True)
+        assert (summary.rows, summary.resumed) == (3 * len(found) + 1, 3 * len(found))
+    finally:
+        server.stop()
+
+
+def rows_of_store(store, folder):
+    table = pq.read_table(folder, filesystem=store).select(COLUMNS)
+    return [tuple(row.values()) for row in table.to_pylist()]

@@ -1,0 +1,97 @@
+"""What is kept of scores: exactly the share, whatever file they are in, and the very pictures and tiles."""
+
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from clicv2_keras.cli.main import main
+from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, Row
+from clicv2_keras.deployment.scoring.run import score_to_file
+from clicv2_keras.deployment.scoring.selection import Selection
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.procedural import procedural_image
+
+
+def write(path, scores):
+    form = Csv() if path.suffix == ".csv" else JsonLines()
+    rows = [Row(f"{number}.jpg", score, 10, 10) for number, score in enumerate(scores)]
+    rows.append(Row('odd, "name"\nof two lines.jpg', error="no such file"))
+    path.write_bytes(form.header + b"".join(map(form.encode, rows)))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_limits_hold_to_the_last_digit(tmp_path, ending):
+    scores = [0.1, 0.299999, 0.3, 0.300001, 0.7, 1.0, 0.0]
+    path = write(tmp_path / f"scores{ending}", scores)
+
+    def kept(**limits):
+        selection = Selection(path, **limits)
+        names = [row["file"] for row in selection.rows()]
+        assert selection.kept == len(names)
+        return [scores[int(name.removesuffix(".jpg"))] for name in names]
+
+    assert kept() == scores and Selection(path).failed == 1
+    assert kept(least=0.3) == [0.3, 0.300001, 0.7, 1.0]
+    assert kept(most=0.3) == [0.1, 0.299999, 0.3, 0.0]
+    assert kept(least=0.3, most=0.7) == [0.3, 0.300001, 0.7]
+    assert kept(top_share=3 / 7) == [0.300001, 0.7, 1.0]
+    assert kept(top_share=0.001) == [1.0]
+    assert kept(top_share=0.9, least=0.7) == [0.7, 1.0]
+
+
+def test_a_share_agrees_with_sorting_and_keeps_ties(tmp_path):
+    scores = np.random.default_rng(0).integers(0, 50, 400) / 50
+    path = write(tmp_path / "scores.csv", scores.tolist())
+    for share in (0.01, 0.2, 0.5, 1):
+        wanted = scores >= np.sort(scores)[::-1][round(share * 400) - 1]
+        names = {row["file"] for row in Selection(path, top_share=share).rows()}
+        assert names == {f"{number}.jpg" for number in np.flatnonzero(wanted)}
+
+
+def test_the_command_writes_the_list_and_the_histogram(tmp_path):
+    path = write(tmp_path / "scores.csv", [0.1, 0.5, 0.52, 1.0])
+    result = CliRunner().invoke(main, ["select", str(path), "--min", ".5", "--output", str(tmp_path / "kept.txt")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "kept.txt").read_text() == "1.jpg\n2.jpg\n3.jpg\n"
+    lines = result.output.splitlines()
+    assert lines[-1] == "3 of 4 are kept; 1 have no score"
+    table = {line.split()[0]: line.split()[-2:] for line in lines[1:-1]}
+    assert table["0.10"] == ["1", "0"] and table["0.50"] == ["2", "2"] and table["0.95"] == ["1", "1"]
+    assert sum(int(count) for count, _ in table.values()) == 4
+
+
+def test_shards_hold_the_tiles_that_are_kept(tmp_path):
+    big = tmp_path / "big.png"
+    Image.fromarray(procedural_image(5, 200)[0]).save(big)
+    (tmp_path / "gone.png").write_bytes(big.read_bytes())
+    scores = tmp_path / "scores.parquet"
+    score_to_file([big, tmp_path / "gone.png"], scores, tile=64)
+    (tmp_path / "gone.png").unlink()
+    kept = [row for row in Selection(scores, top_share=0.5).rows() if "big" in row["file"]]
+    written, lost = Selection(scores, top_share=0.5).write_shards(tmp_path / "shards")
+    assert written == len(kept) == len(lost) == 8
+    with tarfile.open(tmp_path / "shards" / "000000.tar") as archive:
+        found = {entry.name: archive.extractfile(entry).read() for entry in archive}
+    for number, row in enumerate(kept):
+        about = json.loads(found[f"{number:09}.json"])
+        assert about["file"] == row["file"] and about["score"] == row["score"]
+        left, top, width, height = map(int, row["file"].rpartition("=")[2].split(","))
+        tile = np.asarray(Image.open(io.BytesIO(found[f"{number:09}.png"])))
+        assert np.array_equal(tile, np.asarray(Image.open(big))[top : top + height, left : left + width])
+    with pytest.raises(UserError, match="not empty"):
+        Selection(scores).write_shards(tmp_path / "shards")
+
+
+def test_mistakes_are_told(tmp_path):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    for scores, match in (("other.csv", "no columns file and score"), ("none.csv", "none.csv"), ("a.txt", "takes a")):
+        with pytest.raises(UserError, match=match):
+            Selection(str(tmp_path / scores))
+    path = write(tmp_path / "scores.csv", [0.5])
+    assert CliRunner().invoke(main, ["select", str(path), "--min", ".6", "--max", ".5"]).exit_code == 2
