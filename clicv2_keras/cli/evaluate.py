@@ -10,7 +10,7 @@ from clicv2_keras.utils.paths import check_writable
 @click.option(
     "--dataset",
     required=True,
-    help="ic9600, savoias, nagle, csv (file, score; category and split if there), or imagenet (one folder per class: top-1).",
+    help="ic9600, savoias, nagle, csv (file, score; also category, split), or imagenet (one folder per class: top-1).",
 )
 @click.option("--root", required=True, help="The data set's folder; for csv the table itself.")
 @click.option("--per-class", type=click.IntRange(2), help="For imagenet: at most this many images per class and part.")
