@@ -92,7 +92,7 @@ def test_diversity_of_equal_patches_is_none_and_a_lone_one_stands_out(rng):
 
 def test_masked_entropy_needs_a_branch_that_predicts_patches(make_model, images):
     model = make_model(entropy={"target": "image"})
-    with pytest.raises(ValueError, match="no prediction for patches"):
+    with pytest.raises(ValueError, match="not trained on hidden patches"):
         ComplexityScorer(model.encoder, model.entropy)(images)
 
 
