@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clicv2_keras.recipe.shapes import COPIES, ENCODERS, STATISTICS
+from clicv2_keras.recipe.shapes import ENCODERS, Copy, Statistic
 
 Positive = Annotated[int, Field(ge=1)]
 # Of a batch of 256; in proportion to the batch, as MoCo v3 takes it (arXiv 2104.02057).
@@ -122,7 +122,7 @@ class Contrast(Section):
     global_weight: float = Field(
         0.0, ge=0, description="of an image-wise term beside the patch-wise one; brings content back into the features"
     )
-    copies: list[Literal[tuple(COPIES)]] = Field(
+    copies: list[Copy] = Field(
         [],
         description="copies of the same content at another complexity, one of these an image: further negatives, and "
         "which is simpler is to be told; tile alone makes more complex. Another pass of one view",
@@ -150,7 +150,7 @@ class Entropy(Section):
     mask_ratio: MaskRatio | list[MaskRatio] = Field(
         0.75, description="share of the patches that is hidden; several in a list have each a part of every batch"
     )
-    statistics: list[Literal[STATISTICS]] = Field(
+    statistics: list[Statistic] = Field(
         ["entropy"],
         min_length=1,
         description="what is recovered of each patch: the entropy of bins, of 16, 32 or 256 bins, or of 32 after "

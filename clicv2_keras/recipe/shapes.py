@@ -1,5 +1,7 @@
 """What shapes follow from a recipe: plain numbers, for the models and for counting costs without Keras."""
 
+from typing import Literal, get_args
+
 # The standard sizes of the encoder.
 ENCODERS = {
     "vit_tiny_patch16": {"patch_size": 16, "width": 192, "depth": 12, "num_heads": 3},
@@ -13,7 +15,7 @@ PARTS = ("token", "deviation", "diversity")
 
 # What can be counted in a patch, and how contrasted copies are made simpler or, where the sign is -1, less simple: see
 # layers/patch_statistics.py and layers/other_complexity.py.
-STATISTICS = (
+Statistic = Literal[
     "entropy",
     "entropy_16",
     "entropy_32",
@@ -24,8 +26,10 @@ STATISTICS = (
     "deviation",
     "gradient",
     "gradient_half",
-)
-COPIES = {"blur": 1, "posterize": 1, "scale": 1, "tile": -1}
+]
+STATISTICS = get_args(Statistic)
+Copy = Literal["blur", "posterize", "scale", "tile"]
+COPIES: dict[Copy, int] = {"blur": 1, "posterize": 1, "scale": 1, "tile": -1}
 
 
 def averaged_side(statistic):
