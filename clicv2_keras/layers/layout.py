@@ -11,7 +11,7 @@ SIDE = 8
 
 
 def layout_thumbnails(patches, grid, keep=None):
-    """Grey thumbnails of 8 x 8 values, each of mean 0 and length 1.
+    """Grey thumbnails of 8 x 8 values, each of mean 0 and length 1; of a blank image 0.
 
     Args:
         patches: uint8 (B, N, P², 3).
@@ -40,16 +40,20 @@ def layout_thumbnails(patches, grid, keep=None):
     mean = ops.sum(thumbnails * seen, axis=(1, 2), keepdims=True) / ops.sum(
         seen * ops.ones_like(thumbnails), axis=(1, 2), keepdims=True
     )
-    return ops.normalize(ops.reshape((thumbnails - mean) * seen, (-1, SIDE * SIDE)), axis=-1)
+    thumbnails = ops.reshape((thumbnails - mean) * seen, (-1, SIDE * SIDE))
+    # Of a blank image there is nothing but how a device rounds: that must not be blown up to a layout.
+    length = ops.sqrt(ops.sum(ops.square(thumbnails), axis=-1, keepdims=True))
+    return thumbnails / ops.maximum(length, 1.0)
 
 
 def layout_retrieval(thumbnails_a, thumbnails_b):
-    """The share of the thumbnails (B, 64) of one view that are most like that of their own image's other view, among
-    those of the batch and of all replicas."""
-    others, first = all_gather(thumbnails_b)
-    nearest = ops.argmax(ops.matmul(thumbnails_a, ops.transpose(others)), axis=1)
-    own = first + ops.arange(ops.shape(thumbnails_a)[0], dtype="int32")
-    return ops.mean(ops.cast(ops.cast(nearest, "int32") == own, "float32"))
+    """The share of the thumbnails (B, 64) of one view to which none is more alike than that of their own image's other
+    view, among those of the batch and of all replicas; one without a layout, about 0, has none."""
+    others, _ = all_gather(thumbnails_b)
+    own = ops.sum(thumbnails_a * thumbnails_b, axis=1)
+    nearest = ops.max(ops.matmul(thumbnails_a, ops.transpose(others)), axis=1)
+    # As alike but for rounding counts, or the figure would hang on how a device adds up.
+    return ops.mean(ops.cast(ops.logical_and(own > 1e-3, own > nearest - 1e-4), "float32"))
 
 
 def _cells(side):

@@ -147,8 +147,11 @@ def _first(errors):
 
 def _explain(error, origins):
     """One line for a thing that pydantic found."""
-    # Which of several types was tried, such as constrained-float, is no part of the key.
-    path = [str(part) for part in error["loc"] if isinstance(part, int) or part.isidentifier()]
+    # Which of several types was tried, such as constrained-float, is no part of the key; an unknown key is its end.
+    *within, last = error["loc"]
+    path = [str(part) for part in within if isinstance(part, int) or part.isidentifier()]
+    if isinstance(last, int) or last.isidentifier() or error["type"] == "extra_forbidden":
+        path.append(str(last))
     key = ".".join(path)
     start = f"{_origin(key, origins)}: {key}: "
     if error["type"] == "extra_forbidden":

@@ -32,6 +32,13 @@ def test_retrieval_is_the_share_of_images_that_are_nearest_to_themselves(rng):
     assert float(layout_retrieval(a, b)) == pytest.approx(4 / 6)
 
 
+def test_a_blank_image_has_no_layout_to_be_found_by(images):
+    blank = np.full_like(images, 77)
+    thumbnails = layout_thumbnails(patchify(blank, 8), (4, 4))
+    np.testing.assert_allclose(ops.convert_to_numpy(thumbnails), 0, atol=1e-3)
+    assert float(layout_retrieval(thumbnails, thumbnails)) == 0
+
+
 def test_energy_is_the_mean_magnitude_within_the_batch(rng):
     tokens = rng.normal(size=(5, 7, 3)).astype("float32") * np.arange(1, 6)[:, None, None]
     energy = np.abs(tokens).mean(axis=(1, 2))

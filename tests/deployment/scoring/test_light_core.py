@@ -96,7 +96,7 @@ def refuse(*_, **__):
 tempfile.TemporaryFile = refuse
 print(Scorer().image_size)
 """
-    assert run(code).stdout == "192\n"
+    assert run(code).stdout == "256\n"
 
 
 @pytest.mark.slow
