@@ -2,8 +2,8 @@
 
 By 5 folds within `train` of Savoias (mean of 7 kinds) and of Nagle's photographs, SRCC with 95 % intervals and the
 paired difference to the first: a ridge on the tokens and their deviation; on what the guide's linear layers predict of
-the teacher from them (the "lift"); on both side by side; the head of `finetune`, fitted to both sets together; and with
-`--whole` that of `finetune --whole`, which trains the encoder too. `val` is not looked at.
+the teacher from them (the "lift"); on both side by side; and with `--whole` the head of `finetune`, fitted to both sets
+together, and that of `finetune --whole`, which trains the encoder too. `val` is not looked at.
 """
 
 import argparse
@@ -40,8 +40,9 @@ def main(options):
         for head, values in {"ridge": tokens, "ridge on the lift": lift, "ridge on both": both}.items():
             found[head, name] = splits[name].predict(CategoryRidge, values)
 
-    heads = {"finetune": {}}
+    heads = {}
     if options.whole:
+        heads["finetune"] = {}
         heads[f"finetune --whole, {options.whole} epochs"] = {"whole": True, "epochs": options.whole}
     for head, arguments in heads.items():
         for name in sets:
