@@ -6,44 +6,37 @@ MODEL is a preset, a run folder or a .keras file; "MODEL:stem" its encoder with 
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+from within_train import DATA, line, train_sets
 
 
 def main(options):
-    from clicv2_keras.data.labelled.scored_sets import open_scored
+    print(f"{'model':44} {'set':8} {'SRCC':>6}  95 %           difference to the first, 95 %")
+    for name, data in train_sets(options.data).items():
+        first = None
+        for model in options.models:
+            agreement = judge(model, data, options.resamples)
+            print(f"{model[-44:]:44} {name:8} {line(agreement, first)}", flush=True)
+            first = first or agreement
+
+
+def judge(model, data, resamples=1000):
+    """The `Agreement` of a ridge on a model's encoder, by 5 folds of `data`, one of `train_sets`."""
     from clicv2_keras.evaluation.evaluator import Evaluator
     from clicv2_keras.models.find_model import encoder_of, find_model
 
-    sets = {
-        "Savoias": open_scored("csv", options.data / "savoias.csv", ranked_within_category=True),
-        "Nagle": open_scored("csv", options.data / "nagle.csv"),
-    }
-    print(f"{'model':44} {'set':8} {'SRCC':>6}  95 %           difference to the first, 95 %")
-    for name, data in sets.items():
-        data = data.subset(data.splits == "train")
-        data = replace(data, splits=np.full(len(data), ""))
-        first = None
-        for model in options.models:
-            stem = model.endswith(":stem")
-            evaluator = Evaluator(data, predictors=("ridge",), resamples=options.resamples, untrained_seeds=5 * stem)
-            found = evaluator.run(encoder_of(find_model(model.removesuffix(":stem"))))
-            group = "untrained" if stem else "model"
-            (agreement,) = (each for each in found.agreements if (each.group, each.predictor) == (group, "ridge"))
-            value, low, high = agreement.headline["SRCC"]
-            line = f"{model[-44:]:44} {name:8} {value:6.4f}  [{low:.3f}, {high:.3f}]"
-            if first:
-                value, low, high = agreement.above(first)
-                line += f"  {value:+.4f} [{low:+.3f}, {high:+.3f}]"
-            print(line, flush=True)
-            first = first or agreement
+    stem = model.endswith(":stem")
+    evaluator = Evaluator(data, predictors=("ridge",), resamples=resamples, untrained_seeds=5 * stem)
+    found = evaluator.run(encoder_of(find_model(model.removesuffix(":stem"))))
+    group = "untrained" if stem else "model"
+    (agreement,) = (each for each in found.agreements if (each.group, each.predictor) == (group, "ridge"))
+    return agreement
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--resamples", type=int, default=1000)
     main(parser.parse_args())

@@ -7,17 +7,16 @@ together, and that of `finetune --whole`, which trains the encoder too. `val` is
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from within_train import DATA, line, train_sets
 
 BATCH = 64
 
 
 def main(options):
     from clicv2_keras import finetune
-    from clicv2_keras.data.labelled.scored_sets import open_scored
     from clicv2_keras.evaluation.agreement import Judge
     from clicv2_keras.evaluation.folds import Split, make_folds
     from clicv2_keras.evaluation.predictors import Prediction
@@ -25,14 +24,9 @@ def main(options):
     from clicv2_keras.models.find_model import find_model
 
     model = find_model(options.model)
-    sets = {
-        "Savoias": open_scored("csv", options.data / "savoias.csv", ranked_within_category=True),
-        "Nagle": open_scored("csv", options.data / "nagle.csv"),
-    }
+    sets = train_sets(options.data)
     splits, images, found = {}, {}, {}
     for name, data in sets.items():
-        data = data.subset(data.splits == "train")
-        sets[name] = data = replace(data, splits=np.full(len(data), ""))
         splits[name] = Split(make_folds(data)[0], data.scores, data.categories, data.ranked_within_category)
         images[name] = read(data, model.encoder.image_size)
         tokens, lift = features(model, images[name])
@@ -60,12 +54,7 @@ def main(options):
         judge, first = Judge(data.scores, data.categories, not data.ranked_within_category, options.resamples), None
         for head in dict.fromkeys(head for head, _ in found):
             agreement = judge.agreement(Prediction(head, "model", found[head, name], False))
-            value, low, high = agreement.headline["SRCC"]
-            line = f"{head:32} {name:8} {value:6.4f}  [{low:.3f}, {high:.3f}]"
-            if first:
-                value, low, high = agreement.above(first)
-                line += f"  {value:+.4f} [{low:+.3f}, {high:+.3f}]"
-            print(line, flush=True)
+            print(f"{head:32} {name:8} {line(agreement, first)}", flush=True)
             first = first or agreement
 
 
@@ -98,6 +87,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--whole", type=int, default=0, metavar="EPOCHS")
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--resamples", type=int, default=1000)
     main(parser.parse_args())

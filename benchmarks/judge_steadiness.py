@@ -7,16 +7,15 @@ of 5 % and resizing by 0.75 move the scores of the 300 images that no training s
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 from scipy.special import expit
 from scipy.stats import spearmanr
+from within_train import DATA, train_sets
 
 from clicv2_keras.data.labelled.joint_sets import join_sets
-from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.reading import read_images
 from clicv2_keras.data.sources import FileSource
 from clicv2_keras.data.subset import split_held_out
@@ -42,15 +41,14 @@ def main(options):
 
     def versions(source):
         """Of each image the network's input and those of its equivalent versions: uint8 (n, 5, S, S, 3)."""
-        pictures = read_images(source, lambda image: [network_input(x, side) for x in see(image)], 2 * side)
+
+        def see(image):
+            return [network_input(each, side) for each in (image, *equivalent_versions(image))]
+
+        pictures = read_images(source, see, 2 * side)
         return np.stack([each.value for each in pictures])
 
-    sets = [
-        open_scored("csv", options.data / "savoias.csv", ranked_within_category=True),
-        open_scored("csv", options.data / "nagle.csv"),
-    ]
-    sets = [data.subset(data.splits == "train") for data in sets]
-    sets = [replace(data, splits=np.full(len(data), "")) for data in sets]
+    sets = list(train_sets(options.data).values())
     folds = [make_folds(data)[0] for data in sets]
     labels = join_sets(sets)
     seen = versions(labels.images.source)
@@ -93,16 +91,10 @@ def main(options):
         print(f"{steadiness:10g} {np.mean(list(by_group.values())):8.4f} {nagle:8.4f}   {figures}", flush=True)
 
 
-def see(image):
-    return image, *equivalent_versions(image)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("steadiness", type=float, nargs="+")
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    parser.add_argument(
-        "--images", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data" / "corpus"
-    )
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--images", type=Path, default=DATA / "corpus")
     main(parser.parse_args())

@@ -8,17 +8,15 @@ passed over, and a training that was stopped goes on: the same command again is 
 """
 
 import argparse
-import contextlib
 import csv
-import io
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
+from judge_encoder import judge as judge_encoder
+from within_train import DATA, train_sets
 
 from clicv2_keras.ablation.row import LEVERS, TABLE, row_changes
 from clicv2_keras.recipe.cost import count_cost
@@ -158,17 +156,11 @@ def missing(stage):
 
 def judge(folder, data):
     """Figures of a run folder: agreement with people by judge_encoder.py, content, signs, and the hours it trained."""
-    sys.path.insert(0, str(HERE))
-    from judge_encoder import main as judge_encoder
-
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        judge_encoder(SimpleNamespace(models=[str(folder)], data=data, resamples=1000))
     figures = {}
-    for line in printed.getvalue().splitlines():
-        if found := re.search(r"(Savoias|Nagle) +(-?[\d.]+) +\[(-?[\d.]+), (-?[\d.]+)\]", line):
-            name = found[1].lower()
-            figures |= {name: found[2], f"{name}_low": found[3], f"{name}_high": found[4]}
+    for name, labelled in train_sets(data).items():
+        value, low, high = judge_encoder(str(folder), labelled).headline["SRCC"]
+        figures[name.lower()] = f"{value:.4f}"
+        figures |= {f"{name.lower()}_low": f"{low:.3f}", f"{name.lower()}_high": f"{high:.3f}"}
     with open(folder / "metrics.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     batch = load_recipe(folder / "recipe.yaml").train.batch_size
@@ -213,7 +205,7 @@ def add(row):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", nargs="?", choices=STAGES, default="screen")
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--runs", type=Path, default=Path("runs/method"))
     parser.add_argument("--plan", type=float, metavar="IMAGES_PER_SECOND")
     parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)

@@ -104,10 +104,10 @@ def _quantized(model, quantize, calibration):
     )
     casting = algorithm_manager.AlgorithmName.FLOAT_CASTING
     rules.add_dynamic_config(".*", operations.FULLY_CONNECTED, num_bits=8)
-    others = _convolutions(model)[KEPT_FLOAT:]
+    others = _convolutions(model)[KEPT_FLOAT:] if quantize == "int8" else []
     for convolution in CONVOLUTIONS:
         rules.add_quantization_config(".*", operations[convolution], half, casting)
-        if quantize == "int8" and others:
+        if others:
             # By name: a rule knows an operation by its outputs.
             names = f"^({'|'.join(map(re.escape, others))});?$"
             rules.add_static_config(names, operations[convolution], activation_num_bits=8, weight_num_bits=8)

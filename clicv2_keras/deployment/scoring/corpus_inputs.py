@@ -6,6 +6,7 @@ import tarfile
 from typing import NamedTuple
 
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.find_images import ENDINGS, find_images, seems_image
 from clicv2_keras.utils.images import UnreadableImage, is_image
 
@@ -52,8 +53,8 @@ class Member(NamedTuple):
     error: str | None = None
 
 
-def is_url(name):
-    """Whether a name is a URL, of an object store for example."""
+def has_scheme(name):
+    """Whether a name is a URL of any kind, of an object store for example."""
     return "://" in os.fspath(name)
 
 
@@ -83,7 +84,7 @@ def find_inputs(names):
     """
     nothing = True
     for name in names:
-        for found in _remote(name) if is_url(name) else _local(os.path.expanduser(os.fspath(name))):
+        for found in _remote(name) if has_scheme(name) else _local(os.path.expanduser(os.fspath(name))):
             nothing = False
             yield from _row_groups(found) if found.file.lower().endswith(PARQUET) and not found.error else (found,)
     if nothing:
@@ -133,7 +134,7 @@ def _with_version(file, error=None):
 
 
 def _remote(name):
-    if name.startswith(("http://", "https://")):
+    if is_url(name):
         raise UserError(f"{name}: --engine ray takes object stores, such as s3://; leave it out for what is on the web")
     files, path = filesystem(name)
     try:
@@ -178,7 +179,7 @@ def members(found, column=None):
         yield Member(found.file, error=found.error)
     elif not found.is_shard:
         try:
-            yield Member(found.file, source=_content(found.file) if is_url(found.file) else found.file)
+            yield Member(found.file, source=_content(found.file) if has_scheme(found.file) else found.file)
         except (OSError, UnreadableImage) as error:
             yield Member(found.file, error=_one_line(error))
     else:
@@ -255,7 +256,7 @@ def member_of(file, key, value):
         return Member(file, key, value)
     if not isinstance(value, str):
         return Member(file, key, error="no image in this row")
-    if not is_url(value):
+    if not has_scheme(value):
         return Member(file, key, value)
     if not value.startswith(STORES):
         return Member(file, key, error="its URL is of no object store; make shards of what is on the web first")

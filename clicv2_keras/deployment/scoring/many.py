@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from clicv2_keras.deployment.scoring.rows import Row
+from clicv2_keras.deployment.scoring.rows import Row, row_of
 from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
@@ -40,9 +40,8 @@ def score_many(scorer, images, workers=None):
         number, image = numbered
         file = os.fspath(image) if isinstance(image, str | os.PathLike) else str(number)
         try:
-            found = scorer.score(image)
+            return row_of(file, scorer.score(image))
         except (UnreadableImage, OSError) as error:
             return Row(file, error=str(error))
-        return Row(file, round(found.score, 6), found.width, found.height)
 
     return Scores(ordered_map(work, enumerate(images), workers))

@@ -1,0 +1,30 @@
+"""What a search may look at: the parts `train` of Savoias and of Nagle's photographs, judged by 5 folds within them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def train_sets(data):
+    """The two `ScoredImages` by name, of their `train` alone, which names no part any more: `val` is never seen."""
+    from clicv2_keras.data.labelled.scored_sets import open_scored
+
+    sets = {
+        "Savoias": open_scored("csv", data / "savoias.csv", ranked_within_category=True),
+        "Nagle": open_scored("csv", data / "nagle.csv"),
+    }
+    train = {name: each.subset(each.splits == "train") for name, each in sets.items()}
+    return {name: replace(each, splits=np.full(len(each), "")) for name, each in train.items()}
+
+
+def line(agreement, first=None):
+    """An `Agreement`'s SRCC with its interval, and the paired difference to `first`, where there is one."""
+    value, low, high = agreement.headline["SRCC"]
+    text = f"{value:6.4f}  [{low:.3f}, {high:.3f}]"
+    if first:
+        value, low, high = agreement.above(first)
+        text += f"  {value:+.4f} [{low:+.3f}, {high:+.3f}]"
+    return text
