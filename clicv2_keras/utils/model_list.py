@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from clicv2_keras.utils.package_data import ALIASES, trained_presets
+from clicv2_keras.utils.package_data import ALIASES, PRESET_FILE, trained_presets
 
 _ROW = re.compile(r"^\| ([^|]+) \| (.*) \|$", re.M)
 
@@ -38,7 +38,7 @@ def list_models() -> list[ModelSummary]:
 
 def _summary(name, folder):
     card = dict(_ROW.findall((folder / "MODEL_CARD.md").read_text(encoding="utf-8")))
-    file = folder / "dynamic.tflite"
+    file = folder / PRESET_FILE
     return ModelSummary(
         name,
         tuple(alias for alias, of in ALIASES.items() if of == name),

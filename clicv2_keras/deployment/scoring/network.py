@@ -10,13 +10,11 @@ import numpy as np
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.hub import TFLITE, hub_file, is_hub_address
-from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.package_data import PRESET_FILE, trained_presets
 from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.tflite_file import unpack
 
 SIGNATURE = "serving_default"
-# Of what a preset ships, the smallest and fastest.
-PRESET_FILE = "dynamic.tflite"
 OUTPUTS = {"score", "map", "embedding"}
 
 
