@@ -6,7 +6,12 @@ from clicv2_keras.utils.text import printable
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--model", default="default", show_default=True, help="A preset, a run folder or a .keras file.")
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    help="A preset, a run folder, a .keras or .tflite file, or hf://owner/name.",
+)
 @click.option(
     "--saliency",
     multiple=True,
@@ -18,8 +23,8 @@ from clicv2_keras.utils.text import printable
 def explain(context, images, model, saliency, output):
     """Show where the complexity of each IMAGE is: files, or folders of them.
 
-    For each image a figure (PNG) with the complexity map over it, and the arrays (NPZ). Saliency needs Keras on
-    TensorFlow.
+    For each image a figure (PNG) with the complexity map over it, and the arrays (NPZ). A .tflite file needs no Keras.
+    Saliency does, on TensorFlow, and a model that has gradients, as a .tflite file has not.
     """
     import clicv2_keras
 

@@ -1,16 +1,33 @@
 """From images to what the model sees in them."""
 
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from clicv2_keras.deployment.scoring.network import Network
+from clicv2_keras.deployment.scoring.scorer import read_picture
 from clicv2_keras.explanation import METHODS
 from clicv2_keras.explanation.explanation import Explanation
 from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
-from clicv2_keras.utils.images import UnreadableImage, decode_image, network_input
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.hub import is_hub_address
+from clicv2_keras.utils.images import UnreadableImage
+from clicv2_keras.utils.paths import StrPath, user_path
+from clicv2_keras.utils.threads import share_cores
+
+if TYPE_CHECKING:
+    import keras
 
 
-def explain(images, model="default", saliency=(), output="explanations", report=None):
+def explain(
+    images: StrPath | Iterable[StrPath],
+    model: "StrPath | keras.Model" = "default",
+    saliency: str | Iterable[str] = (),
+    output: StrPath | None = "explanations",
+    report: Callable[[Explanation], object] | None = None,
+) -> list[Explanation]:
     """Show where an image's complexity is, and what the model looked at.
 
     Each image is read upright as EXIF says and handed whole to the model, at the model's size, aspect not kept; what
@@ -21,7 +38,8 @@ def explain(images, model="default", saliency=(), output="explanations", report=
 
     Args:
         images: a path or several, as for `score`: a folder stands for all images below it, `output` left out.
-        model: see `clicv2_keras.models.find_model`; one without a head of its own is scored label-free.
+        model: see `clicv2_keras.models.find_model`; one without a head of its own is scored label-free. Or a `.tflite`
+            file of `clicv2-keras export`, which needs neither Keras nor TensorFlow.
         saliency: any of `"smoothgrad"` (arXiv 1706.03825, on the pixels), `"gradcam++"` (arXiv 1710.11063) and
             `"layercam"` (DOI 10.1109/TIP.2021.3089943, both on the encoder's last tokens), of the score. They need
             Keras on TensorFlow; the map does not.
@@ -36,10 +54,10 @@ def explain(images, model="default", saliency=(), output="explanations", report=
     """
     folder = OutputFolder(output) if output is not None else None
     files = list(find_images(images, output))
-    scorer, salient = _load(model, [saliency] if isinstance(saliency, str) else list(saliency))
+    loaded = _load(model, [saliency] if isinstance(saliency, str) else list(saliency))
     explanations = []
     for found in files:
-        explanation = _explain(found, scorer, salient)
+        explanation = _explain(found, *loaded)
         if folder and not explanation.error:
             try:
                 folder.write(explanation)
@@ -52,10 +70,19 @@ def explain(images, model="default", saliency=(), output="explanations", report=
 
 
 def _load(model, saliency):
-    """The scorer, and what computes saliency, or None."""
+    """The side S of the model's input; what maps pixels uint8 (S, S, 3) to a dict of `score` (1,) and `map` (1, h, w);
+    and what maps them to saliency, or None."""
     for name in saliency:
         if name not in METHODS:
             raise UserError(f"saliency: {name} is not one; allowed are {', '.join(METHODS)}")
+    if _is_tflite(model):
+        if saliency:
+            raise UserError(
+                f"saliency: {saliency[0]} needs gradients, and {model} has none; give the .keras file that it was "
+                "exported from, or leave saliency out"
+            )
+        network = Network(model, share_cores(workers=1)[1])
+        return network.image_size, network, None
     backend = choose_backend()
     if saliency and backend != "tensorflow":
         raise UserError(
@@ -64,30 +91,33 @@ def _load(model, saliency):
         )
     from clicv2_keras.models.find_model import find_model, scorer_of
 
-    scorer = scorer_of(find_model(model))
-    if not saliency:
-        return scorer, None
-    from clicv2_keras.explanation.saliency_tensorflow import SaliencyTensorFlow
+    scorer, salient = scorer_of(find_model(model)), None
+    if saliency:
+        from clicv2_keras.explanation.saliency_tensorflow import SaliencyTensorFlow
 
-    return scorer, SaliencyTensorFlow(scorer, saliency)
+        salient = SaliencyTensorFlow(scorer, saliency)
+    return scorer.encoder.image_size, lambda pixels: scorer.predict_on_batch(pixels[None]), salient
 
 
-def _explain(found, scorer, salient):
+def _is_tflite(model):
+    return isinstance(model, str | os.PathLike) and not is_hub_address(model) and user_path(model).suffix == ".tflite"
+
+
+def _explain(found, size, predict, salient):
     """The `Explanation` of a `Found`."""
-    path, size = user_path(found.file), scorer.encoder.image_size
+    path = user_path(found.file)
     if found.error:
         return Explanation(found.file, path, error=found.error)
     try:
-        decoded = decode_image(path, at_least=2 * size)
+        picture = read_picture(path, size)
     except (UnreadableImage, ValueError) as error:
         return Explanation(found.file, path, error=str(error))
-    pixels = network_input(decoded.image, size)
-    out = scorer.predict_on_batch(pixels[None])
+    out = predict(picture.pixels)
     return Explanation(
         found.file,
         path,
         score=float(out["score"][0]),
-        size=(decoded.width, decoded.height),
+        size=(picture.width, picture.height),
         map=out["map"][0],
-        saliency=salient(pixels) if salient else {},
+        saliency=salient(picture.pixels) if salient else {},
     )

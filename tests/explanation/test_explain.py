@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 import clicv2_keras
+from clicv2_keras.deployment.exporting.parity import BOUNDS
 from clicv2_keras.explanation import run
 from clicv2_keras.explanation.explanation import Explanation
 from clicv2_keras.explanation.figure import draw
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.package_data import trained_presets
 
 
 @pytest.fixture
@@ -155,3 +157,43 @@ def test_globs_are_what_they_are_to_score(scorer, busy_corner, monkeypatch):
     monkeypatch.chdir(folder.parent)
     named = clicv2_keras.explain(["here/*.jpg", "here/*.gif"], scorer, output=None)
     assert [(each.file, each.error) for each in named] == [("here/a.jpg", None), ("here/*.gif", "no image matches")]
+
+
+def arrays_of(folder):
+    """The arrays of each NPZ, by file and name."""
+    found = {}
+    for path in folder.glob("*.npz"):
+        with np.load(path) as arrays:
+            found[path.name] = dict(arrays)
+    return found
+
+
+def test_a_tflite_file_explains_as_the_keras_model_it_was_made_from(busy_corner, tmp_path, monkeypatch):
+    photos = busy_corner("photos/a.jpg", orientation=6).parent
+    busy_corner("photos/b.png", size=(200, 300))
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
+    expected = clicv2_keras.explain(photos, "default", output=tmp_path / "keras")
+    monkeypatch.setattr(run, "choose_backend", lambda: pytest.fail("it asks for Keras"))
+    file = trained_presets()["default"] / "float16.tflite"
+    found = clicv2_keras.explain(photos, str(file), output=tmp_path / "tflite")
+    assert [(each.file, each.error) for each in found] == [(each.file, each.error) for each in expected]
+    ours, theirs = arrays_of(tmp_path / "tflite"), arrays_of(tmp_path / "keras")
+    assert set(ours) == set(theirs) == {"a.npz", "b.npz"}
+    for name, arrays in ours.items():
+        assert set(arrays) == set(theirs[name])
+        assert tuple(arrays["size"]) == tuple(theirs[name]["size"])
+        for what, bound in BOUNDS["float16"].items():
+            np.testing.assert_allclose(arrays[what], theirs[name][what], rtol=0, atol=bound)
+        assert abs(arrays["map"].mean() - arrays["score"]) < 1e-5
+        figures = [Image.open(tmp_path / way / f"{name[0]}.png") for way in ("tflite", "keras")]
+        assert figures[0].size == figures[1].size
+        pixels = [np.asarray(figure.convert("RGB"), "float32") for figure in figures]
+        assert np.abs(pixels[0] - pixels[1]).mean() < 3
+
+
+def test_a_tflite_file_has_no_saliency(busy_corner):
+    file = trained_presets()["default"] / "dynamic.tflite"
+    with pytest.raises(UserError, match="smoothgrad needs gradients, .*dynamic.tflite has none; give the .keras file"):
+        clicv2_keras.explain(busy_corner(), file, "smoothgrad", output=None)
+    with pytest.raises(UserError, match="nowhere.tflite: there is no such file"):
+        clicv2_keras.explain(busy_corner(), "nowhere.tflite", output=None)

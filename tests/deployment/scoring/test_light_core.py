@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clicv2_keras.utils.package_data import trained_presets
+
 ROOT = Path(__file__).parents[3]
 
 # Anything but the standard library and the core's own requirements cannot be imported.
@@ -52,11 +54,14 @@ def test_python_needs_no_more(photos):
 import clicv2_keras
 from clicv2_keras.deployment.scoring.scorer import Scorer
 
-rows = list(clicv2_keras.score(sys.argv[1:]))
-assert rows[0].score == round(Scorer().score(rows[0].file).score, 6)
+rows = list(clicv2_keras.score(sys.argv[1]))
+found = Scorer().score(rows[0].file)
+assert rows[0].score == round(found.score, 6)
+(explained,) = clicv2_keras.explain(rows[0].file, sys.argv[2], output=None)
+assert explained.score == found.score and (explained.map == found.map).all()
 print(len(rows))
 """
-    result = run(code, photos)
+    result = run(code, photos, trained_presets()["default"] / "dynamic.tflite")
     assert (result.stdout, result.stderr) == ("5\n", "")
 
 
