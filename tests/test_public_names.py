@@ -42,6 +42,34 @@ def test_functions_are_ordinary_ones(name):
     assert f"def {name}(" in Path(inspect.getsourcefile(function)).read_text(encoding="utf-8")
 
 
+CLASSES = [name for name in clicv2_keras.__all__ if name[0].isupper()]
+# Of these the methods too: they are used without Keras, whose own have no types.
+LIGHT = ("Ablation", "ComplexityMetric", "Counts", "DemoServer", "Explanation", "Scorer")
+
+
+def called(name):
+    """What is called of a public name: a function, or a class's constructors, and of a light one all that is public."""
+    thing = getattr(clicv2_keras, name)
+    if name in FUNCTIONS:
+        return [thing]
+    members = [
+        getattr(value, "fget", None) or getattr(value, "__func__", value)
+        for key, value in vars(thing).items()
+        if isinstance(value, classmethod) or (name in LIGHT and (key == "__call__" or not key.startswith("_")))
+    ]
+    # The constructor of a NamedTuple is no function: its fields have types.
+    return filter(inspect.isfunction, [thing.__init__, *members])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS + CLASSES)
+def test_what_is_called_says_its_types(name):
+    for function in called(name):
+        signature = inspect.signature(function)
+        named = [p for p in signature.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        without = {p.name for p in named if p.annotation is p.empty} - {"self", "cls"}
+        assert not without and signature.return_annotation is not signature.empty, (function.__qualname__, without)
+
+
 def test_all_names_are_shown_and_there_and_no_other():
     assert dir(clicv2_keras) == sorted(clicv2_keras.__all__)
     for name in clicv2_keras.__all__:

@@ -1,7 +1,10 @@
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Column of a figure: what it is. The first is what rows are compared by.
 FIGURES = {
@@ -46,24 +49,24 @@ class Ablation:
     notes: list[str]
 
     @property
-    def figures(self):
+    def figures(self) -> list[str]:
         """The columns of `FIGURES` that a run has."""
         return [name for name in FIGURES if any(name in row for row in self.rows)]
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """The rows' names, in order."""
         return list(dict.fromkeys(row["row"] for row in self.rows))
 
-    def of(self, name, figure):
+    def of(self, name: str, figure: str) -> np.ndarray:
         """A figure of a row, a number a seed that ended: float (n,)."""
         return np.array([row[figure] for row in self.rows if row["row"] == name and figure in row], "float64")
 
-    def summary(self):
+    def summary(self) -> dict[str, dict[str, Spread]]:
         """`{row: {figure: Spread}}` over the seeds."""
         return {name: {figure: _spread(self.of(name, figure)) for figure in self.figures} for name in self.names}
 
-    def show(self, console):
+    def show(self, console: "Console") -> None:
         """Print the table to a `rich.console.Console`."""
         from rich.markup import escape
         from rich.table import Table

@@ -1,22 +1,30 @@
 """Evaluation, from a model and a labelled data set to tables and a report."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.paths import StrPath
+
+if TYPE_CHECKING:
+    import keras
+
+    from clicv2_keras.data.labelled.scored_images import ScoredImages
+    from clicv2_keras.evaluation.evaluation import Evaluation
 
 
 def evaluate(
-    model="default",
-    dataset="csv",
-    root=None,
-    test_split=None,
-    within_category=None,
-    baselines=True,
-    resamples=1000,
-    seed=0,
-    untrained_seeds=5,
-    progress=True,
-):
+    model: "StrPath | keras.Model" = "default",
+    dataset: "str | ScoredImages" = "csv",
+    root: StrPath | None = None,
+    test_split: str | None = None,
+    within_category: bool | None = None,
+    baselines: bool = True,
+    resamples: int = 1000,
+    seed: int = 0,
+    untrained_seeds: int = 5,
+    progress: bool = True,
+) -> "Evaluation":
     """How far a model agrees with people on labelled images, beside honest baselines.
 
     What a model says of images to whose labels it was fitted is left out: a model carries their fingerprints.

@@ -35,23 +35,23 @@ class Explanation:
     saliency: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
-    def grids(self):
+    def grids(self) -> dict[str, np.ndarray]:
         """`map` and the saliency, by name."""
         return {"map": self.map, **self.saliency}
 
     @property
-    def image(self):
+    def image(self) -> Image.Image:
         """The upright `PIL.Image`, read anew each time: a thousand photographs do not fit in memory."""
         return open_rgb(self.path)
 
-    def at_pixels(self, name="map"):
+    def at_pixels(self, name: str = "map") -> np.ndarray:
         """A grid at the pixels of the upright image: float32 (height, width), each pixel its cell's value.
 
         Where the image has fewer pixels than the grid cells, a pixel is the mean of its cells.
         """
         return enlarge(self.grids[name], self.size)
 
-    def limits(self, name="map"):
+    def limits(self, name: str = "map") -> tuple[float, float]:
         """The values that the ends of the colour scale stand for, of this image alone.
 
         The map's own smallest and largest value, at least 0.1 apart; for saliency 0 and the value that one cell in a
@@ -62,7 +62,7 @@ class Explanation:
             return 0.0, float(np.percentile(grid, 99)) or float(grid.max()) or 1.0
         return overlays.map_limits(grid)
 
-    def overlay(self, name="map", image=None):
+    def overlay(self, name: str = "map", image: Image.Image | None = None) -> Image.Image:
         """A grid in colours, dark blue to yellow, over the image in grey: a `PIL.Image` of the image's size.
 
         Args:

@@ -1,4 +1,5 @@
 import functools
+from typing import TYPE_CHECKING, Self
 
 import keras
 from keras import ops
@@ -13,6 +14,10 @@ from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
 from clicv2_keras.models.train_step import TeacherTrainer
 from clicv2_keras.models.vit_encoder import ViTEncoder
+
+if TYPE_CHECKING:
+    from clicv2_keras.models.guide_branch import GuideBranch
+    from clicv2_keras.models.label_branch import LabelBranch
 
 VIEWS = ("image", "view_a", "view_b")
 
@@ -61,7 +66,16 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
 
     PARTS = ("encoder", "contrast", "entropy", "guide", "views", "labels")
 
-    def __init__(self, encoder, contrast=None, entropy=None, views=None, guide=None, labels=None, **kwargs):
+    def __init__(
+        self,
+        encoder: ViTEncoder,
+        contrast: ContrastiveBranch | None = None,
+        entropy: MaskedEntropyBranch | None = None,
+        views: RandomViews | None = None,
+        guide: "GuideBranch | None" = None,
+        labels: "LabelBranch | None" = None,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         if contrast is None and entropy is None and guide is None and labels is None:
             raise ValueError(
@@ -95,7 +109,15 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
         self.built = True
 
     @classmethod
-    def from_preset(cls, name, contrast="default", entropy="default", views="default", seed=None, **overrides):
+    def from_preset(
+        cls,
+        name: str,
+        contrast: ContrastiveBranch | str | None = "default",
+        entropy: MaskedEntropyBranch | str | None = "default",
+        views: RandomViews | str | None = "default",
+        seed: int | None = None,
+        **overrides,
+    ) -> Self:
         """The whole method around an encoder of a standard size, `vit_{tiny,small,base,large}_patch16`.
 
         Args:
@@ -165,7 +187,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
         moved = ops.equal(self.optimizer._iterations % accumulated, 0) if accumulated else True
         self.contrast.update_teacher(self.encoder, self.optimizer.iterations, moved)
 
-    def averaged_encoder(self):
+    def averaged_encoder(self) -> ViTEncoder | None:
         """A `ViTEncoder` with the teacher's weights, the moving average of the encoder's; None without a teacher.
 
         It is a copy: training goes on without it.

@@ -1,3 +1,5 @@
+from typing import TYPE_CHECKING, Self
+
 import keras
 from keras import ops
 
@@ -6,6 +8,9 @@ from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.diversity_head import DiversityHead
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import load_preset
+
+if TYPE_CHECKING:
+    from clicv2_keras.models.vit_encoder import ViTEncoder
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -36,7 +41,7 @@ class ComplexityScorer(KeptWeights, Composite, keras.Model):
 
     PARTS = ("encoder", "head")
 
-    def __init__(self, encoder, head, **kwargs):
+    def __init__(self, encoder: "ViTEncoder", head: keras.layers.Layer, **kwargs) -> None:
         super().__init__(autocast=False, **kwargs)
         self.encoder = encoder
         self.head = head
@@ -45,12 +50,12 @@ class ComplexityScorer(KeptWeights, Composite, keras.Model):
         self.built = True
 
     @classmethod
-    def label_free(cls, encoder):
+    def label_free(cls, encoder: "ViTEncoder") -> Self:
         """The scorer that no human label has touched: the diversity of the encoder's tokens; see `DiversityHead`."""
         return cls(encoder, DiversityHead())
 
     @classmethod
-    def from_preset(cls, name="default", value_range=None):
+    def from_preset(cls, name: str = "default", value_range: tuple[float, float] | None = None) -> Self:
         """A trained scorer that comes with the package; `value_range` lets it take floats, see `ViTEncoder`."""
         scorer = load_preset(cls, name)
         return scorer if value_range is None else cls(scorer.encoder.copy(value_range=value_range), scorer.head)

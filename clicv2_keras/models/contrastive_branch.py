@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import keras
 from keras import ops
 
@@ -7,6 +10,9 @@ from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.losses import PatchContrastiveLoss
 from clicv2_keras.recipe.shapes import projector_hidden, view_patches
+
+if TYPE_CHECKING:
+    from clicv2_keras.models.cosine_momentum import CosineMomentum
 
 LEVELS = ("patch", "image")
 
@@ -48,27 +54,27 @@ class ContrastiveBranch(SeededLayer):
 
     def __init__(
         self,
-        level="patch",
-        negatives="same_position",
-        tokens=16,
-        temperature=0.2,
-        projector_hidden=None,
-        projection_dim=256,
-        statistics="all",
-        shift_mode="patch",
-        max_shift=None,
-        momentum=0.99,
-        global_weight=0.0,
-        keep_ratio=1.0,
-        position_codes=True,
-        copies=(),
-        copies_weight=1.0,
-        margin=1.0,
-        energy_weight=0.0,
-        bins=256,
-        seed=None,
+        level: str = "patch",
+        negatives: str = "same_position",
+        tokens: int = 16,
+        temperature: float = 0.2,
+        projector_hidden: int | None = None,
+        projection_dim: int = 256,
+        statistics: str = "all",
+        shift_mode: str = "patch",
+        max_shift: int | None = None,
+        momentum: "float | CosineMomentum" = 0.99,
+        global_weight: float = 0.0,
+        keep_ratio: float = 1.0,
+        position_codes: bool = True,
+        copies: Sequence[str] = (),
+        copies_weight: float = 1.0,
+        margin: float = 1.0,
+        energy_weight: float = 0.0,
+        bins: int = 256,
+        seed: int | None = None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(seed, **kwargs)
         if level not in LEVELS:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}.")

@@ -13,7 +13,7 @@ class CosineMomentum(keras.optimizers.schedules.LearningRateSchedule):
         total_steps: optimizer steps until the momentum is 1 and the teacher stands still.
     """
 
-    def __init__(self, initial=0.99, total_steps=10_000):
+    def __init__(self, initial: float = 0.99, total_steps: int = 10_000) -> None:
         self.initial = initial
         self.total_steps = total_steps
 

@@ -14,7 +14,7 @@ class DiversityHead(keras.layers.Layer):
         regularization: see `leverage`.
     """
 
-    def __init__(self, regularization=1 / 64, **kwargs):
+    def __init__(self, regularization: float = 1 / 64, **kwargs) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         if regularization <= 0:

@@ -1,8 +1,13 @@
+from typing import TYPE_CHECKING
+
 import keras
 from keras import ops
 
 from clicv2_keras.layers import GuideTargets, MeasureTargets, PatchReadOut
 from clicv2_keras.layers.replicas import all_gather
+
+if TYPE_CHECKING:
+    from clicv2_keras.models.feature_maps import FeatureMaps
 
 # Where a difference begins to count by its size and no longer by its square, in the target's first deviation.
 BEND = 0.5
@@ -31,15 +36,15 @@ class GuideBranch(keras.layers.Layer):
 
     def __init__(
         self,
-        teacher=None,
-        targets=None,
-        weight=1.0,
-        grid_weight=1.0,
-        pooled_weight=1.0,
-        grid_dim=160,
-        pooled_dim=384,
+        teacher: "FeatureMaps | None" = None,
+        targets: GuideTargets | MeasureTargets | None = None,
+        weight: float = 1.0,
+        grid_weight: float = 1.0,
+        pooled_weight: float = 1.0,
+        grid_dim: int = 160,
+        pooled_dim: int = 384,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if isinstance(targets, dict):
             targets = keras.saving.deserialize_keras_object(targets)

@@ -1,7 +1,13 @@
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import keras
 from keras import ops
 
 from clicv2_keras.models.complexity_scorer import ComplexityScorer
+
+if TYPE_CHECKING:
+    from clicv2_keras.models.linear_head import LinearHead
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -19,7 +25,14 @@ class LabelBranch(keras.layers.Layer):
         weight: of this loss beside the others.
     """
 
-    def __init__(self, head, groups=1, common=None, weight=1.0, **kwargs):
+    def __init__(
+        self,
+        head: "LinearHead",
+        groups: int = 1,
+        common: Sequence[int] | None = None,
+        weight: float = 1.0,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         self.head = keras.saving.deserialize_keras_object(head) if isinstance(head, dict) else head
         self.groups = groups

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
@@ -17,7 +19,12 @@ class LinearHead(FittedTo, keras.layers.Layer):
         label_range: lowest and highest label that it was fitted to; a score s stands for low + s (high - low).
     """
 
-    def __init__(self, parts=("token", "deviation", "diversity"), label_range=(0.0, 1.0), **kwargs):
+    def __init__(
+        self,
+        parts: Sequence[str] = ("token", "deviation", "diversity"),
+        label_range: tuple[float, float] = (0.0, 1.0),
+        **kwargs,
+    ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.read_out = PatchReadOut(parts)

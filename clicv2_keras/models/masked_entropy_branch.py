@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -29,17 +31,17 @@ class MaskedEntropyBranch(keras.layers.Layer):
 
     def __init__(
         self,
-        weight=1.0,
-        bins=256,
-        target="patch",
-        mask_ratio=0.75,
-        decoder_depth=2,
-        decoder_width=192,
-        statistics=("entropy",),
-        visible=False,
-        seed=None,
+        weight: float = 1.0,
+        bins: int = 256,
+        target: str = "patch",
+        mask_ratio: float | Sequence[float] = 0.75,
+        decoder_depth: int = 2,
+        decoder_width: int = 192,
+        statistics: Sequence[str] = ("entropy",),
+        visible: bool = False,
+        seed: int | None = None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if target not in TARGETS:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {target!r}.")

@@ -1,3 +1,5 @@
+from typing import TYPE_CHECKING, Self
+
 import keras
 from keras import ops
 
@@ -9,6 +11,9 @@ from clicv2_keras.models.fitted_to import FittedTo
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import preset_config
 from clicv2_keras.recipe.shapes import ENCODERS
+
+if TYPE_CHECKING:
+    from clicv2_keras.layers.feature_stem import FeatureStem
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -52,19 +57,19 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
 
     def __init__(
         self,
-        image_size=224,
-        patch_size=16,
-        width=192,
-        depth=12,
-        num_heads=3,
-        mlp_ratio=4,
-        freeze_patch_projection=True,
-        detail_gain=4.0,
-        stem=None,
-        stem_skip=True,
-        value_range=None,
+        image_size: int = 224,
+        patch_size: int = 16,
+        width: int = 192,
+        depth: int = 12,
+        num_heads: int = 3,
+        mlp_ratio: float = 4,
+        freeze_patch_projection: bool = True,
+        detail_gain: float = 4.0,
+        stem: "FeatureStem | None" = None,
+        stem_skip: bool = True,
+        value_range: tuple[float, float] | None = None,
         **kwargs,
-    ):
+    ) -> None:
         # Keras would cast floats to bfloat16's 8 bits before they are pixels.
         super().__init__(autocast=False, **kwargs)
         if isinstance(stem, dict):
@@ -97,14 +102,14 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         self.build()
 
     @classmethod
-    def from_preset(cls, name, **overrides):
+    def from_preset(cls, name: str, **overrides) -> Self:
         """An encoder of a standard size, randomly initialised: `vit_{tiny,small,base,large}_patch16`.
 
         `overrides` replace arguments of the constructor, as in `from_preset("vit_tiny_patch16", image_size=96)`.
         """
         return cls(**{**preset_config(name, ENCODERS), **overrides})
 
-    def copy(self, **changes):
+    def copy(self, **changes) -> Self:
         """An encoder of the same weights with other arguments that change none of their shapes, as `value_range`."""
         other = type(self).from_config({**self.get_config(), **changes})
         # One by one: what is trainable orders the weights of the whole.
@@ -113,7 +118,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         other.fitted_to = self.fitted_to
         return other
 
-    def untrained(self, seed):
+    def untrained(self, seed: int) -> Self:
         """An encoder of the same arguments at a random initialisation; its stem, which came pretrained, stays."""
         keras.utils.set_random_seed(seed)
         other = type(self).from_config({**self.get_config(), "name": "untrained_encoder"})

@@ -16,7 +16,7 @@ from clicv2_keras.deployment.demo.files import PAGE, TYPES, content_policy, demo
 from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import StrPath
-from clicv2_keras.utils.tflite_file import unpack
+from clicv2_keras.utils.tflite_file import TFLiteFile, unpack
 
 LOOPBACK = "127.0.0.1"
 
@@ -78,7 +78,14 @@ class DemoServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, file, model, port=0, host=LOOPBACK, allowed_hosts=()):
+    def __init__(
+        self,
+        file: StrPath,
+        model: TFLiteFile,
+        port: int = 0,
+        host: str = LOOPBACK,
+        allowed_hosts: Sequence[str] = (),
+    ) -> None:
         self.routes = {f"/{name}": content for name, content in demo_files(file, model).items()}
         self.routes["/"] = self.routes[f"/{PAGE}"]
         self.policy = f"{content_policy()}; frame-ancestors 'none'"
@@ -88,13 +95,13 @@ class DemoServer(socketserver.ThreadingTCPServer):
         super().__init__((host, port), _Handler)
 
     @property
-    def url(self):
+    def url(self) -> str:
         host, port, *_ = self.server_address
         if ipaddress.ip_address(host).is_unspecified:
             host = LOOPBACK
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
-    def is_allowed(self, host):
+    def is_allowed(self, host: str) -> bool:
         """Whether a browser may call this server so: by an address, or by a name that is allowed, at any port.
 
         A stranger's page may have its own name resolve to this machine, and would then be of one origin with the demo.

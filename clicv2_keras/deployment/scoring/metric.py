@@ -1,6 +1,9 @@
+from typing import Any
+
 import numpy as np
 
 from clicv2_keras.deployment.scoring.scorer import Scorer
+from clicv2_keras.utils.paths import StrPath
 
 FORMATS = ("channels_last", "channels_first")
 
@@ -30,7 +33,13 @@ class ComplexityMetric:
         UserError: where there is no such model.
     """
 
-    def __init__(self, model="default", value_range=(0, 255), data_format="channels_last", threads=1):
+    def __init__(
+        self,
+        model: StrPath = "default",
+        value_range: tuple[float, float] = (0, 255),
+        data_format: str = "channels_last",
+        threads: int = 1,
+    ) -> None:
         if data_format not in FORMATS:
             raise ValueError(f"data_format must be one of {', '.join(FORMATS)}, got {data_format!r}.")
         if not (len(value_range) == 2 and value_range[0] < value_range[1]):
@@ -40,7 +49,7 @@ class ComplexityMetric:
         self._scorer = Scorer(model, threads)
         self.reset_state()
 
-    def __call__(self, images):
+    def __call__(self, images: Any) -> np.ndarray:
         """Scores float32 (B,), in [0, 1], of a batch of images, any numbers in the range; the state is left alone.
 
         Raises:
@@ -48,17 +57,17 @@ class ComplexityMetric:
         """
         return np.array([each.score for each in self._scorer.score(self._pixels(images))], "float32")
 
-    def update_state(self, images):
+    def update_state(self, images: Any) -> None:
         """Count a batch in."""
         scores = self(images)
         self._sum += float(scores.sum(dtype="float64"))
         self._count += len(scores)
 
-    def result(self):
+    def result(self) -> float:
         """The mean score of all that was counted in; NaN of none."""
         return self._sum / self._count if self._count else float("nan")
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Forget what was counted in."""
         self._sum, self._count = 0.0, 0
 

@@ -36,7 +36,8 @@ class Counts:
     scored: int = 0
     failed: int = 0
 
-    def add(self, row):
+    def add(self, row: Row) -> None:
+        """Count a row in."""
         if row.error is None:
             self.scored += 1
         else:

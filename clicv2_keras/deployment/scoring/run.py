@@ -1,6 +1,7 @@
 """From paths to rows."""
 
 import itertools
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -11,14 +12,23 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import fetch, is_url
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import StrPath, user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 # Images that are decoded one after the other before the network sees them: its weights then stay in the cache.
 GROUP = 4
 
 
-def score(paths, model="default", maps=None, workers=None, threads=None, allow_private=False, tile=None, stride=None):
+def score(
+    paths: StrPath | Iterable[StrPath],
+    model: StrPath = "default",
+    maps: StrPath | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    allow_private: bool = False,
+    tile: int | None = None,
+    stride: int | None = None,
+) -> Iterator[Row]:
     """Score images, one or millions: rows come as they are ready, in order, and none is kept in memory.
 
     ```python
@@ -53,21 +63,21 @@ def score(paths, model="default", maps=None, workers=None, threads=None, allow_p
 
 
 def score_to_file(
-    paths,
-    output,
-    model="default",
-    maps=None,
-    workers=None,
-    threads=None,
-    resume=False,
-    report=None,
-    force=False,
-    allow_private=False,
-    embeddings=False,
-    percentile=False,
-    tile=None,
-    stride=None,
-):
+    paths: StrPath | Iterable[StrPath],
+    output: StrPath,
+    model: StrPath = "default",
+    maps: StrPath | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    resume: bool = False,
+    report: Callable[[Row], object] | None = None,
+    force: bool = False,
+    allow_private: bool = False,
+    embeddings: bool = False,
+    percentile: bool = False,
+    tile: int | None = None,
+    stride: int | None = None,
+) -> Counts:
     """Score images into a file, as `score` does.
 
     Args:

@@ -1,12 +1,19 @@
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
 
 import numpy as np
 from PIL import Image
 
 from clicv2_keras.deployment.scoring.network import Network
 from clicv2_keras.utils.images import DecodedImage, UnreadableImage, decode_image, network_input, upright_rgb
+from clicv2_keras.utils.paths import StrPath
+
+if TYPE_CHECKING:
+    from clicv2_keras.deployment.scoring.many import Scores
+
+# One image, as callers give it; an array may be one or several.
+OneImage = StrPath | bytes | bytearray | memoryview | BinaryIO | Image.Image
 
 
 class Score(NamedTuple):
@@ -62,14 +69,23 @@ class Scorer:
         UserError: where there is no such model, or it is broken.
     """
 
-    def __init__(self, path="default", threads=1):
+    def __init__(self, path: StrPath = "default", threads: int = 1) -> None:
         self._network = Network(path, threads)
-        self.image_size = self._network.image_size
-        self.embedding_dim = self._network.embedding_dim
-        self.metadata = self._network.metadata
+        self.image_size: int = self._network.image_size
+        self.embedding_dim: int = self._network.embedding_dim
+        self.metadata: dict[str, Any] = self._network.metadata
         self.identity = f"{self.metadata['name']} {self.metadata['sha256'][:12]}"
 
-    def score(self, images):
+    @overload
+    def score(self, images: OneImage) -> Score: ...  # type: ignore[overload-overlap]  # a str is a series of str too
+
+    @overload
+    def score(self, images: np.ndarray) -> Any: ...
+
+    @overload
+    def score(self, images: Iterable[OneImage | np.ndarray]) -> list[Score]: ...
+
+    def score(self, images: Any) -> Any:
         """Score one image or several.
 
         Args:
@@ -91,7 +107,7 @@ class Scorer:
             return self.run(self.read(images))
         return [self.run(self.read(image)) for image in images]
 
-    def score_many(self, images, workers=None):
+    def score_many(self, images: Iterable[OneImage | np.ndarray], workers: int | None = None) -> "Scores":
         """Score images that may be broken, several at a time.
 
         Args:
@@ -109,7 +125,7 @@ class Scorer:
 
         return score_many(self, images, workers)
 
-    def read(self, image):
+    def read(self, image: OneImage | np.ndarray) -> Picture:
         """One image, as `score` takes it, decoded; a JPEG at no more of its scale than is needed."""
         if isinstance(image, np.ndarray):
             image = _of_array(image)
@@ -126,7 +142,7 @@ class Scorer:
             raise TypeError(f"an image is a path, bytes, a PIL.Image or a uint8 array, not {type(image).__name__}")
         return read_picture(image, self.image_size)
 
-    def run(self, picture):
+    def run(self, picture: Picture) -> Score:
         """The `Score` of a `Picture`."""
         out = self._network(picture.pixels)
         return Score(float(out["score"][0]), out["map"][0], out["embedding"][0], picture.width, picture.height)

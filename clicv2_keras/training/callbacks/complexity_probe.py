@@ -1,5 +1,7 @@
 import csv
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -9,7 +11,10 @@ from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.folds import selection_split
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.utils.atomic_files import save_model, write_csv
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import StrPath, user_path
+
+if TYPE_CHECKING:
+    from clicv2_keras.data.labelled.scored_images import ScoredImages
 
 
 class ComplexityProbe(keras.callbacks.Callback):
@@ -45,7 +50,15 @@ class ComplexityProbe(keras.callbacks.Callback):
         UserError: one line on what is wrong with the data.
     """
 
-    def __init__(self, dataset, root=None, folder="probe", every=1, split=None, within_category=None):
+    def __init__(
+        self,
+        dataset: "str | ScoredImages | Sequence[str | ScoredImages]",
+        root: StrPath | Sequence[StrPath] | None = None,
+        folder: StrPath = "probe",
+        every: int = 1,
+        split: str | None = None,
+        within_category: bool | None = None,
+    ) -> None:
         super().__init__()
         chosen = [selection_split(each, split) for each in open_scored_sets(dataset, root, within_category)]
         self.evaluators = [Evaluator(data, predictors=("ridge",), test_split=part) for data, part in chosen]
