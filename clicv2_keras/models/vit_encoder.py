@@ -109,6 +109,24 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         """
         return cls(**{**preset_config(name, ENCODERS), **overrides})
 
+    @classmethod
+    def from_keras_hub(cls, backbone: keras.Model) -> Self:
+        """An encoder that gives the patch tokens of a keras_hub backbone, after its last norm, with copied weights.
+
+        SigLIP and SigLIP 2 fit: `keras_hub.models.Backbone.from_preset("siglip2_base_patch16_224")`. Their learnt
+        positions go into a stem, with the patch embedding; they are right for images of the backbone's own size. A side
+        that the patches do not divide loses what is left over, as in keras_hub.
+
+        Args:
+            backbone: a `SigLIPVisionEncoder`, or a backbone that has one as its `vision_encoder`.
+
+        Raises:
+            UserError: where a backbone cannot be an encoder exactly: in what it differs, and what it can be instead.
+        """
+        from clicv2_keras.models.from_keras_hub import from_keras_hub
+
+        return from_keras_hub(cls, backbone)
+
     def copy(self, **changes) -> Self:
         """An encoder of the same weights with other arguments that change none of their shapes, as `value_range`."""
         other = type(self).from_config({**self.get_config(), **changes})
