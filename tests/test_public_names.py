@@ -55,7 +55,7 @@ def called(name):
     members = [
         getattr(value, "fget", None) or getattr(value, "__func__", value)
         for key, value in vars(thing).items()
-        if isinstance(value, classmethod) or (name in LIGHT and (key == "__call__" or not key.startswith("_")))
+        if (key == "__call__" or not key.startswith("_")) and (name in LIGHT or isinstance(value, classmethod))
     ]
     # The constructor of a NamedTuple is no function: its fields have types.
     return filter(inspect.isfunction, [thing.__init__, *members])

@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from clicv2_keras.deployment.scoring.network import find_tflite
+from clicv2_keras.deployment.scoring.percentiles import Percentiles
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.model_list import list_models
 from clicv2_keras.utils.package_data import trained_presets
@@ -54,7 +55,7 @@ def demo_files(file, model):
     files |= {f"samples/{i}.png": functools.partial(_sample, seed) for i, seed in enumerate(SAMPLES)}
     return files | {
         "model.tflite": Path(file).read_bytes,
-        "model.json": lambda: json.dumps(model.metadata | _told(file)).encode(),
+        "model.json": lambda: json.dumps(model.metadata | _told(file) | _reference(model.metadata)).encode(),
         "card.txt": model.card.encode,
     }
 
@@ -108,6 +109,15 @@ def _told(file):
     """What a shipped model's card says in short, for the page's words; of other files nothing is known."""
     shipped = (model for model in list_models() if trained_presets()[model.name] == Path(file).parent)
     return next(({"purpose": model.purpose, "agreement": model.agreement} for model in shipped), {})
+
+
+def _reference(metadata):
+    """The scores of known photographs by the model, for the page's percentages; nothing where none are stored."""
+    try:
+        known = Percentiles(metadata)
+    except UserError:
+        return {}
+    return {"reference": {"photographs": known.photographs, "scores": known.scores}}
 
 
 @functools.lru_cache

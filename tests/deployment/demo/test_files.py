@@ -8,8 +8,10 @@ from click.testing import CliRunner
 
 from clicv2_keras.cli.main import main
 from clicv2_keras.deployment.demo.files import content_policy, write_demo
+from clicv2_keras.deployment.scoring.percentiles import Percentiles
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.tflite_file import pack, unpack
 
 
 def call(*arguments):
@@ -49,6 +51,16 @@ def test_what_it_says_follows_the_model(tmp_path, name, has):
     foreign.write_bytes((trained_presets()[name] / "dynamic.tflite").read_bytes())
     told = json.loads((write_demo(tmp_path / "other", foreign) / "model.json").read_text())
     assert "purpose" not in told and "agreement" not in told
+
+
+def test_it_carries_the_reference_photographs_scores_of_the_very_file_and_of_no_other(tmp_path):
+    told = json.loads((write_demo(tmp_path / "site") / "model.json").read_text())
+    shipped = unpack(trained_presets()["default"] / "dynamic.tflite")
+    known = Percentiles(shipped.metadata)
+    assert told["reference"] == {"photographs": known.photographs, "scores": known.scores}
+    mine = tmp_path / "mine.tflite"
+    mine.write_bytes(pack(shipped.model + bytes(16), shipped.metadata))
+    assert "reference" not in json.loads((write_demo(tmp_path / "other", mine) / "model.json").read_text())
 
 
 def test_what_is_there_is_kept(tmp_path):

@@ -4,6 +4,7 @@ import base64
 import functools
 import http.server
 import json
+import re
 import threading
 import time
 
@@ -12,6 +13,7 @@ import pytest
 from chromium import CHROMIUM, Chromium
 
 from clicv2_keras.deployment.demo.files import write_demo
+from clicv2_keras.deployment.scoring.percentiles import Percentiles
 from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.utils.model_list import list_models
 
@@ -56,6 +58,28 @@ def test_the_cards_show_the_scores_of_python_the_most_complex_first(page, expect
     assert [score for _, score, _ in cards] == sorted((score for _, score, _ in cards), reverse=True)
     assert all(text == f"{score:.3f}" for _, score, text in cards)
     assert page.evaluate("document.querySelector('.card.failed').innerText").startswith("text.jpg\nnot an image")
+
+
+def test_the_cards_place_each_score_among_everyday_photographs(page, expected):
+    among = page.evaluate("""[...document.querySelectorAll(".card:not(.failed)")].map(card =>
+        [card.querySelector(".name").textContent, card.querySelector(".among").textContent])""")
+    percentiles = Percentiles(Scorer().metadata)
+    for name, text in among:
+        share = re.fullmatch(r"busier than (\d+) % of everyday photographs", text)[1]
+        # The browser's score is off by up to .001.
+        low, high = (percentiles(expected[name].score + step) for step in (-1e-3, 1e-3))
+        assert round(low) <= int(share) <= round(high)
+    ties = page.evaluate("""(async () => { const { percentile } = await import("/percentile.js");
+        return [0, 0.1, 0.15, 0.2, 0.5, 0.9, 1].map(score => percentile(score, [0.1, 0.2, 0.2, 0.9])) })()""")
+    assert ties == [0, 12.5, 25, 50, 75, 87.5, 100]
+
+
+def test_a_model_without_reference_photographs_says_nothing_of_them(page):
+    text = page.evaluate("""(async () => { const { PictureCard } = await import("/picture_card.js");
+        const bitmap = await createImageBitmap(new ImageData(4, 4));
+        const said = { score: 0.5, map: [0.5], rows: 1, columns: 1 };
+        return PictureCard.of("mine", bitmap, said, undefined).element.textContent })()""")
+    assert "0.500" in text and "busier" not in text and "undefined" not in text
 
 
 def test_map_and_embedding_are_python_s_too(page, pictures, expected):
@@ -150,6 +174,7 @@ def test_what_it_says_is_of_the_model_it_runs(page):
     )
     free = page.evaluate("""(async () => (await import("/about.js")).about({ label_range: null }))()""")
     assert "No human label" in free and "fitted" not in free and "undefined" not in free
+    assert Percentiles(Scorer().metadata).photographs in said and "percentages" not in free
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -168,6 +193,7 @@ def test_as_files_below_any_address_it_scores_the_same_and_asks_nobody_else(expe
         wait_for(browser, "document.querySelectorAll('.card data').length == 1")
         score = browser.evaluate("+document.querySelector('.card data').value")
         assert score == pytest.approx(expected["photo.jpg"].score, abs=1e-3)
+        assert "% of everyday photographs" in browser.evaluate("document.querySelector('.among').textContent")
         browser.evaluate("document.getElementById('samples').click()")
         wait_for(browser, "document.querySelectorAll('.card data').length == 7")
         # The policy stands in the page: what it does not allow does not leave the browser.

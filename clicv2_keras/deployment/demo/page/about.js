@@ -1,7 +1,10 @@
 // What the page says of the model it runs, from what the model's file says.
 
-/** Sentences on `metadata`, the file's own; `purpose` and `agreement` are there for models that come with the package. */
-export function about({ label_range, purpose, agreement }) {
+/**
+ * Sentences on `metadata`, the file's own; `purpose`, `agreement` and `reference`, whose `photographs` the percentages
+ * are among, are there for models that come with the package.
+ */
+export function about({ label_range, purpose, agreement, reference }) {
   const said = [
     label_range
       ? "Its last layer was fitted to complexity that people judged; compare scores within a kind of picture."
@@ -9,6 +12,7 @@ export function about({ label_range, purpose, agreement }) {
   ];
   if (purpose) said.push(`It is for ${plain(purpose)}.`);
   if (agreement) said.push(`Rank correlation with people: ${plain(agreement)}.`);
+  if (reference) said.push(`The percentages are among ${reference.photographs}.`);
   return said.join(" ");
 }
 

@@ -12,6 +12,7 @@ const here = (path) => new URL(path, document.baseURI).href;
 
 /** Loaded once, in the background. */
 export const scorer = Scorer.load(here("model.tflite"), here("litert/litert_wasm_compat_internal.js"));
+const told = fetch(here("model.json")).then((answer) => answer.json());
 const cards = [];
 let waiting = 0;
 let turn = scorer;
@@ -44,7 +45,7 @@ async function scored(file) {
     return PictureCard.failed(file.name, "not an image that this browser can read");
   }
   try {
-    return PictureCard.of(file.name, bitmap, await (await scorer).score(bitmap));
+    return PictureCard.of(file.name, bitmap, await (await scorer).score(bitmap), (await told).reference);
   } catch (error) {
     return PictureCard.failed(file.name, `could not be scored: ${error.message}`);
   } finally {
@@ -112,7 +113,7 @@ addEventListener("drop", (event) => {
   add(event.dataTransfer.files);
 });
 
-const metadata = await (await fetch(here("model.json"))).json();
+const metadata = await told;
 $("model").textContent = metadata.name;
 $("about").textContent = about(metadata);
 scorer.catch((error) => {

@@ -1,12 +1,16 @@
 // One picture: itself, beside it its map over it in grey, its score; or why there is none.
 
 import { cividis } from "./cividis.js";
+import { percentile } from "./percentile.js";
 
 const SIDE = 640; // of the picture as it is shown, in pixels
 
 export class PictureCard {
-  /** From an `ImageBitmap` and what `Scorer.score` says of it. */
-  static of(name, bitmap, { score, map, rows, columns }) {
+  /**
+   * From an `ImageBitmap` and what `Scorer.score` says of it; `reference`, where the model has one, holds the `scores`
+   * of everyday photographs.
+   */
+  static of(name, bitmap, { score, map, rows, columns }, reference) {
     const card = new PictureCard(name, score);
     const { width, height } = bitmap;
     const scale = Math.min(SIDE / Math.max(width, height), 1);
@@ -27,6 +31,10 @@ export class PictureCard {
     card.element.prepend(pair);
     card.caption.prepend(number);
     const facts = `${width} × ${height} · patches ${low.toFixed(2)} to ${high.toFixed(2)}`;
+    if (reference) {
+      const share = Math.round(percentile(score, reference.scores));
+      card.caption.append(element("span", "among", [`busier than ${share} % of everyday photographs`]));
+    }
     card.caption.append(element("span", "quiet", [facts]));
     return card;
   }
