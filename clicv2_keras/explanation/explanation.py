@@ -36,8 +36,8 @@ class Explanation:
 
     @property
     def grids(self) -> dict[str, np.ndarray]:
-        """`map` and the saliency, by name."""
-        return {"map": self.map, **self.saliency}
+        """`map` and the saliency, by name; none where there is an error."""
+        return {**({} if self.map is None else {"map": self.map}), **self.saliency}
 
     @property
     def image(self) -> Image.Image:

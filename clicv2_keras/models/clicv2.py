@@ -1,5 +1,5 @@
 import functools
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import keras
 from keras import ops
@@ -112,9 +112,9 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
     def from_preset(
         cls,
         name: str,
-        contrast: ContrastiveBranch | str | None = "default",
-        entropy: MaskedEntropyBranch | str | None = "default",
-        views: RandomViews | str | None = "default",
+        contrast: ContrastiveBranch | Literal["default"] | None = "default",
+        entropy: MaskedEntropyBranch | Literal["default"] | None = "default",
+        views: RandomViews | Literal["default"] | None = "default",
         seed: int | None = None,
         **overrides,
     ) -> Self:

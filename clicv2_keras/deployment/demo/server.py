@@ -96,7 +96,7 @@ class DemoServer(socketserver.ThreadingTCPServer):
 
     @property
     def url(self) -> str:
-        host, port, *_ = self.server_address
+        host, port = str(self.server_address[0]), self.server_address[1]
         if ipaddress.ip_address(host).is_unspecified:
             host = LOOPBACK
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -128,8 +128,8 @@ class Scorer:
     def read(self, image: OneImage | np.ndarray) -> Picture:
         """One image, as `score` takes it, decoded; a JPEG at no more of its scale than is needed."""
         if isinstance(image, np.ndarray):
-            image = _of_array(image)
-            return _picture(DecodedImage(image, *image.size), self.image_size)
+            rgb = _of_array(image)
+            return _picture(DecodedImage(rgb, *rgb.size), self.image_size)
         if isinstance(image, Image.Image):
             try:
                 upright = upright_rgb(image)

@@ -66,8 +66,8 @@ class ComplexityProbe(keras.callbacks.Callback):
         self.columns = ("step", "PCC", "SRCC", *(f"SRCC {name}" for name in names))
         self.folder = user_path(folder)
         self.every = every
-        self.rows = []
-        self.unreadable = []
+        self.rows: list[dict] = []
+        self.unreadable: list = []
 
     @property
     def best(self):
