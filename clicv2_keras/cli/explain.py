@@ -19,8 +19,9 @@ from clicv2_keras.utils.text import printable
     help="Where a change would move the score; may be repeated.",
 )
 @click.option("--output", default="explanations", show_default=True, help="Folder for the figures and arrays.")
+@click.option("--device", metavar="NAME", help="cpu, gpu:0, …: where Keras computes; by default the first GPU, if any.")
 @click.pass_context
-def explain(context, images, model, saliency, output):
+def explain(context, images, model, saliency, output, device):
     """Show where the complexity of each IMAGE is: files, or folders of them.
 
     For each image a figure (PNG) with the complexity map over it, and the arrays (NPZ). A .tflite file needs no Keras.
@@ -35,6 +36,6 @@ def explain(context, images, model, saliency, output):
         else:
             click.echo(f"{explanation.score:.3f}  {file}")
 
-    explanations = clicv2_keras.explain(images, model, saliency, output, report)
+    explanations = clicv2_keras.explain(images, model, saliency, output, report, device)
     if any(explanation.error for explanation in explanations):
         context.exit(1)

@@ -33,6 +33,14 @@ import click
 @click.option("--run-dir", help="Run folder of the whole network; NAME_run beside the output NAME.keras.")
 @click.option("--resume", is_flag=True, help="Go on with that run from its last checkpoint.")
 @click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")
+@click.option(
+    "--batch-size",
+    default=32,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Images computed at a time; of the whole network, those of a step.",
+)
+@click.option("--device", metavar="NAME", help="cpu, gpu:0, …: where Keras computes; by default the first GPU, if any.")
 @click.option("--seed", default=0, show_default=True, help="Of the order of the images.")
 def finetune(**arguments):
     """Fit MODEL to labelled images: a scorer whose map averages to its score.

@@ -1,5 +1,6 @@
 """From images to what the model sees in them."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from clicv2_keras.explanation import METHODS
 from clicv2_keras.explanation.explanation import Explanation
 from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.hub import is_hub_address
@@ -27,6 +29,7 @@ def explain(
     saliency: str | Iterable[str] = (),
     output: StrPath | None = "explanations",
     report: Callable[[Explanation], object] | None = None,
+    device: str | None = None,
 ) -> list[Explanation]:
     """Show where an image's complexity is, and what the model looked at.
 
@@ -45,33 +48,37 @@ def explain(
             Keras on TensorFlow; the map does not.
         output: folder for a figure (PNG) and the arrays (NPZ) of each image, see `OutputFolder`; None writes nothing.
         report: called with each `Explanation` as soon as it is there.
+        device: `"cpu"`, `"gpu:0"`, …, where Keras computes; by default the first GPU, or the CPU where there is none. A
+            `.tflite` file is computed on the CPU.
 
     Returns:
         list of `Explanation`, one an image, in order.
 
     Raises:
-        UserError: one line on what is wrong with `images`, `model`, `saliency`, `output` or the backend.
+        UserError: one line on what is wrong with `images`, `model`, `saliency`, `output`, `device` or the backend.
     """
     folder = OutputFolder(output) if output is not None else None
     files = list(find_images(images, output))
-    loaded = _load(model, [saliency] if isinstance(saliency, str) else list(saliency))
     explanations = []
-    for found in files:
-        explanation = _explain(found, *loaded)
-        if folder and not explanation.error:
-            try:
-                folder.write(explanation)
-            except UnreadableImage as error:  # gone since it was scored
-                explanation = Explanation(explanation.file, explanation.path, error=str(error))
-        if report:
-            report(explanation)
-        explanations.append(explanation)
+    with contextlib.ExitStack() as stack:
+        methods = [saliency] if isinstance(saliency, str) else list(saliency)
+        loaded = _load(model, methods, device, stack)
+        for found in files:
+            explanation = _explain(found, *loaded)
+            if folder and not explanation.error:
+                try:
+                    folder.write(explanation)
+                except UnreadableImage as error:  # gone since it was scored
+                    explanation = Explanation(explanation.file, explanation.path, error=str(error))
+            if report:
+                report(explanation)
+            explanations.append(explanation)
     return explanations
 
 
-def _load(model, saliency):
+def _load(model, saliency, device, stack):
     """The side S of the model's input; what maps pixels uint8 (S, S, 3) to a dict of `score` (1,) and `map` (1, h, w);
-    and what maps them to saliency, or None."""
+    and what maps them to saliency, or None. The device's context is entered on `stack`."""
     for name in saliency:
         if name not in METHODS:
             raise UserError(f"saliency: {name} is not one; allowed are {', '.join(METHODS)}")
@@ -81,6 +88,8 @@ def _load(model, saliency):
                 f"saliency: {saliency[0]} needs gradients, and {model} has none; give the .keras file that it was "
                 "exported from, or leave saliency out"
             )
+        if device is not None:
+            raise UserError(f"device: {model} is computed by LiteRT, on the CPU; leave {device} out")
         network = Network(model, share_cores(workers=1)[1])
         return network.image_size, network, None
     backend = choose_backend()
@@ -89,6 +98,7 @@ def _load(model, saliency):
             f"saliency: {saliency[0]} needs Keras on TensorFlow, not on {backend}; set KERAS_BACKEND=tensorflow, which "
             "reads models of every backend, or leave saliency out"
         )
+    stack.enter_context(device_scope(device))
     from clicv2_keras.models.find_model import find_model, scorer_of
 
     scorer, salient = scorer_of(find_model(model)), None

@@ -13,6 +13,7 @@ from clicv2_keras.training.run import train_recipe
 from clicv2_keras.training.run_log import run_log
 from clicv2_keras.training.source import fitted_part
 from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import StrPath, check_writable, user_path
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from clicv2_keras.models.complexity_scorer import ComplexityScorer
 
 log = logging.getLogger(__name__)
-BATCH = 32
 
 
 def finetune(
@@ -43,6 +43,8 @@ def finetune(
     run_dir: StrPath | None = None,
     resume: bool = False,
     progress: bool = True,
+    batch_size: int = 32,
+    device: str | None = None,
 ) -> "ComplexityScorer":
     """Turn labelled images into a `ComplexityScorer`.
 
@@ -69,13 +71,15 @@ def finetune(
             output a folder that goes when the run has ended.
         resume: go on with that run from its last checkpoint; start where there is none.
         progress: show what happens.
+        batch_size: images that are computed at a time, which memory bounds; of the whole network those of a step.
+        device: `"cpu"`, `"gpu:0"`, …, where Keras computes; by default the first GPU, or the CPU where there is none.
 
     Returns:
         The `ComplexityScorer`. It carries the fingerprints of the images that it was fitted to, so that `evaluate` does
         not judge it on them.
 
     Raises:
-        UserError: one line on what is wrong with the model, the data or the output.
+        UserError: one line on what is wrong with the model, the data, the output or the device.
         RunAborted: of the whole network, as `train` raises it.
     """
     if output is not None:
@@ -84,6 +88,7 @@ def finetune(
             raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
         check_writable(output)
     choose_backend()
+    scope = device_scope(device)
     from clicv2_keras.data.labelled.joint_sets import join_sets
     from clicv2_keras.data.labelled.scored_sets import open_scored_sets
     from clicv2_keras.models import ComplexityScorer, LinearHead
@@ -93,10 +98,11 @@ def finetune(
 
     sets = open_scored_sets(dataset, root, within_category)
     labels = join_sets([fitted_part(each, splits) for each in sets])
-    found = find_model(model)
-    head = getattr(found, "head", None)
-    parts = tuple(parts or (head.read_out.parts if isinstance(head, LinearHead) else PARTS))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(scope)
+        found = find_model(model)
+        head = getattr(found, "head", None)
+        parts = tuple(parts or (head.read_out.parts if isinstance(head, LinearHead) else PARTS))
         if whole:
             if run_dir is None and output is not None:
                 run_dir = output.with_name(f"{output.stem}_run")
@@ -113,14 +119,16 @@ def finetune(
                     "parts": list(parts),
                     "steadiness": steadiness,
                 },
-                **_whole_network(model, encoder_of(found), folder, len(labels.images), epochs, learning_rate),
+                **_whole_network(
+                    model, encoder_of(found), folder, len(labels.images), epochs, batch_size, learning_rate
+                ),
             )
             run = train_recipe(recipe, resume=resume, progress=progress, labels=labels)
             scorer = run.model.labels.scorer(run.model.encoder)
         stack.enter_context(run_log(Display(1, enabled=progress)))
         if not whole:
             scorer = ComplexityScorer(encoder_of(found), LinearHead(parts, labels.images.score_range))
-            fit_scorer(scorer, labels, steadiness, seed)
+            fit_scorer(scorer, labels, steadiness, seed, batch_size)
         if output is not None:
             save_model(scorer, output)
             log.info(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …")
@@ -131,7 +139,7 @@ def _list(values):
     return list(values) if isinstance(values, list | tuple) else [values]
 
 
-def _whole_network(model, encoder, folder, count, epochs, learning_rate):
+def _whole_network(model, encoder, folder, count, epochs, batch_size, learning_rate):
     """The other sections of the recipe that trains a whole network on `count` labelled images."""
     if not isinstance(model, str | Path):
         # A model at hand gets a name.
@@ -140,13 +148,13 @@ def _whole_network(model, encoder, folder, count, epochs, learning_rate):
             from clicv2_keras.utils.atomic_files import save_model
 
             save_model(encoder, model)
-    epoch = -(-count // BATCH)
+    epoch = -(-count // batch_size)
     return {
         "data": {"image_size": encoder.image_size},
         "encoder": {"weights": str(model), "freeze_patch_projection": encoder.freeze_patch_projection},
         "contrast": {"level": "none"},
         "entropy": {"weight": 0},
         "optimizer": {"learning_rate": learning_rate, "weight_decay": 0.05, "warmup_steps": 0, "beta_2": 0.999},
-        "train": {"batch_size": BATCH, "steps": epochs * epoch},
+        "train": {"batch_size": batch_size, "steps": epochs * epoch},
         "run": {"dir": str(folder), "log_every": epoch, "checkpoint_every": epoch},
     }

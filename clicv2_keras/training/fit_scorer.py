@@ -13,12 +13,11 @@ from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
 from clicv2_keras.utils.images import network_input
 
 log = logging.getLogger(__name__)
-BATCH = 32
 # Enough to know which features a change moves.
 MOST_CHANGED = 1000
 
 
-def fit_scorer(scorer, labels, steadiness=0.0, seed=0):
+def fit_scorer(scorer, labels, steadiness=0.0, seed=0, batch_size=32):
     """Fit the `LinearHead` of a scorer to labels by `fit_head`; it then knows what it was fitted to.
 
     Args:
@@ -27,6 +26,7 @@ def fit_scorer(scorer, labels, steadiness=0.0, seed=0):
         steadiness: what the mean square of a score's change by mirroring, slight crops and resizing counts against the
             fit's. With it, blank pictures are taught as 0 and collages as 1.
         seed: of the collages.
+        batch_size: images that are computed at a time.
 
     Returns:
         `HeadWeights`.
@@ -41,8 +41,8 @@ def fit_scorer(scorer, labels, steadiness=0.0, seed=0):
         return features.mean(axis=1, dtype="float64")
 
     def read(images, pool=lambda features: features):
-        starts = range(0, len(images), BATCH)
-        tokens = (scorer.encoder.predict_on_batch(images[start : start + BATCH]) for start in starts)
+        starts = range(0, len(images), batch_size)
+        tokens = (scorer.encoder.predict_on_batch(images[start : start + batch_size]) for start in starts)
         return np.concatenate([pool(keras.ops.convert_to_numpy(read_out(each))) for each in tokens])
 
     features, prior = read(images), {}

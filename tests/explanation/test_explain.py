@@ -1,5 +1,6 @@
 """What is written, for which images, and what is wrong in one line."""
 
+import contextlib
 import shutil
 
 import numpy as np
@@ -127,6 +128,7 @@ def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
         ((photo, "defualt"), "did you mean default?"),
         ((photo, scorer, ["gradcam"]), r"gradcam is not one; allowed are smoothgrad, gradcam\+\+, layercam"),
         ((photo, scorer, (), photo), "is a file; name a folder"),
+        ((photo, scorer, (), None, None, "gpu:7"), "device: gpu:7 is not here; .* has cpu:0"),
     ):
         with pytest.raises(UserError, match=says) as error:
             clicv2_keras.explain(*arguments)
@@ -135,6 +137,22 @@ def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="layercam needs Keras on TensorFlow, not on jax; set KERAS_BACKEND=tensorflow"):
         clicv2_keras.explain(photo, scorer, "layercam")
     assert clicv2_keras.explain(photo, scorer, output=None)[0].score > 0
+
+
+def test_it_computes_on_the_device_that_is_named(scorer, busy_corner, monkeypatch):
+    seen = []
+
+    @contextlib.contextmanager
+    def scope(name):
+        seen.append(name)
+        yield
+        seen.append("left")
+
+    monkeypatch.setattr(run, "device_scope", scope)
+    clicv2_keras.explain(
+        busy_corner(), scorer, output=None, report=lambda each: seen.append(each.error), device="gpu:1"
+    )
+    assert seen == ["gpu:1", None, "left"]
 
 
 def test_an_output_folder_that_cannot_be_made_is_one_line(scorer, busy_corner, tmp_path):
@@ -191,9 +209,11 @@ def test_a_tflite_file_explains_as_the_keras_model_it_was_made_from(busy_corner,
         assert np.abs(pixels[0] - pixels[1]).mean() < 3
 
 
-def test_a_tflite_file_has_no_saliency(busy_corner):
+def test_a_tflite_file_has_no_saliency_and_no_device(busy_corner):
     file = trained_presets()["default"] / "dynamic.tflite"
     with pytest.raises(UserError, match="smoothgrad needs gradients, .*dynamic.tflite has none; give the .keras file"):
         clicv2_keras.explain(busy_corner(), file, "smoothgrad", output=None)
+    with pytest.raises(UserError, match="dynamic.tflite is computed by LiteRT, on the CPU; leave gpu:0 out"):
+        clicv2_keras.explain(busy_corner(), file, output=None, device="gpu:0")
     with pytest.raises(UserError, match="nowhere.tflite: there is no such file"):
         clicv2_keras.explain(busy_corner(), "nowhere.tflite", output=None)

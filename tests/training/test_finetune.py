@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import replace
 
 import keras
@@ -8,7 +9,7 @@ from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.evaluation.statistics import pcc
 from clicv2_keras.layers.patch_read_out import PARTS
-from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead
+from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead, ViTEncoder
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.callbacks.safeguards import CheckpointWriter
 from clicv2_keras.training.finetune import finetune
@@ -100,18 +101,20 @@ def test_the_whole_network_is_a_run_that_goes_on_from_its_checkpoint(tiny_encode
     start = tmp_path / "start.keras"
     ComplexityScorer(tiny_encoder, LinearHead(("token",))).save(start)
     options = {"model": start, "dataset": "ic9600", "root": ic9600, "whole": True, "epochs": 3, "progress": False}
+    options["batch_size"] = 16
     steady = finetune(**options, output=tmp_path / "steady.keras")
     run = tmp_path / "steady_run"
     assert {"recipe.yaml", "metrics.csv", "log.txt", "scorer.keras", "checkpoints"} <= {p.name for p in run.iterdir()}
     recipe = load_recipe(run / "recipe.yaml")
     assert recipe.encoder.weights == str(start) and recipe.labels.dataset == ["ic9600"]
-    assert recipe.train.steps == 3 * 2 and recipe.labels.parts == ["token"]  # 36 images, 32 a batch
+    assert recipe.train.steps == 3 * 3 and recipe.labels.parts == ["token"]  # 36 images
+    assert recipe.train.batch_size == 16
     with pytest.raises(UserError, match="holds a run; add --resume"):
         finetune(**options, output=tmp_path / "steady.keras")
 
     def stop(self, epoch, logs=None, original=CheckpointWriter.on_epoch_end):
         original(self, epoch, logs)
-        if self.interval.step == 4:
+        if self.interval.step == 6:
             raise RuntimeError("the machine went away")
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError):
@@ -132,9 +135,30 @@ def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):
         assert scorer.head.read_out.parts == parts_read
 
 
+def test_images_are_computed_so_many_at_a_time_where_it_is_said(tiny_encoder, ic9600, monkeypatch):
+    seen, predict = [], ViTEncoder.predict_on_batch
+
+    @contextlib.contextmanager
+    def scope(name):
+        seen.append(name)
+        yield
+        seen.append("left")
+
+    monkeypatch.setattr("clicv2_keras.training.finetune.device_scope", scope)
+    monkeypatch.setattr(ViTEncoder, "predict_on_batch", lambda self, x: seen.append(len(x)) or predict(self, x))
+    options = {"output": None, "progress": False, "steadiness": 0.0}
+    some = finetune(tiny_encoder, "ic9600", ic9600, batch_size=10, device="gpu:1", **options)
+    assert seen == ["gpu:1", 10, 10, 10, 6, "left"]
+    monkeypatch.undo()
+    many = finetune(tiny_encoder, "ic9600", ic9600, **options)
+    np.testing.assert_allclose(some.head.get_weights()[0], many.head.get_weights()[0], rtol=1e-2, atol=1e-3)
+
+
 def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
     with pytest.raises(UserError, match="saved as a .keras file"):
         finetune(tiny_encoder, "ic9600", ic9600, tmp_path / "scorer.h5", progress=False)
+    with pytest.raises(UserError, match="device: gpu:9 is not here"):
+        finetune(tiny_encoder, "ic9600", ic9600, None, progress=False, device="gpu:9")
     images = ic9600 / "images"
     table = f"file,score\n{images / 'objects_0001.jpg'},0.5\n{images / 'person_0002.jpg'},0.7\n"
     (tmp_path / "few.csv").write_text(table)
