@@ -11,7 +11,7 @@ from clicv2_keras.deployment.scoring.network import Network
 from clicv2_keras.layers import PatchReadOut
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch
-from clicv2_keras.models.find_model import encoder_of, find_model, fitted_to, scorer_of
+from clicv2_keras.models.find_model import encoder_of, find_model, fitted_to_of, scorer_of
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.utils.fingerprints import Fingerprints
 from clicv2_keras.utils.tflite_file import read_fitted_to
@@ -76,7 +76,7 @@ class KerasModel:
 
     def known(self, codes):
         """The `KnownImages` among images of the fingerprints uint8 (n, 194)."""
-        return KnownImages.of(fitted_to(self.model), self.mapped == "fitted", codes)
+        return KnownImages.of(fitted_to_of(self.model), self.mapped == "fitted", codes)
 
 
 class TFLiteModel:

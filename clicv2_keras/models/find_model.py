@@ -64,7 +64,7 @@ def scorer_of(model):
     return model if isinstance(model, ComplexityScorer) else ComplexityScorer.label_free(encoder_of(model))
 
 
-def fitted_to(model):
+def fitted_to_of(model):
     """To the labels of which images what `find_model` returns was fitted: the `Fingerprints` of its `encoder` and of
     its `head`, None where its file does not tell."""
     head = getattr(model, "head", None)
