@@ -31,13 +31,19 @@ from clicv2_keras.utils.paths import check_writable
     help="How many random initialisations the untrained rows are the mean of.",
 )
 @click.option(
+    "--against",
+    metavar="B",
+    help="Also the paired difference to B: a model, a measure such as jpeg_q75, or a .csv of scores by any tool.",
+)
+@click.option(
     "--output", metavar="FOLDER", help="Write table.csv, predictions.csv and report.html there; of imagenet top1.csv."
 )
 @click.pass_context
 def evaluate(context, output, per_class, **arguments):
     """Say how far MODEL agrees with people, beside baselines on the same images and splits.
 
-    MODEL is a preset's name, a run folder, a .keras file or hf://owner/name.
+    MODEL is a preset's name, a run folder, a .keras file, hf://owner/name, or a .tflite file, whose score is judged as
+    it is computed on devices.
     """
     _check_options(context)
     if output:
@@ -65,7 +71,7 @@ def evaluate(context, output, per_class, **arguments):
 def _check_options(context):
     """Refuse what has no meaning for the data set, rather than to leave it out in silence."""
     imagenet = context.params["dataset"] == "imagenet"
-    refused = ("test_split", "within_category", "baselines", "resamples") if imagenet else ("per_class",)
+    refused = ("test_split", "within_category", "baselines", "resamples", "against") if imagenet else ("per_class",)
     why = "top-1 is fitted on train and judged on val, beside the untrained encoder" if imagenet else "is for imagenet"
     for option in context.command.params:
         if option.name in refused and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:

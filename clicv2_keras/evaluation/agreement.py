@@ -6,9 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from clicv2_keras.evaluation.statistics import CORRELATIONS, METRICS, Bootstrap, interval
-from clicv2_keras.models import ComplexityScorer, LinearHead
-from clicv2_keras.models.find_model import encoder_of
-from clicv2_keras.utils.fingerprints import Fingerprints
 
 # Of images that are left, fewer say nothing.
 FEWEST = 3
@@ -67,26 +64,16 @@ class Agreement:
         return Figure(difference, *interval(self.samples - other.samples))
 
 
-class KnownImages(NamedTuple):
-    """Which images a model was fitted to, by their labels: what it says of them is no evidence.
+class Pair(NamedTuple):
+    """Two `Agreement`s on the same images and resamples."""
 
-    `score` bool (n,) tells of its fitted score, `features` (n,) of the encoder's features, which labels fit by
-    `finetune --whole` alone. `silent` says that the model's file does not tell.
-    """
+    mine: Agreement
+    other: Agreement
 
-    score: np.ndarray
-    features: np.ndarray
-    silent: bool
-
-    @classmethod
-    def of(cls, model, codes):
-        """Of what `find_model` returns, among images of the fingerprints uint8 (n, 194)."""
-        encoder = encoder_of(model)
-        fitted = isinstance(model, ComplexityScorer) and isinstance(model.head, LinearHead)
-        parts = [encoder.fitted_to, model.head.fitted_to] if fitted else [encoder.fitted_to]
-        encoder_knows, *head_knows = ((part or Fingerprints()).known(codes) for part in parts)
-        score = np.any([encoder_knows, *head_knows], axis=0)
-        return cls(score, encoder_knows, fitted and None in parts)
+    @property
+    def difference(self):
+        """How much higher the SRCC of the first is: a `Figure` by paired bootstrap."""
+        return self.mine.above(self.other)
 
 
 class Judge:
@@ -123,6 +110,11 @@ class Judge:
             return Agreement(*of, {part: nothing}, samples, {part: 0}, own, left_out)
         part = replace(prediction, values=prediction.values[..., own], left_out=None)
         return replace(self._measure(part, own), images=own, left_out=left_out)
+
+    def pair(self, mine, other):
+        """The `Pair` of two `Prediction`s, on the images that neither was fitted to."""
+        images = self._enough(~mine.left_out & ~other.left_out)
+        return Pair(self.agreement(mine, images), self.agreement(other, images))
 
     def _measure(self, prediction, images):
         """The `Agreement` of a `Prediction` of some of the images, bool (n,)."""

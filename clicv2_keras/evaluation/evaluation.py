@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clicv2_keras.data.labelled.scored_images import ScoredImages
-from clicv2_keras.evaluation.agreement import Agreement, Judge, KnownImages
+from clicv2_keras.evaluation.agreement import Agreement, Judge
 from clicv2_keras.evaluation.content import Content
-from clicv2_keras.evaluation.predictors import MODEL, Prediction
+from clicv2_keras.evaluation.judged_model import KerasModel, KnownImages, TFLiteModel
+from clicv2_keras.evaluation.predictors import MODEL, OTHER, Prediction
 from clicv2_keras.evaluation.report.provenance import Provenance
-from clicv2_keras.models.find_model import scorer_of
 from clicv2_keras.utils.atomic_files import write_csv, write_text
 from clicv2_keras.utils.paths import user_path
 
@@ -21,7 +21,7 @@ class Evaluation:
     """How far a model agrees with people, beside what it is compared with.
 
     Args:
-        model: the model, a `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
+        model: the model, a `KerasModel` or `TFLiteModel`.
         data: the `ScoredImages` that were judged on, readable ones alone.
         protocol: a sentence on what was fitted and judged.
         predictions: a `Prediction` a predictor, for the images of `data`.
@@ -32,9 +32,10 @@ class Evaluation:
         unreadable: the `Read`s of the images of the set that could not be read.
         total: how many images the set has, those to fit on and unreadable ones too.
         provenance: what led to it, for the report.
+        other: the `Other` that it was evaluated against, or None.
     """
 
-    model: object
+    model: KerasModel | TFLiteModel
     data: ScoredImages
     protocol: str
     predictions: list[Prediction]
@@ -45,6 +46,7 @@ class Evaluation:
     unreadable: list
     total: int
     provenance: Provenance = Provenance("a model at hand")
+    other: object = None
 
     @property
     def figures(self):
@@ -52,13 +54,16 @@ class Evaluation:
 
         `model/ridge/srcc` is the SRCC by which the model's ridge is compared, `model/ridge/art/srcc` that of the
         category art, `untrained/ridge/srcc` the mean over the random initialisations, `model/token_retrieval` is of the
-        content. For groups and predictors see `predictors`, for metrics `statistics`.
+        content, `against/difference` how much higher the SRCC of `main` is than the other's. For groups and predictors
+        see `predictors`, for metrics `statistics`.
         """
         found = {}
         for a in self.agreements:
             for place, row in {"": a.headline, **{f"{part}/": row for part, row in a.rows.items()}}.items():
                 for metric, figure in row.items():
                     found[f"{a.group}/{a.predictor}/{place}{metric.lower()}"] = figure.value
+        if self.against:
+            found |= {"against/srcc": self.against.other.srcc, "against/difference": self.against.difference.value}
         for content in self.content:
             for group in ("model", "untrained", "chance"):
                 value = getattr(content, group)
@@ -102,9 +107,11 @@ class Evaluation:
         return [(a, figure) for a, figure in rows if np.isfinite(figure.value)]
 
     @functools.cached_property
-    def scorer(self):
-        """What gives the maps: the model, or the label-free scorer of its encoder."""
-        return scorer_of(self.model)
+    def against(self):
+        """The `Pair` of `main` and the other that was asked for, on the images that neither was fitted to; or None."""
+        if self.other is None or self.main is None:
+            return None
+        return self.judge.pair(self.predictions[self.main_index], self.other.prediction)
 
     @property
     def notes(self):
@@ -114,14 +121,25 @@ class Evaluation:
         return notes_on(self)
 
     def table(self):
-        """Rows of dicts of every figure: group, predictor, part, metric, value, low, high, images (how many)."""
-        return [
-            {"group": a.group, "predictor": a.predictor, "part": part, "metric": metric}
+        """Rows of dicts of every figure: group, predictor, part, metric, value, low, high, images (how many).
+
+        The group "against" has `main` and the other on the images of both, and the difference.
+        """
+        groups = [(a.group, a) for a in self.agreements]
+        groups += [("against", a) for a in (self.against or ())]
+        rows = [
+            {"group": group, "predictor": a.predictor, "part": part, "metric": metric}
             | {**figure._asdict(), "images": a.counts[part]}
-            for a in self.agreements
+            for group, a in groups
             for part, row in a.rows.items()
             for metric, figure in row.items()
         ]
+        if self.against:
+            part = next(iter(self.against.mine.rows))
+            row = {"group": "against", "predictor": "difference", "part": part, "metric": "SRCC"}
+            count = self.against.mine.counts[part]
+            rows.append(row | self.against.difference._asdict() | {"images": count})
+        return rows
 
     def in_label_units(self, scores):
         """Scores in [0, 1] as the labels were given."""
@@ -141,7 +159,8 @@ class Evaluation:
         folder.mkdir(parents=True, exist_ok=True)
         names = ("group", "predictor", "part", "metric", "value", "low", "high", "images")
         write_csv(folder / "table.csv", names, [[_text(row[name]) for name in names] for row in self.table()])
-        columns = [column for p in self.predictions for column in _columns(p)]
+        other = [self.other.prediction] if self.other and self.other.prediction.group == OTHER else []
+        columns = [column for p in [*self.predictions, *other] for column in _columns(p)]
         rows = [
             [name, category, _text(score), *("" if left_out[i] else _text(v[i]) for _, v, left_out in columns)]
             for i, (name, category, score) in enumerate(

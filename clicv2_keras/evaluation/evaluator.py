@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clicv2_keras.evaluation.agreement import Judge, KnownImages
+from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.content import measure_content
 from clicv2_keras.evaluation.evaluation import Evaluation
 from clicv2_keras.evaluation.features import FeatureExtractor
@@ -58,7 +58,7 @@ class Evaluator:
         """Judge a model.
 
         Args:
-            model: a `ComplexityScorer`, `CLICv2` or `ViTEncoder`.
+            model: see `judged_model`.
             tick: called after each image.
 
         Returns:
@@ -75,19 +75,21 @@ class Evaluator:
         data = self.data.subset(features.index)
         split, protocol = self._split(data)
         judged = data.subset(split.test)
-        known = KnownImages.of(model, features.fingerprints)
+        judged_model = self._extractor.judged
+        known = judged_model.known(features.fingerprints)
         predictions = predict(self.predictors, features, split, known)
         pooled = not data.ranked_within_category
         judge = Judge(judged.scores, judged.categories, pooled, self.resamples, self.seed)
+        content = self.content and judged_model.encoder is not None
         return Evaluation(
-            model=model,
+            model=judged_model,
             data=judged,
             protocol=protocol,
             predictions=predictions,
             agreements=[judge.agreement(prediction) for prediction in predictions],
             judge=judge,
             known=known,
-            content=measure_content(model, data, features, self.seed, seeds) if self.content else [],
+            content=measure_content(judged_model.encoder, data, features, self.seed, seeds) if content else [],
             unreadable=features.unreadable,
             total=len(self.data),
         )

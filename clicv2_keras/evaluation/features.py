@@ -4,17 +4,15 @@ import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
 from clicv2_keras.data.reading import read_images
 from clicv2_keras.evaluation.handcrafted import LONGEST, handcrafted
-from clicv2_keras.layers import PatchEntropy, PatchReadOut
+from clicv2_keras.evaluation.judged_model import ReadOutNetwork, judged_model
+from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.layers.patch_read_out import PARTS
-from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch
-from clicv2_keras.models.find_model import encoder_of
-from clicv2_keras.models.kept_weights_jax import KeptWeights
+from clicv2_keras.models import DiversityHead
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import fingerprint
 from clicv2_keras.utils.images import network_input
@@ -23,15 +21,17 @@ BATCH = 64
 
 
 class ReadOuts(NamedTuple):
-    """What an encoder gives of n images, means over the patches: `parts` (n, F) by part of `PatchReadOut`, and `scores`
-    (n,) by head: `fitted`, `diversity` or `masked_entropy`."""
+    """What a model gives of n images, means over the patches: `parts` (n, F) by part of `PatchReadOut`, of a `.tflite`
+    the token alone, and `scores` (n,) by head: `fitted`, `diversity`, `masked_entropy`, of a `.tflite` `label_free`."""
 
     parts: dict
     scores: dict
 
     @property
     def features(self):
-        """All parts side by side, (n, F)."""
+        """All parts side by side, (n, F); None where one is missing."""
+        if set(PARTS) - set(self.parts):
+            return None
         return np.concatenate([self.parts[part] for part in PARTS], axis=1)
 
 
@@ -56,20 +56,20 @@ class FeatureExtractor:
     """Reads images once and says what a model makes of them; compiled once for many calls.
 
     Args:
-        model: a `ComplexityScorer`, `CLICv2` or `ViTEncoder`; where its weights change, so do the features.
-        untrained_seeds: the encoder as it was before training too, at these random initialisations.
+        model: see `judged_model`; where its weights change, so do the features.
+        untrained_seeds: the encoder as it was before training too, at these random initialisations (no `.tflite`).
         pixels: of "entropy" (patch entropies) and "handcrafted" (slow): what to take from the pixels alone.
     """
 
     def __init__(self, model, untrained_seeds=(), pixels=()):
         self.model = model
-        self.encoder = encoder_of(model)
+        self.judged = judged_model(model)
         self.pixels = tuple(pixels)
-        self._network = _Network(self.encoder, _heads(model))
         # One network for all initialisations: each one's weights are put in when it is asked.
-        self._initial = [self.encoder.untrained(seed).get_weights() for seed in untrained_seeds]
-        blank = self.encoder.untrained(0) if untrained_seeds else None
-        self._untrained = blank and _Network(blank, {"diversity": DiversityHead()})
+        encoder = self.judged.encoder
+        self._initial = [encoder.untrained(seed).get_weights() for seed in untrained_seeds if encoder is not None]
+        blank = encoder.untrained(0) if self._initial else None
+        self._untrained = blank and ReadOutNetwork(blank, {"diversity": DiversityHead()})
 
     def extract(self, source, tick=lambda: None):
         """The `Features` of a source of images, see `open_source`; `tick` is called after each.
@@ -81,7 +81,7 @@ class FeatureExtractor:
         untrained = [[] for _ in self._initial]
 
         def readable():
-            for read in read_images(source, self._look, at_least=2 * max(self.encoder.image_size, LONGEST)):
+            for read in read_images(source, self._look, at_least=2 * max(self.judged.image_size, LONGEST)):
                 tick()
                 if read.error:
                     unreadable.append(read)
@@ -95,12 +95,12 @@ class FeatureExtractor:
             images = np.stack(images)
             fingerprints += codes
             crafted += numbers
-            model.append(self._network.predict_on_batch(images))
+            model.append(self.judged.read_outs(images))
             for weights, batches in zip(self._initial, untrained, strict=True):
                 self._untrained.encoder.set_weights(weights)
                 batches.append(self._untrained.predict_on_batch(images))
             if "entropy" in self.pixels:
-                pixels.append(_patch_entropies(images, self.encoder.patch_size))
+                pixels.append(_patch_entropies(images, self.judged.patch_size))
         if not index:
             first = unreadable[0]
             raise UserError(f"{first.name} and all {len(source)} images with it are unreadable: {first.error}")
@@ -116,41 +116,7 @@ class FeatureExtractor:
     def _look(self, image):
         """Of a `PIL.Image`: the network's input, its fingerprint and its handcrafted measures, if these are wanted."""
         measures = handcrafted(image) if "handcrafted" in self.pixels else {}
-        return network_input(image, self.encoder.image_size), fingerprint(image), measures
-
-
-class _Network(KeptWeights, keras.Model):
-    """An encoder's read-outs and the scores of heads on it, compiled as one. It is never saved."""
-
-    def __init__(self, encoder, heads):
-        super().__init__(name="features")
-        self.encoder = encoder
-        self.heads = heads
-        for head in heads.values():
-            if not head.built:
-                head.build_for(encoder)
-        self.built = True
-
-    def call(self, images):
-        tokens = ops.cast(self.encoder(images), "float32")
-        return {
-            "parts": {part: ops.mean(PatchReadOut.read(part, tokens), axis=1) for part in PARTS},
-            "scores": {
-                name: ops.mean(head.patch_scores(images, tokens, self.encoder), axis=1)
-                for name, head in self.heads.items()
-            },
-        }
-
-
-def _heads(model):
-    """The heads whose scores are a model's own, by name."""
-    heads = {"diversity": DiversityHead()}
-    own = model.head if isinstance(model, ComplexityScorer) else model.entropy if isinstance(model, CLICv2) else None
-    if isinstance(own, LinearHead):
-        heads["fitted"] = own
-    if isinstance(own, MaskedEntropyBranch) and own.predicts_patches:
-        heads["masked_entropy"] = own
-    return heads
+        return network_input(image, self.judged.image_size), fingerprint(image), measures
 
 
 def _patch_entropies(images, patch_size):

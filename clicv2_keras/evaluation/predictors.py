@@ -9,13 +9,14 @@ import numpy as np
 from clicv2_keras.evaluation.handcrafted import HANDCRAFTED
 from clicv2_keras.evaluation.regressions import CategoryNeighbors, CategoryRidge
 
-MODEL, UNTRAINED, NO_MODEL = "model", "untrained", "no_model"
+MODEL, UNTRAINED, NO_MODEL, OTHER = "model", "untrained", "no_model", "other"
 
 
 @dataclass
 class Prediction:
     """What one predictor says of the test images: `values` (n,), or (S, n) of S random initialisations, whose figures
-    are averaged; `calibrated` where they are in the labels' units.
+    are averaged; `calibrated` where they are in the labels' units. `predictor` is a key of `PREDICTORS`, of the group
+    `OTHER` words.
 
     `left_out` bool (n,) are the images to whose labels the model was fitted: their values are NaN. None is none.
     """
@@ -83,7 +84,7 @@ def _number(name):
 
 
 def _ridge(read, split):
-    return split.predict(CategoryRidge, read.features)
+    return None if read.features is None else split.predict(CategoryRidge, read.features)
 
 
 def _ridge_mean_token(read, split):
@@ -91,13 +92,13 @@ def _ridge_mean_token(read, split):
 
 
 def _nearest_neighbors(read, split):
-    return split.predict(CategoryNeighbors, read.features)
+    return None if read.features is None else split.predict(CategoryNeighbors, read.features)
 
 
 def _ridge_per_category(read, split):
-    if not split.within:
-        return None
     features = read.features
+    if not split.within or features is None:
+        return None
 
     def of_category(train, mine, asked):
         # Too few for weights of their own: their mean.
@@ -131,6 +132,7 @@ OF_MODEL = {
     "fitted": Predictor((MODEL,), True, _score("fitted")),
     "diversity": Predictor((MODEL, UNTRAINED), False, _score("diversity")),
     "masked_entropy": Predictor((MODEL,), False, _score("masked_entropy")),
+    "label_free": Predictor((MODEL,), False, _score("label_free")),
     "ridge": Predictor((MODEL, UNTRAINED), True, _ridge),
     "ridge_mean_token": Predictor((MODEL, UNTRAINED), True, _ridge_mean_token),
     "ridge_per_category": Predictor((MODEL,), True, _ridge_per_category),

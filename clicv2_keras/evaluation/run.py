@@ -23,6 +23,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
     untrained_seeds: int = 5,
+    against: "StrPath | keras.Model | None" = None,
     progress: bool = True,
 ) -> "Evaluation":
     """How far a model agrees with people on labelled images, beside honest baselines.
@@ -30,8 +31,8 @@ def evaluate(
     What a model says of images to whose labels it was fitted is left out: a model carries their fingerprints.
 
     Args:
-        model: see `find_model`.
-        dataset: `"ic9600"`, `"savoias"` or `"csv"`; see `open_scored`. Or `ScoredImages` at hand.
+        model: see `find_model`; or a `.tflite` file, whose score and embedding are judged as they are on devices.
+        dataset: `"ic9600"`, `"savoias"`, `"nagle"` or `"csv"`; see `open_scored`. Or `ScoredImages` at hand.
         root: the data set's folder, or the CSV file.
         test_split: the part to judge on; see `make_folds`.
         within_category: scores can be compared only within a category; None leaves it to the data set.
@@ -39,6 +40,9 @@ def evaluate(
         resamples: of the bootstrap; 0 for no intervals.
         seed: of the folds and the bootstrap, and the first of the untrained encoders'.
         untrained_seeds: how many random initialisations of the encoder the untrained rows are the mean of.
+        against: another model, the key of a measure that needs none (`"jpeg_q75"`, `"handcrafted_ridge"`, …), or a
+            `.csv` file of scores by any other tool, with the columns `file` and `score`: the difference in SRCC on the
+            images that neither was fitted to, with its paired interval.
         progress: show a bar.
 
     Returns:
@@ -52,25 +56,34 @@ def evaluate(
 
     from clicv2_keras.data.labelled.scored_sets import open_scored
     from clicv2_keras.evaluation.evaluator import Evaluator
+    from clicv2_keras.evaluation.judged_model import judged_model
+    from clicv2_keras.evaluation.other import open_other
     from clicv2_keras.evaluation.predictors import OF_PIXELS, PREDICTORS
     from clicv2_keras.evaluation.report.provenance import provenance_of
-    from clicv2_keras.models.find_model import find_model
 
     provenance = provenance_of(
-        model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds
+        model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds, against
     )
     data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
+    other = None if against is None else open_other(against, data)
     evaluator = Evaluator(
         data,
-        predictors=[key for key in PREDICTORS if baselines or key not in OF_PIXELS],
+        predictors=[key for key in PREDICTORS if baselines or key not in OF_PIXELS or key == against],
         test_split=test_split,
         untrained_seeds=untrained_seeds if baselines else 0,
         seed=seed,
         resamples=resamples,
         content=True,
     )
-    model = find_model(model)
+    model = judged_model(model)
     with Progress(transient=True, disable=not progress) as bar:
+
+        def tick():
+            bar.advance(task)
+
         task = bar.add_task(f"looking at {len(data)} images", total=len(data))
-        evaluation = evaluator.run(model, tick=lambda: bar.advance(task))
-    return replace(evaluation, provenance=provenance)
+        evaluation = evaluator.run(model, tick)
+        if other is not None:
+            task = bar.add_task("looking at them against the other", total=len(data))
+            other = other(evaluator, evaluation, tick)
+    return replace(evaluation, provenance=provenance, other=other)

@@ -1,7 +1,6 @@
 """From images to what the model sees in them."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,9 @@ from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import find_images
-from clicv2_keras.utils.hub import is_hub_address
 from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.paths import StrPath, user_path
+from clicv2_keras.utils.tflite_file import is_tflite
 from clicv2_keras.utils.threads import share_cores
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _load(model, saliency, device, stack):
     for name in saliency:
         if name not in METHODS:
             raise UserError(f"saliency: {name} is not one; allowed are {', '.join(METHODS)}")
-    if _is_tflite(model):
+    if is_tflite(model):
         if saliency:
             raise UserError(
                 f"saliency: {saliency[0]} needs gradients, and {model} has none; give the .keras file that it was "
@@ -107,10 +106,6 @@ def _load(model, saliency, device, stack):
 
         salient = SaliencyTensorFlow(scorer, saliency)
     return scorer.encoder.image_size, lambda pixels: scorer.predict_on_batch(pixels[None]), salient
-
-
-def _is_tflite(model):
-    return isinstance(model, str | os.PathLike) and not is_hub_address(model) and user_path(model).suffix == ".tflite"
 
 
 def _explain(found, size, predict, salient):

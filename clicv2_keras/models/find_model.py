@@ -64,6 +64,16 @@ def scorer_of(model):
     return model if isinstance(model, ComplexityScorer) else ComplexityScorer.label_free(encoder_of(model))
 
 
+def fitted_to_of(model):
+    """To the labels of which images what `find_model` returns was fitted: the `Fingerprints` of its `encoder` and of
+    its `head`, None where its file does not tell."""
+    head = getattr(model, "head", None)
+    return {
+        "encoder": encoder_of(model).fitted_to,
+        "head": head.fitted_to if isinstance(head, LinearHead) else Fingerprints(),
+    }
+
+
 def _saved_model(folder):
     """The model of a run folder."""
     path = folder / "model.keras"

@@ -53,7 +53,8 @@ def test_an_image_that_is_refused_leaves_the_model_its_weights(tiny_encoder, rng
     """On JAX Keras empties a model while it runs."""
     extractor = FeatureExtractor(tiny_encoder)
     before = tiny_encoder.get_weights()
-    for call in (extractor._network.predict, extractor._network.predict_on_batch):
+    network = extractor.judged._network
+    for call in (network.predict, network.predict_on_batch):
         with pytest.raises(Exception, match="shape|size|divide"):
             call(rng.integers(0, 256, (2, 33, 33, 3)).astype("uint8"))
     for mine, theirs in zip(tiny_encoder.get_weights(), before, strict=True):

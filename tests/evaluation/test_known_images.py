@@ -150,7 +150,7 @@ def test_where_labels_trained_the_encoder_its_probes_have_none_either(make_score
     half = judge(make_scorer(10, whole=True), table, baselines=False)
     assert all(a.left_out == 10 and a.images.sum() == 14 for a in half.agreements if a.group == MODEL)
     # The encoder by itself too.
-    encoder = judge(half.scorer.encoder, table, baselines=False)
+    encoder = judge(half.model.encoder, table, baselines=False)
     assert encoder.main.predictor == "ridge" and encoder.main.left_out == 10
 
 

@@ -113,13 +113,14 @@ def _export(model, format, quantize, output, images):
         write_saved_model,
         write_tflite_source,
     )
-    from clicv2_keras.models.find_model import find_model, scorer_of
+    from clicv2_keras.models.find_model import find_model, fitted_to_of, scorer_of
     from clicv2_keras.utils.tflite_file import pack
 
     if quantize not in QUANTIZE:
         raise UserError(f"quantize: {quantize} is not one; allowed are {', '.join(QUANTIZE)}")
     scorer = scorer_of(find_model(model))
     metadata, card = describe(model, scorer, quantize)
+    labelled = fitted_to_of(scorer)
     target = _target(output, metadata["name"], format)
     pixels, names = images_to_compare_on(images, scorer.encoder.image_size)
     # What calibrates must not judge.
@@ -139,7 +140,7 @@ def _export(model, format, quantize, output, images):
             if quantize == "int8" and not len(calibration):
                 calibration = judged
             model = convert(Path(folder) / "source", quantize, [image[None] for image in calibration])
-            unfinished.write_bytes(pack(model, metadata, card))
+            unfinished.write_bytes(pack(model, metadata, card, labelled))
             found, milliseconds = run_tflite(unfinished, judged)
         parity = Parity.measure(expected, found, names, _size(unfinished), milliseconds)
         failure = parity.failure(quantize)

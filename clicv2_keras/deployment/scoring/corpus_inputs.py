@@ -2,24 +2,14 @@
 
 import glob
 import os
-import tarfile
 from typing import NamedTuple
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.find_images import ENDINGS, find_images, seems_image
-from clicv2_keras.utils.images import UnreadableImage, is_image
 
 SHARDS = (".tar", ".tar.gz", ".tgz")
 PARQUET = (".parquet",)
-# Of one encoded picture.
-MAX_BYTES = 256 * 2**20
-TOO_LARGE = f"its file is larger than {MAX_BYTES >> 20} MB"
-STORES = ("s3://", "s3a://", "gs://", "gcs://", "az://", "abfs://", "abfss://", "hdfs://", "oss://")
-# Names that a column of pictures has, the first found counts: bytes, a Hugging Face `image`, WebDataset's; then paths.
-COLUMNS = ("bytes", "image", "image_bytes", "jpg", "png", "webp", "content", "path", "file", "image_path", "url")
-# Rows of a Parquet file in memory at a time.
-BATCH = 16
 
 
 class Input(NamedTuple):
@@ -42,15 +32,6 @@ class Input(NamedTuple):
     def is_shard(self):
         """Whether it holds many pictures."""
         return self.file.lower().endswith(SHARDS + PARQUET)
-
-
-class Member(NamedTuple):
-    """A picture: what its row is called, its key in a shard or None, and its path or encoded bytes, or an error."""
-
-    file: str
-    key: str | None = None
-    source: str | bytes | None = None
-    error: str | None = None
 
 
 def has_scheme(name):
@@ -164,108 +145,12 @@ def _row_groups(found):
         with files.open(path, "rb") as stream:
             groups = pq.ParquetFile(stream).num_row_groups
     except (OSError, pa.ArrowException) as error:
-        yield found._replace(error=_one_line(error))
+        yield found._replace(error=one_line(error))
         return
     yield from (found._replace(group=group) for group in range(groups))
 
 
-def members(found, column=None):
-    """Yield a `Member` for each picture of an `Input`; what breaks a shard is told by one without a key, the last.
-
-    Args:
-        column: of Parquet, that of bytes or paths; found by its name by default.
-    """
-    if found.error:
-        yield Member(found.file, error=found.error)
-    elif not found.is_shard:
-        try:
-            yield Member(found.file, source=_content(found.file) if has_scheme(found.file) else found.file)
-        except (OSError, UnreadableImage) as error:
-            yield Member(found.file, error=_one_line(error))
-    else:
-        try:
-            yield from _of_tar(found) if found.group < 0 else _of_parquet(found, column)
-        except Exception as error:  # whatever a broken shard leads its readers to
-            yield Member(found.file, error=f"this shard breaks off: {_one_line(error)}")
-
-
-def _content(url):
-    files, path = filesystem(url)
-    with files.open(path, "rb") as stream:
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise UnreadableImage(TOO_LARGE)
-    return data
-
-
-def _of_tar(found):
-    files, path = filesystem(found.file)
-    with files.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
-        for entry in archive:
-            # Else the list of all that was seen would grow.
-            archive.members.clear()
-            if not entry.isreg():
-                continue
-            name = f"{found.file}/{entry.name}"
-            if entry.size > MAX_BYTES:
-                if entry.name.lower().endswith(ENDINGS):
-                    yield Member(name, entry.name, error=TOO_LARGE)
-                continue
-            data = archive.extractfile(entry).read()
-            if entry.name.lower().endswith(ENDINGS) or is_image(data[:16]):
-                yield Member(name, entry.name, data)
-
-
-def _of_parquet(found, column):
-    import pyarrow.parquet as pq
-
-    files, path = filesystem(found.file)
-    with files.open(path, "rb") as stream:
-        table = pq.ParquetFile(stream)
-        column = column_of(table.schema_arrow.names, column)
-        first = sum(table.metadata.row_group(group).num_rows for group in range(found.group))
-        batches = table.iter_batches(BATCH, row_groups=[found.group], columns=[column])
-        values = (value for batch in batches for value in batch.column(0))
-        for number, value in enumerate(values, first):
-            yield member_of(f"{found.file}/{number}", str(number), value.as_py())
-
-
-def column_of(names, column=None):
-    """Which of a table's columns holds the pictures.
-
-    Raises:
-        ValueError: where none is called so.
-    """
-    wanted = [column] if column else COLUMNS
-    for name in wanted:
-        if name in names:
-            return name
-    raise ValueError(f"no column {', '.join(wanted)}; there are {', '.join(names)}")
-
-
-def member_of(file, key, value):
-    """The `Member` of a table's cell: encoded bytes, a path, a URL of an object store, or a dict of bytes and path.
-
-    What a table says comes from outside: of URLs only those of `STORES` are opened.
-    """
-    if isinstance(value, dict):  # Hugging Face's
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, bytes):
-        if len(value) > MAX_BYTES:
-            return Member(file, key, error=TOO_LARGE)
-        return Member(file, key, value)
-    if not isinstance(value, str):
-        return Member(file, key, error="no image in this row")
-    if not has_scheme(value):
-        return Member(file, key, value)
-    if not value.startswith(STORES):
-        return Member(file, key, error="its URL is of no object store; make shards of what is on the web first")
-    try:
-        return Member(file, key, _content(value))
-    except (OSError, UnreadableImage, UserError) as error:
-        return Member(file, key, error=_one_line(error))
-
-
-def _one_line(error):
+def one_line(error):
+    """What an error of the system or of Arrow says, in a line."""
     reason = getattr(error, "strerror", None) or str(error)
     return " ".join(reason.split())[:300] or type(error).__name__

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 
-from clicv2_keras.deployment.scoring.corpus_inputs import Input, filesystem, members
+from clicv2_keras.deployment.scoring.corpus_inputs import Input, filesystem
+from clicv2_keras.deployment.scoring.corpus_members import members
 from clicv2_keras.deployment.scoring.parquet import COLUMNS
 from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.atomic_files import atomic_write

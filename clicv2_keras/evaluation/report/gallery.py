@@ -4,7 +4,6 @@ import base64
 import io
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from scipy import stats
 
@@ -73,7 +72,7 @@ def make_gallery(evaluation):
     best = [part[np.argmin(off[part])] for part in sixths]
     names, categories = data.names, data.categories
     cards = {i: Card(names[i], categories[i], human_texts[i], predicted_texts[i]) for i in [*best, *worst]}
-    limits = _illustrate(cards, data.source, evaluation.scorer)
+    limits = _illustrate(cards, data.source, evaluation.model)
     colors = [f"rgb{tuple(color)}" for color in colorize(np.linspace(0, 1, 9)).tolist()]
     return Gallery([cards[i] for i in best], [cards[i] for i in worst], limits, colors)
 
@@ -90,19 +89,18 @@ def _ranks(values, categories):
     return places, texts
 
 
-def _illustrate(cards, source, scorer):
+def _illustrate(cards, source, model):
     """Give the cards their pictures, and return the limits of the common colour scale."""
     pictures = {}
     for i, card in cards.items():
         try:
-            pictures[i] = source.load(i, at_least=2 * max(SIDE, scorer.encoder.image_size))
+            pictures[i] = source.load(i, at_least=2 * max(SIDE, model.image_size))
         except UnreadableImage as error:
             card.problem = str(error)
     if not pictures:
         return 0.0, 1.0
-    inputs = np.stack([network_input(picture, scorer.encoder.image_size) for picture in pictures.values()])
-    # Called as it is: to compile it for a dozen images would take longer.
-    maps = keras.ops.convert_to_numpy(scorer(inputs)["map"])
+    inputs = np.stack([network_input(picture, model.image_size) for picture in pictures.values()])
+    maps = model.maps(inputs)
     # A few extreme patches must not take the contrast from all others.
     low, high = (float(x) for x in np.percentile(maps, (1, 99)))
     for (i, picture), grid in zip(pictures.items(), maps, strict=True):

@@ -7,6 +7,7 @@ PREDICTORS = {
     "fitted": "fitted score",
     "diversity": "diversity of the tokens (label-free)",
     "masked_entropy": "expected entropy of hidden patches (label-free)",
+    "label_free": "label-free score of the file",
     "ridge": "ridge on tokens, their deviation and diversity",
     "ridge_mean_token": "ridge on the mean token",
     "ridge_per_category": "one ridge per category, on tokens, their deviation and diversity",
@@ -24,7 +25,7 @@ PREDICTORS = {
     "gradient": "mean gradient",
     "category_mean": "mean of the category",
 }
-LABEL_FREE = ("diversity", "masked_entropy")
+LABEL_FREE = ("diversity", "masked_entropy", "label_free")
 _CONTENTS = {
     "category_accuracy": "a linear probe names an image's category, of {among}",
     "token_retrieval": "a token finds the other shifted view of its image, among {among} images",
@@ -32,8 +33,8 @@ _CONTENTS = {
 
 
 def name(agreement):
-    """What the predictor of an `Agreement` is called."""
-    return PREDICTORS[agreement.predictor]
+    """What the predictor of an `Agreement` is called; one of the group `OTHER` says so itself."""
+    return PREDICTORS.get(agreement.predictor, agreement.predictor)
 
 
 def label(agreement):

@@ -16,6 +16,11 @@ def notes_on(evaluation):
     if evaluation.unreadable:
         notes.append(unreadable_note(evaluation.unreadable, evaluation.total, "not judged"))
     notes += _known(evaluation)
+    if evaluation.other:
+        notes += evaluation.other.notes
+        pair = evaluation.against
+        if not (pair and pair.mine.images.any()):
+            notes.append("no difference: too few images are left that neither of the two was fitted to")
     heard = [(p.values[..., a.images], a) for p, a in zip(evaluation.predictions, agreements, strict=True)]
     heard = [(values, a) for values, a in heard if a.images.any()]
     constant = [name(a) for values, a in heard if np.any(np.ptp(values, axis=-1) == 0)]

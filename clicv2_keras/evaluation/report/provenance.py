@@ -20,9 +20,11 @@ class Provenance(NamedTuple):
     command: str | None = None
 
 
-def command_line(model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds):
-    """The command that does what `evaluate` does with these arguments; None where model or data are no names."""
-    if not _is_name(model) or not isinstance(dataset, str):
+def command_line(
+    model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds, against=None
+):
+    """The command that does what `evaluate` does with these arguments; None where models or data are no names."""
+    if not _is_name(model) or not isinstance(dataset, str) or not (against is None or _is_name(against)):
         return None
     words = ["clicv2-keras", "evaluate", str(model), "--dataset", dataset, "--root", str(root)]
     if test_split is not None:
@@ -31,6 +33,8 @@ def command_line(model, dataset, root, test_split, within_category, baselines, r
         words.append("--within-category" if within_category else "--pooled")
     if not baselines:
         words.append("--no-baselines")
+    if against is not None:
+        words += ["--against", str(against)]
     words += ["--resamples", str(resamples), "--seed", str(seed), "--untrained-seeds", str(untrained_seeds)]
     return shlex.join(words)
 

@@ -15,12 +15,9 @@ from clicv2_keras.evaluation.report.names import GROUPS, LABEL_FREE, PREDICTORS,
 from clicv2_keras.evaluation.report.provenance import versions
 from clicv2_keras.evaluation.report.scatter import legend, scatter_svg
 from clicv2_keras.evaluation.statistics import METRICS
-from clicv2_keras.models import LinearHead, MaskedEntropyBranch
 
 TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("report.html.j2", "report.css"))
 LOWER_IS_BETTER = ("RMSE", "RMAE")
-# The predictor that is the mean of a scorer's map, by its head.
-_MAPPED = {LinearHead: "fitted", MaskedEntropyBranch: "masked_entropy"}
 # Panels of the scatter plot: more would be no picture, and weigh too much.
 MOST_PANELS = 12
 
@@ -48,13 +45,14 @@ def report_html(evaluation):
         by_category=list({a.predictor: a for a in shown}.values()),
         verdict=main and Verdict.of(main, [a for a in evaluation.compared if a.group != MODEL]),
         label_free=_label_free(evaluation),
+        other=_against(evaluation),
         differences=_differences(evaluation),
         constant=[a for a in agreements if a.images.any() and np.isnan(a.srcc)],
         forest=_Forest(evaluation.compared),
         panels=_panels(evaluation) if main else [],
         legend=legend(evaluation.data.categories) if main and evaluation.judge.pooled else {},
         gallery=make_gallery(evaluation) if main else None,
-        mapped=PREDICTORS[_MAPPED.get(type(evaluation.scorer.head), "diversity")],
+        mapped=PREDICTORS[evaluation.model.mapped],
         contents=[(content_name(c), c.model, c.untrained, c.chance) for c in evaluation.content],
         versions=versions(),
     )
@@ -91,12 +89,19 @@ class Verdict:
         return "does not clearly beat" if self.difference.value > 0 else "does not beat"
 
 
+def _against(evaluation):
+    """The `Verdict` against the other that was asked for; None where there is none, or no image to compare on."""
+    pair = evaluation.against
+    return Verdict(pair.mine, pair.other, pair.difference) if pair and pair.mine.images.any() else None
+
+
 def _label_free(evaluation):
     """The `Verdict` on the model's label-free score, against what saw no label either and does not come from it.
 
     None where human labels trained the encoder, or there is no such score.
     """
-    if evaluation.scorer.encoder.fitted_to:
+    encoder = evaluation.model.encoder
+    if encoder is not None and encoder.fitted_to:
         return None
     unlabelled = [a for a in evaluation.agreements if not a.calibrated]
     mine = next((a for a in unlabelled if a.group == MODEL), None)

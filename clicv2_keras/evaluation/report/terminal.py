@@ -34,6 +34,16 @@ def show(evaluation, console):
         for agreement, figure in differences:
             table.add_row(f"{name(agreement)} ({GROUPS[agreement.group]})", _cell(figure, sign="+"))
         console.print(table)
+    if evaluation.against and evaluation.against.mine.images.any():
+        mine, other = evaluation.against
+        title = f"Against “{escape(name(other))}”, on the {mine.images.sum()} images that both are judged on"
+        table = Table("", *METRICS, title=title, title_justify="left")
+        for agreement in (mine, other):
+            table.add_row(escape(name(agreement)), *(_cell(agreement.headline.get(m)) for m in METRICS))
+        table.add_section()
+        difference = {"SRCC": evaluation.against.difference}
+        table.add_row("paired difference", *(_cell(difference.get(m), sign="+") for m in METRICS))
+        console.print(table)
     if evaluation.content:
         title = "Content in the features: how often"
         table = Table("", "model", "untrained", "chance", title=title, title_justify="left")

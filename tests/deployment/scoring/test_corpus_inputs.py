@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clicv2_keras.deployment.scoring import corpus_inputs
-from clicv2_keras.deployment.scoring.corpus_inputs import Input, find_inputs, member_of, members
+from clicv2_keras.deployment.scoring import corpus_members
+from clicv2_keras.deployment.scoring.corpus_inputs import Input, find_inputs
+from clicv2_keras.deployment.scoring.corpus_members import member_of, members
 from clicv2_keras.utils.errors import UserError
 
 JPEG = b"\xff\xd8\xff\xe0rest"
@@ -38,7 +39,7 @@ def test_a_shard_that_breaks_off_keeps_what_came_before(tmp_path, monkeypatch):
     first, last = members(Input(str(tmp_path / "a.tar")))
     assert first.key == "1.jpg" and last.key is None and "this shard breaks off" in last.error
     (tmp_path / "a.tar").write_bytes(data)
-    monkeypatch.setattr(corpus_inputs, "MAX_BYTES", 1000)
+    monkeypatch.setattr(corpus_members, "MAX_BYTES", 1000)
     assert [(m.key, m.error) for m in members(Input(str(tmp_path / "a.tar")))] == [
         ("1.jpg", None),
         ("2.jpg", "its file is larger than 256 MB"),

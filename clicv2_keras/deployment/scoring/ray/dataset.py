@@ -5,7 +5,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 
-from clicv2_keras.deployment.scoring.corpus_inputs import Member, member_of
+from clicv2_keras.deployment.scoring.corpus_members import Member, member_of
 from clicv2_keras.deployment.scoring.decoder import SECONDS
 from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.deployment.scoring.parquet import COLUMNS

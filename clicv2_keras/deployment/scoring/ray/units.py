@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clicv2_keras.deployment.scoring.corpus_inputs import Input, members
+from clicv2_keras.deployment.scoring.corpus_inputs import Input
+from clicv2_keras.deployment.scoring.corpus_members import members
 from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.ray.image_scorer import ImageScorer
 from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, SUMMARY, UNITS, Parts, digest, kind_of, schema_of
