@@ -36,6 +36,14 @@ from clicv2_keras.utils.paths import check_writable
     help="Also the paired difference to B: a model, a measure such as jpeg_q75, or a .csv of scores by any tool.",
 )
 @click.option(
+    "--batch-size",
+    default=64,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Images that the model sees at a time; fewer take less memory.",
+)
+@click.option("--device", metavar="NAME", help="cpu, gpu:0, …: where Keras computes; by default the first GPU, if any.")
+@click.option(
     "--output", metavar="FOLDER", help="Write table.csv, predictions.csv and report.html there; of imagenet top1.csv."
 )
 @click.pass_context
@@ -53,8 +61,8 @@ def evaluate(context, output, per_class, **arguments):
     import clicv2_keras
 
     if arguments["dataset"] == "imagenet":
-        seeds = arguments["seed"], arguments["untrained_seeds"]
-        found = clicv2_keras.top1(arguments["model"], arguments["root"], per_class, *seeds)
+        shared = ("model", "root", "seed", "untrained_seeds", "batch_size", "device")
+        found = clicv2_keras.top1(per_class=per_class, **{name: arguments[name] for name in shared})
         click.echo(f"top-1  model {found.model:.3f}  untrained {found.untrained:.3f}  chance {found.chance:.3f}")
         click.echo("\n".join(found.notes))
         if output:

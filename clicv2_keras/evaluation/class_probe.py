@@ -8,6 +8,7 @@ from clicv2_keras.data.class_folders import open_class_folders
 from clicv2_keras.data.reading import unreadable_note
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.paths import StrPath, user_path
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def top1(
     per_class: int | None = None,
     seed: int = 0,
     untrained_seeds: int = 5,
+    batch_size: int = 64,
+    device: str | None = None,
     progress: bool = True,
 ) -> Top1:
     """Linear probe on the mean token, fitted on `train` and judged on `val` of a folder in ImageNet's layout.
@@ -46,6 +49,7 @@ def top1(
         root, per_class: see `open_class_folders`.
         seed: of the images drawn, and the first of the untrained encoders'.
         untrained_seeds: how many random initialisations of the encoder stand beside it.
+        batch_size, device: see `evaluate`.
         progress: show a bar.
 
     Returns:
@@ -62,8 +66,9 @@ def top1(
     from clicv2_keras.models.find_model import find_model
 
     data = open_class_folders(root, per_class, seed)
-    extractor = FeatureExtractor(find_model(model), range(seed, seed + untrained_seeds))
-    with Progress(transient=True, disable=not progress) as bar:
+    with device_scope(device), Progress(transient=True, disable=not progress) as bar:
+        seeds = range(seed, seed + untrained_seeds)
+        extractor = FeatureExtractor(find_model(model), seeds, batch_size=batch_size)
         task = bar.add_task(f"looking at {len(data)} images", total=len(data))
         features = extractor.extract(data.source, tick=lambda: bar.advance(task))
     classes, splits = data.classes[features.index], data.splits[features.index]

@@ -5,7 +5,7 @@ import numpy as np
 from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.content import measure_content
 from clicv2_keras.evaluation.evaluation import Evaluation
-from clicv2_keras.evaluation.features import FeatureExtractor
+from clicv2_keras.evaluation.features import BATCH, FeatureExtractor
 from clicv2_keras.evaluation.folds import Split, make_folds
 from clicv2_keras.evaluation.predictors import PREDICTORS, pixels_of, predict
 from clicv2_keras.utils.errors import UserError
@@ -29,6 +29,7 @@ class Evaluator:
         seed: of folds and bootstrap, and the first of the untrained encoders'.
         resamples: of the bootstrap that gives intervals; 0 for none.
         content: also measure what the features tell of the content.
+        batch_size: images that a model sees at a time.
 
     Raises:
         UserError: one line on what is wrong with the data.
@@ -43,6 +44,7 @@ class Evaluator:
         seed=0,
         resamples=0,
         content=False,
+        batch_size=BATCH,
     ):
         self.data = data
         self.predictors = tuple(predictors)
@@ -51,6 +53,7 @@ class Evaluator:
         self.seed = seed
         self.resamples = resamples
         self.content = content
+        self.batch_size = batch_size
         self._extractor = None
         self._split(data)  # a mistake is better told before the work than after it
 
@@ -70,7 +73,7 @@ class Evaluator:
         seeds = range(self.seed, self.seed + self.untrained_seeds)
         if self._extractor is None or self._extractor.model is not model:
             # Kept for the next call: what is compiled stays in memory.
-            self._extractor = FeatureExtractor(model, seeds, pixels_of(self.predictors))
+            self._extractor = FeatureExtractor(model, seeds, pixels_of(self.predictors), self.batch_size)
         features = self._extractor.extract(self.data.source, tick)
         data = self.data.subset(features.index)
         split, protocol = self._split(data)

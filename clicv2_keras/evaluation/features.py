@@ -59,12 +59,14 @@ class FeatureExtractor:
         model: see `judged_model`; where its weights change, so do the features.
         untrained_seeds: the encoder as it was before training too, at these random initialisations (no `.tflite`).
         pixels: of "entropy" (patch entropies) and "handcrafted" (slow): what to take from the pixels alone.
+        batch_size: images that the model sees at a time.
     """
 
-    def __init__(self, model, untrained_seeds=(), pixels=()):
+    def __init__(self, model, untrained_seeds=(), pixels=(), batch_size=BATCH):
         self.model = model
         self.judged = judged_model(model)
         self.pixels = tuple(pixels)
+        self.batch_size = batch_size
         # One network for all initialisations: each one's weights are put in when it is asked.
         encoder = self.judged.encoder
         self._initial = [encoder.untrained(seed).get_weights() for seed in untrained_seeds if encoder is not None]
@@ -89,7 +91,7 @@ class FeatureExtractor:
                     yield read
 
         reads = readable()
-        while batch := list(itertools.islice(reads, BATCH)):
+        while batch := list(itertools.islice(reads, self.batch_size)):
             index += [read.index for read in batch]
             images, codes, numbers = zip(*(read.value for read in batch), strict=True)
             images = np.stack(images)

@@ -1,6 +1,5 @@
 """What evaluation asks of a model, whether Keras holds it or a `.tflite` file."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -13,8 +12,10 @@ from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch
 from clicv2_keras.models.find_model import encoder_of, find_model, fitted_to_of, scorer_of
 from clicv2_keras.models.kept_weights_jax import KeptWeights
+from clicv2_keras.utils.device_scope import device_scope
+from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
-from clicv2_keras.utils.tflite_file import read_fitted_to
+from clicv2_keras.utils.tflite_file import is_tflite, read_fitted_to
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 # The predictor that is the mean of a scorer's map, by its head.
@@ -50,15 +51,16 @@ class KerasModel:
 
     Attributes:
         model: that.
+        device: the one that it lies on, see `device_scope`, where that is not the backend's own choice.
         encoder: its `ViTEncoder`; where the weights change, so do the read-outs.
         image_size, patch_size: sides in pixels.
         mapped: key of the predictor that is the mean of its map.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, device=None):
         self.encoder = encoder_of(model)
         self.image_size, self.patch_size = self.encoder.image_size, self.encoder.patch_size
-        self.model = model
+        self.model, self.device = model, device
         self._network = ReadOutNetwork(self.encoder, _heads(model))
 
     @property
@@ -71,8 +73,10 @@ class KerasModel:
 
     def maps(self, images):
         """Of uint8 images (B, S, S, 3): float32 (B, rows, columns), whose mean is the score."""
-        # Called as it is: to compile it for a dozen images would take longer.
-        return ops.convert_to_numpy(scorer_of(self.model)(images)["map"])
+        # Asked by the report, when the context of the evaluation's device has ended.
+        with device_scope(self.device):
+            # Called as it is: to compile it for a dozen images would take longer.
+            return ops.convert_to_numpy(scorer_of(self.model)(images)["map"])
 
     def known(self, codes):
         """The `KnownImages` among images of the fingerprints uint8 (n, 194)."""
@@ -119,13 +123,15 @@ class TFLiteModel:
         return list(ordered_map(self._network, images, workers))
 
 
-def judged_model(model):
+def judged_model(model, device=None):
     """The `KerasModel` or `TFLiteModel` of what `evaluate` takes: a `.tflite` file, or see `find_model`."""
     if isinstance(model, KerasModel | TFLiteModel):
         return model
-    if isinstance(model, str | Path) and str(model).endswith(".tflite") and "://" not in str(model):
-        return TFLiteModel(model)
-    return KerasModel(find_model(model))
+    if not is_tflite(model):
+        return KerasModel(find_model(model), device)
+    if device is not None:
+        raise UserError(f"device: {model} is computed by LiteRT, on the CPU; leave {device} out")
+    return TFLiteModel(model)
 
 
 class ReadOutNetwork(KeptWeights, keras.Model):

@@ -63,7 +63,8 @@ class _Model(NamedTuple):
 
     def __call__(self, evaluator, evaluation, tick):
         predictors = ("fitted", "ridge", "ridge_mean_token")
-        found = Evaluator(evaluator.data, predictors, evaluator.test_split, seed=evaluator.seed).run(self.model, tick)
+        settings = {"test_split": evaluator.test_split, "seed": evaluator.seed, "batch_size": evaluator.batch_size}
+        found = Evaluator(evaluator.data, predictors, **settings).run(self.model, tick)
         # As `Evaluation.main`; one that was fitted to all of the images is told of.
         best = next(p for p in found.predictions if p.calibrated)
         best = best if found.main_index is None else found.predictions[found.main_index]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clicv2_keras.utils.backend import choose_backend
+from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.paths import StrPath
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def evaluate(
     seed: int = 0,
     untrained_seeds: int = 5,
     against: "StrPath | keras.Model | None" = None,
+    batch_size: int = 64,
+    device: str | None = None,
     progress: bool = True,
 ) -> "Evaluation":
     """How far a model agrees with people on labelled images, beside honest baselines.
@@ -43,13 +46,15 @@ def evaluate(
         against: another model, the key of a measure that needs none (`"jpeg_q75"`, `"handcrafted_ridge"`, …), or a
             `.csv` file of scores by any other tool, with the columns `file` and `score`: the difference in SRCC on the
             images that neither was fitted to, with its paired interval.
+        batch_size: images that the model sees at a time; fewer take less memory.
+        device: `"cpu"`, `"gpu:0"`, …, where Keras computes; by default the first GPU, or the CPU where there is none.
         progress: show a bar.
 
     Returns:
         An `Evaluation`.
 
     Raises:
-        UserError: one line on what is wrong with the model or the data.
+        UserError: one line on what is wrong with the models, the data or the device.
     """
     choose_backend()
     from rich.progress import Progress
@@ -64,8 +69,8 @@ def evaluate(
     provenance = provenance_of(
         model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds, against
     )
+    scope = device_scope(device)
     data = open_scored(dataset, root, within_category) if isinstance(dataset, str) else dataset
-    other = None if against is None else open_other(against, data)
     evaluator = Evaluator(
         data,
         predictors=[key for key in PREDICTORS if baselines or key not in OF_PIXELS or key == against],
@@ -74,15 +79,17 @@ def evaluate(
         seed=seed,
         resamples=resamples,
         content=True,
+        batch_size=batch_size,
     )
-    model = judged_model(model)
-    with Progress(transient=True, disable=not progress) as bar:
+    with scope, Progress(transient=True, disable=not progress) as bar:
+        other = None if against is None else open_other(against, data)
+        judged = judged_model(model, device)
 
         def tick():
             bar.advance(task)
 
         task = bar.add_task(f"looking at {len(data)} images", total=len(data))
-        evaluation = evaluator.run(model, tick)
+        evaluation = evaluator.run(judged, tick)
         if other is not None:
             task = bar.add_task("looking at them against the other", total=len(data))
             other = other(evaluator, evaluation, tick)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from clicv2_keras.cli.main import main
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.deployment.exporting.run import export
+from clicv2_keras.evaluation.judged_model import judged_model
 from clicv2_keras.evaluation.other import match_scores, read_scores
 from clicv2_keras.evaluation.run import evaluate
 from clicv2_keras.evaluation.statistics import srcc
@@ -197,3 +198,5 @@ def test_a_label_free_tflite_file(tiny_encoder, ic9600, tmp_path):
     expected = next(p.values for p in judge(tiny_encoder, ic9600).predictions if p.predictor == "diversity")
     np.testing.assert_allclose(score, expected, atol=0.02)
     assert found.main.left_out == 0
+    with pytest.raises(UserError, match=r"device: .*free.tflite is computed by LiteRT, on the CPU; leave gpu out"):
+        judged_model(file, "gpu")

@@ -1,5 +1,6 @@
 """Evaluation from end to end, on small data sets in their published layouts."""
 
+import contextlib
 import csv
 import shutil
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
+from clicv2_keras.evaluation import judged_model, run
 from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.content import category_accuracy, token_retrieval
 from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED, Prediction
@@ -189,3 +191,26 @@ def test_a_category_may_be_called_anything(tiny_encoder, ic9600, tmp_path):
         evaluation.show(Console(file=file, width=140))
     assert "[/red]" in (tmp_path / "shown.txt").read_text(encoding="utf-8")
     evaluation.save(tmp_path / "report")
+
+
+def test_neither_the_batch_size_nor_the_device_changes_a_figure(
+    tiny_encoder, ic9600, evaluation, monkeypatch, tmp_path
+):
+    seen = []
+
+    @contextlib.contextmanager
+    def scope(name):
+        seen.append(name)
+        yield
+        seen.append("left")
+
+    for module in (run, judged_model):
+        monkeypatch.setattr(module, "device_scope", scope)
+    options = {"resamples": 0, "progress": False, "baselines": False, "batch_size": 7, "device": "gpu:1"}
+    found = evaluate(tiny_encoder, "ic9600", ic9600, **options)
+    assert seen == ["gpu:1", "left"]
+    np.testing.assert_allclose(
+        find(found, "ridge", MODEL).values, find(evaluation, "ridge", MODEL).values, rtol=1e-4, atol=1e-5
+    )
+    found.save(tmp_path)  # its maps are computed where the model lies
+    assert seen == ["gpu:1", "left"] * 2
