@@ -11,6 +11,8 @@ import clicv2_keras
 from clicv2_keras.data.records.writer import Prepared
 from clicv2_keras.deployment.exporting.parity import Exported
 from clicv2_keras.deployment.scoring.many import Scores
+from clicv2_keras.deployment.scoring.ray import score_corpus, score_dataset
+from clicv2_keras.deployment.scoring.ray.summary import Summary
 from clicv2_keras.evaluation.class_probe import Top1
 from clicv2_keras.training.run import TrainedRun
 
@@ -34,6 +36,8 @@ assert_type(scorer.score(Image.new("RGB", (8, 8))).map, np.ndarray)
 assert_type(scorer.score([Path("a.jpg"), b"\xff\xd8"]), list[clicv2_keras.Score])
 assert_type(scorer.score_many(["a.jpg"]), Scores)
 assert_type(clicv2_keras.ComplexityMetric(value_range=(-1, 1)).result(), float)
+assert_type(score_corpus(["photos"], Path("scores"), price=0.04).rate, float)
+assert_type(score_corpus(["photos"], "scores"), Summary)
 
 # mypy warns of an `ignore` that nothing needs: these are mistakes that it finds.
 clicv2_keras.train("quickstart", resume="yes")  # type: ignore[arg-type]
@@ -42,6 +46,8 @@ clicv2_keras.prepare("photos")  # type: ignore[call-arg]
 clicv2_keras.benchmark(seconds="long")  # type: ignore[arg-type]
 clicv2_keras.demo(port="http")  # type: ignore[arg-type]
 clicv2_keras.score("photos", tile="large")  # type: ignore[arg-type]
+score_corpus("scores")  # type: ignore[call-arg]
+score_dataset(None, tile=256)  # type: ignore[call-arg]
 scorer.score(3)  # type: ignore[call-overload]
 clicv2_keras.ViTEncoder(image_size="large")  # type: ignore[arg-type]
 clicv2_keras.trian("quickstart")  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from clicv2_keras.data.records.source import RecordSource
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.find_images import images_below
+from clicv2_keras.utils.find_images import files_below, seems_image
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.procedural import procedural_image
@@ -56,7 +56,7 @@ class FileSource:
 
     @classmethod
     def from_folder(cls, path):
-        """Every image below a folder, sorted by name; see `images_below`.
+        """Every image below a folder, sorted by name; see `files_below`.
 
         Raises:
             UserError: where the folder is missing or holds no image, or a folder in it cannot be read.
@@ -67,7 +67,7 @@ class FileSource:
         if not root.is_dir():
             raise UserError(f"{path}: this is a file; name a folder of images, or set data.source=list for a list file")
         images = []
-        for found in images_below(root):
+        for found in files_below(root, seems_image):
             if found.error:
                 raise UserError(f"{found.file}: {found.error}; mend its rights, or name another folder")
             images.append(Path(found.file))

@@ -41,12 +41,20 @@ def find_images(paths, leave_out=None):
     leave_out = leave_out and os.path.realpath(leave_out)
     nothing = True
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
-        for name in _lines(sys.stdin.buffer) if path == "-" else [path]:
+        for name in names_by_line(sys.stdin.buffer) if path == "-" else [path]:
             for found in _expand(os.path.expanduser(name), leave_out):
                 nothing = False
                 yield found
     if nothing:
         raise UserError("PATH: no image is named; give image files, folders, globs, or - and a list on standard input")
+
+
+def names_by_line(stream):
+    """Yield the names of a binary stream, one a line; blank lines are passed over."""
+    for line in stream:
+        name = os.fsdecode(line.rstrip(b"\r\n"))
+        if name.strip():
+            yield name
 
 
 def names_ended_by_null(stream):
@@ -67,13 +75,6 @@ def names_ended_by_null(stream):
         yield os.fsdecode(rest)
 
 
-def _lines(stream):
-    for line in stream:
-        name = os.fsdecode(line.rstrip(b"\r\n"))
-        if name.strip():
-            yield name
-
-
 def _expand(name, leave_out):
     name = os.fspath(name)
     try:
@@ -81,10 +82,13 @@ def _expand(name, leave_out):
             yield Found(name)
             return
         if os.path.isdir(name):
-            files, nothing = images_below(name, leave_out), "no image in this folder"
+            files, nothing = files_below(name, seems_image, leave_out), "no image in this folder"
         elif glob.has_magic(name) and not os.path.lexists(name):
             matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
             files, nothing = (Found(file) for file in matches if seems_image(file)), "no image matches"
+        elif "://" in name and not os.path.lexists(name):
+            yield Found(name, "object stores are read by clicv2-keras score --engine ray alone")
+            return
         else:
             yield Found(name)
             return
@@ -98,8 +102,8 @@ def _expand(name, leave_out):
         yield Found(name, nothing)
 
 
-def images_below(root, leave_out=None):
-    """Yield a `Found` for each image below a folder, and for each folder there that cannot be read.
+def files_below(root, wanted, leave_out=None):
+    """Yield a `Found` for each file below a folder that is `wanted`, and for each folder there that cannot be read.
 
     Links are followed, but each folder is read once: they may go round in circles.
     """
@@ -113,7 +117,7 @@ def images_below(root, leave_out=None):
         below.sort()
         for name in sorted(names):
             file = os.path.join(folder, name)
-            if seems_image(file):
+            if wanted(file):
                 yield Found(file)
     for error in unreadable:
         yield Found(os.fspath(error.filename), f"this folder cannot be read: {error.strerror}")

@@ -56,6 +56,8 @@ def test_what_holds_no_image_is_said(tmp_path):
     assert found.error == "no image in this folder"
     (found,) = find_images(f"{tmp_path}/*.png")
     assert found.error == "no image matches"
+    (found,) = find_images("s3://bucket/*.jpg")
+    assert "--engine ray" in found.error
     with pytest.raises(UserError, match="no image is named"):
         list(find_images([]))
 

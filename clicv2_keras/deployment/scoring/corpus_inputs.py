@@ -2,14 +2,17 @@
 
 import glob
 import os
+import sys
 from typing import NamedTuple
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import is_url
-from clicv2_keras.utils.find_images import ENDINGS, find_images, seems_image
+from clicv2_keras.utils.find_images import ENDINGS, files_below, find_images, names_by_line, seems_image
 
 SHARDS = (".tar", ".tar.gz", ".tgz")
 PARQUET = (".parquet",)
+# In the folder of a data set of scores. Such a folder is no input: its Parquet files name pictures in a column `file`.
+SETTINGS = "_settings.json"
 
 
 class Input(NamedTuple):
@@ -43,10 +46,16 @@ def filesystem(name):
     """The fsspec file system of a path or URL, and the path in it.
 
     Raises:
-        UserError: where there is none for such URLs.
+        UserError: where there is none for such URLs, or they lead to the web.
     """
     import fsspec
 
+    # A name such as simplecache::https://… leads there too, by a reader without bounds.
+    if any(map(is_url, os.fspath(name).split("::"))):
+        raise UserError(
+            f"{name}: is on the web, and only object stores are read here, such as s3://; clicv2-keras score without "
+            "--engine ray fetches pictures"
+        )
     try:
         return fsspec.url_to_fs(os.fspath(name))
     except (ValueError, ImportError) as error:
@@ -58,14 +67,18 @@ def find_inputs(names):
 
     Args:
         names: files, folders (all images, tar shards and Parquet files below), globs, URLs of these, and `-` for a list
-            of images on standard input.
+            of all these on standard input, one a line.
 
     Raises:
-        UserError: where they stand for nothing at all, or a URL cannot be listed.
+        UserError: where they stand for nothing at all, a URL is of no object store, or one cannot be listed.
     """
+    names = [os.fspath(name) for name in names]
+    # Before any of them is listed.
+    for name in filter(has_scheme, names):
+        filesystem(name)
     nothing = True
-    for name in names:
-        for found in _remote(name) if has_scheme(name) else _local(os.path.expanduser(os.fspath(name))):
+    for name in (each for name in names for each in (names_by_line(sys.stdin.buffer) if name == "-" else [name])):
+        for found in _remote(name) if has_scheme(name) else _local(os.path.expanduser(name)):
             nothing = False
             yield from _row_groups(found) if found.file.lower().endswith(PARQUET) and not found.error else (found,)
     if nothing:
@@ -73,11 +86,10 @@ def find_inputs(names):
 
 
 def _local(name):
-    if name == "-":
-        for found in find_images("-"):
-            yield _with_version(found.file, found.error)
+    if "\0" in name:
+        yield Input(name, error="not a path")
     elif os.path.isdir(name):
-        shards = sorted(_shards_below(name))
+        shards = sorted(found.file for found in files_below(name, _is_input_shard) if not found.error)
         for found in find_images(name):
             # A folder of shards alone is not an empty one.
             if not (found.error and found.file == name and shards):
@@ -96,13 +108,12 @@ def _local(name):
         yield _with_version(name)
 
 
-def _shards_below(root):
-    for folder, _, names in os.walk(root):
-        yield from (os.path.join(folder, name) for name in names if _is_shard(name))
-
-
 def _is_shard(name):
     return name.lower().endswith(SHARDS + PARQUET)
+
+
+def _is_input_shard(file):
+    return _is_shard(file) and not os.path.exists(os.path.join(os.path.dirname(file), SETTINGS))
 
 
 def _with_version(file, error=None):
@@ -115,8 +126,6 @@ def _with_version(file, error=None):
 
 
 def _remote(name):
-    if is_url(name):
-        raise UserError(f"{name}: --engine ray takes object stores, such as s3://; leave it out for what is on the web")
     files, path = filesystem(name)
     try:
         if glob.has_magic(path):
@@ -130,7 +139,10 @@ def _remote(name):
         return
     except (OSError, ValueError) as error:
         raise UserError(f"{name}: cannot be listed: {' '.join(str(error).split())[:200]}") from None
+    scores = tuple(path.removesuffix(SETTINGS) for path in found if path.endswith(f"/{SETTINGS}"))
     for path, info in sorted(found.items()):
+        if path.startswith(scores):
+            continue
         if info["type"] == "file" and path.lower().endswith((*ENDINGS, *SHARDS, *PARQUET)):
             version = info.get("ETag") or f"{info.get('size')}-{info.get('LastModified') or info.get('mtime')}"
             yield Input(files.unstrip_protocol(path), version.strip('"'))

@@ -3,13 +3,14 @@
 import io
 import os
 import tarfile
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from clicv2_keras.deployment.scoring import corpus_members
-from clicv2_keras.deployment.scoring.corpus_inputs import Input, find_inputs
+from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, Input, find_inputs
 from clicv2_keras.deployment.scoring.corpus_members import member_of, members
 from clicv2_keras.utils.errors import UserError
 
@@ -66,8 +67,48 @@ def test_cells_open_no_url_but_an_object_stores(tmp_path):
     assert member_of("f", "k", {"bytes": None, "path": "a.jpg"}).source == "a.jpg"
     for url in ("http://169.254.169.254/x", "file:///dev/zero", "ftp://x/y", "zip://a::s3://b"):
         assert member_of("f", "k", url).error.startswith("its URL is of no object store")
+    for url in ("https://example.org/a.jpg", "simplecache::http://169.254.169.254/x"):
+        # Before anything else is listed.
+        with pytest.raises(UserError, match="object stores"):
+            next(find_inputs([tmp_path, url]))
+
+
+def test_a_list_on_standard_input_is_of_all_that_can_be_named(tmp_path, monkeypatch):
+    def listed(*lines):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO("\n".join(map(str, lines)).encode())))
+        return list(find_inputs(["-"]))
+
+    shard(tmp_path / "a.tar", {"1.jpg": JPEG})
+    (tmp_path / "b.jpg").write_bytes(JPEG)
+    found = listed(tmp_path / "a.tar", "", f"file://{tmp_path}/b.jpg", "no\0path*")
+    assert [item.file for item in found] == [str(tmp_path / "a.tar"), f"file://{tmp_path}/b.jpg", "no\0path*"]
+    assert found[1].version and found[2].error == "not a path"
     with pytest.raises(UserError, match="object stores"):
-        list(find_inputs(["https://example.org/a.jpg"]))
+        listed("http://169.254.169.254/x.jpg")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_scores_are_no_input_and_linked_folders_are(tmp_path, scheme):
+    """A job in the folder of its pictures would else score them again by the column `file` of its own rows."""
+    place, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
+    for folder in (place / "scores.partial", elsewhere):
+        folder.mkdir(parents=True)
+    (place / "a.jpg").write_bytes(JPEG)
+    pq.write_table(pa.table({"file": ["a.jpg"], "score": [0.5]}), place / "scores.partial" / "part-1.parquet")
+    (place / "scores.partial" / SETTINGS).write_text("{}")
+    shard(elsewhere / "b.tar", {"1.jpg": JPEG})
+    (place / "linked").symlink_to(elsewhere)
+    names = [os.path.relpath(item.file.removeprefix("file://"), place) for item in find_inputs([f"{scheme}{place}"])]
+    assert names == (["a.jpg"] if scheme else ["a.jpg", "linked/b.tar"])
+
+
+def test_what_is_named_twice_is_refused_and_leaves_nothing(tmp_path):
+    from clicv2_keras.deployment.scoring.ray.job import score_corpus
+
+    shard(tmp_path / "a.tar", {"1.jpg": JPEG})
+    with pytest.raises(UserError, match="1 files are named more than once"):
+        score_corpus([tmp_path / "a.tar", tmp_path / "*.tar"], tmp_path / "scores")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 
 
 def test_names_are_as_in_the_local_engine(tmp_path, monkeypatch):

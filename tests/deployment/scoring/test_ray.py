@@ -1,6 +1,7 @@
 """Scoring on a Ray cluster of two nodes, which are processes: the local engine's rows, whatever dies meanwhile."""
 
 import io
+import json
 import os
 import socket
 import subprocess
@@ -10,7 +11,10 @@ import time
 import urllib.request
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import pandas
+import polars
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +23,7 @@ from harmful_pictures import HARM
 from PIL import Image
 
 import clicv2_keras
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import RunAborted, UserError
 from clicv2_keras.utils.procedural import procedural_image
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
@@ -139,8 +143,41 @@ def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
     assert told and told[-1].startswith("100.0%  28 images") and "7 failed" in told[-1]
     assert sorted(path.name[:5] for path in (tmp_path / "scores").iterdir()) == ["_sett", *["part-"] * 5]
     assert not (tmp_path / "scores.partial").exists()
-
     assert not (place / "imported").exists()
+
+    # As docs/corpus.md reads them.
+    files = f"{tmp_path}/scores/part-*.parquet"
+    scored = [row[1] for row in rows if row[1] is not None]
+    assert sorted(pandas.read_parquet(tmp_path / "scores").score.dropna()) == sorted(scored)
+    assert polars.read_parquet(files).height == len(rows)
+    assert duckdb.sql(f"SELECT count(*), count(score) FROM '{files}'").fetchone() == (len(rows), len(scored))
+
+
+def test_rows_that_are_lost_or_doubled_are_told(tmp_path):
+    from clicv2_keras.deployment.scoring.ray.job import _check
+    from clicv2_keras.deployment.scoring.ray.parts import SUMMARY, Parts, schema_of
+    from clicv2_keras.deployment.scoring.ray.summary import Summary
+
+    parts = Parts(str(tmp_path / "scores"))
+    parts.begin({}, resume=False, force=False)
+    counted = {"inputs": 2, "images": 2, "expected": 2, "failures": {}, "seconds": 1.0}
+
+    def check(files, inputs):
+        schema = schema_of("model", embeddings=False).with_metadata({SUMMARY: json.dumps(counted)})
+        rows = [dict.fromkeys(schema.names) | {"file": file} for file in files]
+        pq.write_table(pa.Table.from_pylist(rows, schema), f"{parts.folder}/part-0.parquet")
+        summary = Summary(listed=2, workers=1)
+        summary.add(counted | {"rows": 2}, listed=2)
+        _check(parts, summary, inputs, "scores")
+
+    check(["a.jpg", "b.jpg"], inputs=2)
+    for files, inputs, told in (
+        (["a.jpg"], 2, "1 rows of 2 are there, for 2 of 2 inputs"),
+        (["a.jpg", "b.jpg", "b.jpg"], 2, "3 rows of 2 are there"),
+        (["a.jpg", "b.jpg"], 3, "for 2 of 3 inputs"),
+    ):
+        with pytest.raises(RunAborted, match=told):
+            check(files, inputs)
 
 
 def start(inputs, output, cluster, *options):

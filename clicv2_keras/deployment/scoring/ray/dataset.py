@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, Dataset
 
 from clicv2_keras.deployment.scoring.corpus_members import Member, member_of
 from clicv2_keras.deployment.scoring.decoder import SECONDS
@@ -12,6 +12,7 @@ from clicv2_keras.deployment.scoring.parquet import COLUMNS
 from clicv2_keras.deployment.scoring.ray.image_scorer import ImageScorer
 from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import StrPath
 
 ADDED = ("score", "width", "height", "error")
 # Rows that a worker has at a time.
@@ -19,8 +20,14 @@ BATCH = 64
 
 
 def score_dataset(
-    dataset, column="bytes", model="default", maps=False, embeddings=False, workers=None, seconds=SECONDS
-):
+    dataset: Dataset,
+    column: str = "bytes",
+    model: StrPath = "default",
+    maps: bool = False,
+    embeddings: bool = False,
+    workers: int | None = None,
+    seconds: int = SECONDS,
+) -> Dataset:
     """Score the pictures of a data set: it keeps its columns and gets `score`, `width`, `height` and `error`.
 
     ```python

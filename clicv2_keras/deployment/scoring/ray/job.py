@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import ray
@@ -21,6 +22,7 @@ from clicv2_keras.deployment.scoring.ray.units import UnitScorer, write_units
 from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.deployment.scoring.tiles import tiling_of
 from clicv2_keras.utils.errors import RunAborted, UserError
+from clicv2_keras.utils.paths import StrPath
 from clicv2_keras.utils.threads import ordered_map
 
 # Bytes of a local cluster's object store: the pictures do not go through it.
@@ -30,21 +32,21 @@ CONNECTIONS = 16
 
 
 def score_corpus(
-    inputs,
-    output,
-    model="default",
-    workers=None,
-    tile=None,
-    stride=None,
-    embeddings=False,
-    column=None,
-    resume=False,
-    force=False,
-    address=None,
-    price=None,
-    seconds=SECONDS,
-    report=None,
-):
+    inputs: Iterable[StrPath],
+    output: StrPath,
+    model: StrPath = "default",
+    workers: int | None = None,
+    tile: int | None = None,
+    stride: int | None = None,
+    embeddings: bool = False,
+    column: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+    address: str | None = None,
+    price: float | None = None,
+    seconds: int = SECONDS,
+    report: Callable[[Summary], object] | None = None,
+) -> Summary:
     """Score any number of pictures into a Parquet data set, by Ray Data.
 
     Rows are those of `clicv2_keras.score`, to the last digit, in any order, with where they come from (`source`,
@@ -52,7 +54,8 @@ def score_corpus(
     is decoded in a child process of its worker: one that crashes or hangs it has its row, with the error.
 
     Args:
-        inputs: an iterable of files, folders, globs, tar shards, Parquet files, and URLs of these, see `find_inputs`.
+        inputs: an iterable of files, folders, globs, tar shards, Parquet files, and URLs of these, see `find_inputs`;
+            each file once.
         output: a folder, or URL of one, that all nodes of the cluster reach.
         model: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
         workers: actors, of one core each; as many as the cluster has cores by default.
@@ -78,15 +81,19 @@ def score_corpus(
     tiling = tiling_of(tile, stride)
     identity = Scorer(model).identity
     parts = Parts(output)
-    # Before anything is made: a mistake changes nothing.
+    # Before anything is made: a mistake changes nothing. What is found out later takes back what was made.
     found = find_inputs(inputs)
     found = itertools.chain([next(found)], found)
     settings = {"model": identity, "tile": tiling, "embeddings": embeddings, "column": column}
     parts.begin(json.loads(json.dumps(settings)), resume, force)
     names = sorted(parts.names())
     done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
-    sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
-    listed = np.sort(listed)
+    try:
+        sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
+    except UserError:
+        if not done:
+            parts.files.rm(parts.folder, recursive=True)
+        raise
     for name, digests in done.items():
         if not np.isin(digests, listed).all():
             parts.keep(name, listed)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from clicv2_keras.deployment.scoring.corpus_inputs import filesystem
+from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, filesystem
 from clicv2_keras.deployment.scoring.parquet import COLUMNS, MODEL, unicode_name
 from clicv2_keras.utils.errors import UserError
 
@@ -22,7 +22,6 @@ from clicv2_keras.utils.errors import UserError
 ORIGIN = {"source": pa.string(), "version": pa.string(), "group": pa.int32(), "key": pa.string()}
 INPUT = ["source", "version", "group"]
 SUMMARY = b"clicv2_keras.summary"
-SETTINGS = "_settings.json"
 UNITS = "_units.parquet"
 MODEL_FILE = "_model.tflite"
 

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 
 class Summary:
@@ -19,26 +20,27 @@ class Summary:
         core_seconds: that workers spent on units of this job.
     """
 
-    def __init__(self, listed, workers, price=None):
+    def __init__(self, listed: int, workers: int, price: float | None = None) -> None:
         self.listed, self.workers, self.price = listed, workers, price
         self.images = self.rows = self.resumed = self.done = 0
-        self.failures = Counter()
+        self.failures: Counter[str] = Counter()
         self.start_up = self.core_seconds = 0.0
         self._new_images = 0
-        self._begin = self._start = self._end = time.perf_counter()
+        self._begin = self._start = time.perf_counter()
+        self._end: float | None = self._begin
 
     @property
-    def failed(self):
+    def failed(self) -> int:
         """Rows that have an error."""
         return self.failures.total()
 
     @property
-    def elapsed(self):
+    def elapsed(self) -> float:
         """Seconds since the workers began."""
         return max((self._end or time.perf_counter()) - self._start, 1e-9)
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Pictures a second, of this job."""
         return self._new_images / self.elapsed
 
@@ -66,13 +68,13 @@ class Summary:
             self._new_images += part["images"]
             self.core_seconds += part["seconds"]
 
-    def line(self):
+    def line(self) -> str:
         """The state in a line."""
         share = self.done / self.listed if self.listed else 1
         left = self.elapsed / share * (1 - share) if share else 0
         return f"{share:.1%}  {self.images:,} images  {self.rate:,.0f}/s  {self.failed:,} failed  {_clock(left)} left"
 
-    def lines(self):
+    def lines(self) -> Iterator[str]:
         """The end in words, line by line."""
         yield f"{self.images:,} images, {self.rows:,} rows, {self.failed:,} failed"
         for kind, count in self.failures.most_common(10):

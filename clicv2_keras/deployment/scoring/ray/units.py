@@ -17,6 +17,7 @@ from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.ray.image_scorer import ImageScorer
 from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, SUMMARY, UNITS, Parts, digest, kind_of, schema_of
 from clicv2_keras.deployment.scoring.tiles import Tiling
+from clicv2_keras.utils.errors import UserError
 
 # Files of their own in a unit; a shard, or a row group of Parquet, is one by itself.
 FILES = 256
@@ -48,7 +49,10 @@ def write_units(parts, inputs, done):
         done: sorted uint64 (n,), digests of the inputs that have their rows.
 
     Returns:
-        The units' sizes, uint32 (units,), and the digests of all inputs, uint64 (inputs,).
+        The units' sizes, uint32 (units,), and the digests of all inputs, sorted uint64 (inputs,).
+
+    Raises:
+        UserError: where an input comes twice: a file of rows has its name by its inputs.
     """
     sizes, digests = [], []
     with parts.written(UNITS) as path, pq.ParquetWriter(path, _MANIFEST) as writer:
@@ -60,7 +64,10 @@ def write_units(parts, inputs, done):
                 rows = [item._replace(file=os.fsencode(item.file))._asdict() for item in left]
                 writer.write_table(pa.Table.from_pylist(rows, _MANIFEST))
                 sizes.append(len(left))
-    return np.array(sizes, np.uint32), np.concatenate(digests)
+        listed = np.sort(np.concatenate(digests))
+        if repeated := np.count_nonzero(listed[1:] == listed[:-1]):
+            raise UserError(f"INPUT: {repeated:,} files are named more than once, as by globs that overlap; once is enough")
+    return np.array(sizes, np.uint32), listed
 
 
 def read_unit(manifest, number):
