@@ -53,5 +53,7 @@ def check_requirements(wheel):
         return {r.name for r in requirements if r.marker is None or r.marker.evaluate(marked)}
 
     assert needed("3.14", "") == {"numpy", "pillow", "click", "ai-edge-litert"}
+    # All that `select` imports.
+    assert needed("3.14", "parquet") - needed("3.14", "") == {"pyarrow", "fsspec"}
     assert needed("3.13", "train") > {"tensorflow", "keras-cv", "tf-keras-vis"}
     assert not needed("3.14", "train") & {"tensorflow", "keras-cv", "tf-keras-vis"}

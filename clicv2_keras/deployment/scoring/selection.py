@@ -41,17 +41,16 @@ class Selection:
         kept: rows that are kept.
 
     Raises:
-        UserError: where `scores` is none of these, or has no columns of that name.
+        UserError: where `scores` is none of these, is broken, has no columns of that name, or scores outside [0, 1].
     """
 
     def __init__(self, scores, least=None, most=None, top_share=None):
         self._table = _open(scores)
         self.counts, self.failed = np.zeros(STEPS + 1, np.int64), 0
-        for batch in self._table.to_batches(columns=["score"]):
-            column = batch.column("score")
-            self.failed += column.null_count
-            found = column.drop_null().to_numpy(zero_copy_only=False)
-            self.counts += np.bincount(np.rint(found * STEPS).astype(np.int64), minlength=STEPS + 1)
+        try:
+            self._count()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise UserError(f"SCORES {scores}: {' '.join(str(error).split())[:200]}") from None
         self._low = 0 if least is None else int(np.ceil(round(least * STEPS, 6)))
         self._high = STEPS if most is None else int(np.floor(round(most * STEPS, 6)))
         above = self.counts[::-1].cumsum()[::-1]
@@ -61,12 +60,23 @@ class Selection:
             self._low = max(self._low, int(np.flatnonzero(above >= wanted)[-1]))
         self.kept = int(self.counts[self._low : self._high + 1].sum())
 
+    def _count(self):
+        for batch in self._table.to_batches(columns=["score"]):
+            column = batch.column("score").cast(pa.float64())
+            self.failed += column.null_count
+            found = column.drop_null().to_numpy(zero_copy_only=False)
+            if not np.all((found >= 0) & (found <= 1)):
+                raise ValueError("there are scores outside of 0 to 1; was it written by clicv2-keras score?")
+            self.counts += np.bincount(np.rint(found * STEPS).astype(np.int64), minlength=STEPS + 1)
+
     def rows(self):
         """Yield the kept rows, dicts of `file`, `score` and, of a data set, where they come from."""
         wanted = ("file", "score", "source", "version", "group", "key")
         for batch in self._table.to_batches(columns=[name for name in wanted if name in self._table.schema.names]):
             for row in batch.to_pylist():
                 if row["score"] is not None and self._low <= round(row["score"] * STEPS) <= self._high:
+                    if isinstance(row["file"], bytes):
+                        row["file"] = row["file"].decode("utf-8", "surrogateescape")
                     yield row
 
     def histogram(self):
@@ -162,7 +172,8 @@ def _open(scores):
     files, path = filesystem(os.path.expanduser(scores))
     csv = pa.dataset.CsvFileFormat(
         pa.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa.csv.ConvertOptions(column_types=COLUMNS),
+        # A name need not be Unicode.
+        convert_options=pa.csv.ConvertOptions(column_types=COLUMNS | {"file": pa.binary()}),
     )
     forms = {".csv": csv, ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
     form = "parquet" if files.isdir(path) else forms.get(os.path.splitext(path)[1].lower())
@@ -171,7 +182,7 @@ def _open(scores):
     try:
         found = pa.dataset.dataset(path, filesystem=files, format=form)
         names = found.schema.names
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise UserError(f"SCORES {scores}: {' '.join(str(error).split())[:200]}") from None
     if not {"file", "score"} <= set(names):
         raise UserError(f"SCORES {scores}: has no columns file and score; was it written by clicv2-keras score?")

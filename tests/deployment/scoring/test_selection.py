@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -95,3 +96,28 @@ def test_mistakes_are_told(tmp_path):
             Selection(str(tmp_path / scores))
     path = write(tmp_path / "scores.csv", [0.5])
     assert CliRunner().invoke(main, ["select", str(path), "--min", ".6", "--max", ".5"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "match"),
+    [
+        ("percent.csv", "file,score\na.jpg,41.5\n", "outside of 0 to 1"),
+        ("word.csv", "file,score\na.jpg,0.5\nb.jpg,high\n", "high"),
+        ("cut.csv", "file,score\na.jpg,0.5\nb.jpg\n", "columns"),
+        ("cut.jsonl", '{"file": "a.jpg", "score": 0.5}\n{"file": "b.jp', "SCORES .*cut.jsonl"),
+        ("word.jsonl", '{"file": "a.jpg", "score": "high"}\n', "high"),
+        ("cut.parquet", "PAR1 and no more", "cut.parquet"),
+    ],
+)
+def test_a_broken_file_is_told_in_a_line(tmp_path, name, text, match):
+    (tmp_path / name).write_text(text)
+    result = CliRunner().invoke(main, ["select", str(tmp_path / name)])
+    assert result.exit_code == 2 and re.search(match, result.stderr), result.output
+    assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
+
+
+def test_names_that_are_no_unicode_keep_their_bytes(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_bytes(Csv().header + Csv().encode(Row("\udcff.jpg", 0.5, 10, 10)))
+    Selection(path).write_list(tmp_path / "kept.txt")
+    assert (tmp_path / "kept.txt").read_bytes() == b"\xff.jpg\n"
