@@ -12,6 +12,7 @@ from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.paths import StrPath, user_path
@@ -113,6 +114,8 @@ def _explain(found, size, predict, salient):
     path = user_path(found.file)
     if found.error:
         return Explanation(found.file, path, error=found.error)
+    if is_url(found.file):
+        return Explanation(found.file, path, error="URLs are read by clicv2-keras score alone; fetch it first")
     try:
         picture = read_picture(path, size)
     except (UnreadableImage, ValueError) as error:

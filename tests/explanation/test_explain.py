@@ -186,6 +186,11 @@ def arrays_of(folder):
     return found
 
 
+def test_a_url_is_told_to_be_no_file(scorer):
+    (told,) = explain("http://127.0.0.1/a.jpg", scorer, output=None)
+    assert "URLs are read by clicv2-keras score alone" in told.error
+
+
 def test_a_tflite_file_explains_as_the_keras_model_it_was_made_from(busy_corner, tmp_path, monkeypatch):
     photos = busy_corner("photos/a.jpg", orientation=6).parent
     busy_corner("photos/b.png", size=(200, 300))

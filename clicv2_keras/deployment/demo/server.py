@@ -40,13 +40,15 @@ def demo(
         allowed_hosts: names besides localhost and addresses by which browsers may call the server, such as a tunnel's.
 
     Raises:
-        UserError: where there is no such model, or the port is taken.
+        UserError: where there is no such model, the port is taken, or the host is none of this machine.
     """
     file = find_tflite(model)
     try:
         server = DemoServer(file, unpack(file), port, host, allowed_hosts)
     except OSError as error:
-        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise UserError(f"--host {host}: cannot be listened on: {error.strerror}; name one of this machine") from None
+        reason = "is in use" if error.errno == errno.EADDRINUSE else "is not yours to take"
         raise UserError(f"--port {port}: {reason}; name another, or none to take one that is free") from None
     except OverflowError:
         raise UserError(f"--port {port}: is none; ports go from 0 to 65535") from None

@@ -108,6 +108,7 @@ def test_it_listens_on_loopback_only(url):
         (["--model", "nowhere.tflite"], "nowhere.tflite: there is no such file"),
         (["--model", "unheard"], "no trained preset"),
         (["--port", "{taken}"], "--port {taken}: is in use"),
+        (["--host", "192.0.2.1"], "--host 192.0.2.1: cannot be listened on"),
     ],
 )
 def test_a_mistake_is_one_line(url, arguments, said):
