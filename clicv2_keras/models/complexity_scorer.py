@@ -8,6 +8,7 @@ from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.diversity_head import DiversityHead
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import load_preset
+from clicv2_keras.utils.hub import is_hub_address
 
 if TYPE_CHECKING:
     from clicv2_keras.models.vit_encoder import ViTEncoder
@@ -56,8 +57,17 @@ class ComplexityScorer(KeptWeights, Composite, keras.Model):
 
     @classmethod
     def from_preset(cls, name: str = "default", value_range: tuple[float, float] | None = None) -> Self:
-        """A trained scorer that comes with the package; `value_range` lets it take floats, see `ViTEncoder`."""
-        scorer = load_preset(cls, name)
+        """A trained scorer: the name of one that comes with the package, or `hf://owner/name[@revision]` of the Hub.
+
+        `value_range` lets it take floats, see `ViTEncoder`.
+        """
+        if is_hub_address(name):
+            # It knows this class.
+            from clicv2_keras.models.find_model import find_model, scorer_of
+
+            scorer = scorer_of(find_model(name))
+        else:
+            scorer = load_preset(cls, name)
         return scorer if value_range is None else cls(scorer.encoder.copy(value_range=value_range), scorer.head)
 
     def build(self, input_shape=None):

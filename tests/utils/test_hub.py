@@ -100,6 +100,8 @@ def test_a_keras_model_from_there_is_that_model_and_runs_no_code(hub_server, tin
     body = (tmp_path / KERAS).read_bytes()
     hub_server.commit("someone/model", with_sums({KERAS: body}))
     assert isinstance(find_model("hf://someone/model"), ComplexityScorer)
+    scorer = ComplexityScorer.from_preset("hf://someone/model", value_range=(0, 1))
+    assert scorer.encoder.width == tiny_encoder.width and scorer.encoder.value_range == (0, 1)
     # A function in the file, which would be run where it is not refused.
     evil = {
         "module": "keras.layers",
