@@ -81,14 +81,14 @@ def _expand(name, leave_out):
         if is_url(name):
             yield Found(name)
             return
+        if "://" in name and not os.path.lexists(name):
+            yield Found(name, "object stores are read by clicv2-keras score --engine ray alone")
+            return
         if os.path.isdir(name):
             files, nothing = files_below(name, seems_image, leave_out), "no image in this folder"
         elif glob.has_magic(name) and not os.path.lexists(name):
             matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
             files, nothing = (Found(file) for file in matches if seems_image(file)), "no image matches"
-        elif "://" in name and not os.path.lexists(name):
-            yield Found(name, "object stores are read by clicv2-keras score --engine ray alone")
-            return
         else:
             yield Found(name)
             return

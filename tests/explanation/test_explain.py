@@ -187,7 +187,7 @@ def arrays_of(folder):
 
 
 def test_a_url_is_told_to_be_no_file(scorer):
-    (told,) = explain("http://127.0.0.1/a.jpg", scorer, output=None)
+    (told,) = clicv2_keras.explain("http://127.0.0.1/a.jpg", scorer, output=None)
     assert "URLs are read by clicv2-keras score alone" in told.error
 
 

@@ -47,7 +47,9 @@ def demo(
         server = DemoServer(file, unpack(file), port, host, allowed_hosts)
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise UserError(f"--host {host}: cannot be listened on: {error.strerror}; name one of this machine") from None
+            raise UserError(
+                f"--host {host}: cannot be listened on: {error.strerror}; name one of this machine"
+            ) from None
         reason = "is in use" if error.errno == errno.EADDRINUSE else "is not yours to take"
         raise UserError(f"--port {port}: {reason}; name another, or none to take one that is free") from None
     except OverflowError:

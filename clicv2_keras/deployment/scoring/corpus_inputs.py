@@ -1,6 +1,7 @@
 """What INPUT stands for where there are millions: files, tar shards and Parquet, here or in an object store."""
 
 import glob
+import itertools
 import os
 import sys
 from typing import NamedTuple
@@ -77,7 +78,8 @@ def find_inputs(names):
     for name in filter(has_scheme, names):
         filesystem(name)
     nothing = True
-    for name in (each for name in names for each in (names_by_line(sys.stdin.buffer) if name == "-" else [name])):
+    named = (names_by_line(sys.stdin.buffer) if name == "-" else [name] for name in names)
+    for name in itertools.chain.from_iterable(named):
         for found in _remote(name) if has_scheme(name) else _local(os.path.expanduser(name)):
             nothing = False
             yield from _row_groups(found) if found.file.lower().endswith(PARQUET) and not found.error else (found,)
@@ -165,4 +167,4 @@ def _row_groups(found):
 def one_line(error):
     """What an error of the system or of Arrow says, in a line."""
     reason = getattr(error, "strerror", None) or str(error)
-    return " ".join(reason.split())[:300] or type(error).__name__
+    return " ".join(reason.split())[:400] or type(error).__name__

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
 
-from clicv2_keras.deployment.scoring.corpus_inputs import Input, filesystem
+from clicv2_keras.deployment.scoring.corpus_inputs import Input, filesystem, one_line
 from clicv2_keras.deployment.scoring.corpus_members import members
 from clicv2_keras.deployment.scoring.parquet import COLUMNS
 from clicv2_keras.deployment.scoring.tiles import split_tile
@@ -50,7 +50,7 @@ class Selection:
         try:
             self._count()
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise UserError(f"SCORES {scores}: {' '.join(str(error).split())[:200]}") from None
+            raise UserError(f"SCORES {scores}: {_reason(error)}") from None
         self._low = 0 if least is None else int(np.ceil(round(least * STEPS, 6)))
         self._high = STEPS if most is None else int(np.floor(round(most * STEPS, 6)))
         above = self.counts[::-1].cumsum()[::-1]
@@ -183,7 +183,12 @@ def _open(scores):
         found = pa.dataset.dataset(path, filesystem=files, format=form)
         names = found.schema.names
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"SCORES {scores}: {' '.join(str(error).split())[:200]}") from None
+        raise UserError(f"SCORES {scores}: {_reason(error)}") from None
     if not {"file", "score"} <= set(names):
         raise UserError(f"SCORES {scores}: has no columns file and score; was it written by clicv2-keras score?")
     return found
+
+
+def _reason(error):
+    """What Arrow found, without what it was about."""
+    return one_line(error).rpartition("file?: ")[2]

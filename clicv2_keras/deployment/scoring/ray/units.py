@@ -66,7 +66,9 @@ def write_units(parts, inputs, done):
                 sizes.append(len(left))
         listed = np.sort(np.concatenate(digests))
         if repeated := np.count_nonzero(listed[1:] == listed[:-1]):
-            raise UserError(f"INPUT: {repeated:,} files are named more than once, as by globs that overlap; once is enough")
+            raise UserError(
+                f"INPUT: {repeated:,} files are named more than once, as by globs that overlap; once is enough"
+            )
     return np.array(sizes, np.uint32), listed
 
 
