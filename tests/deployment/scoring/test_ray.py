@@ -150,7 +150,7 @@ def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
     scored = [row[1] for row in rows if row[1] is not None]
     assert sorted(pandas.read_parquet(tmp_path / "scores").score.dropna()) == sorted(scored)
     assert polars.read_parquet(files).height == len(rows)
-    assert duckdb.sql(f"SELECT count(*), count(score) FROM '{files}'").fetchone() == (len(rows), len(scored))
+    assert duckdb.sql(f"SELECT count(*), count(score) FROM '{files}'").fetchall() == [(len(rows), len(scored))]
 
 
 def test_rows_that_are_lost_or_doubled_are_told(tmp_path):
