@@ -1,3 +1,5 @@
+import os
+
 import click
 
 
@@ -21,6 +23,8 @@ def select(context, scores, least, most, top_share, output, shards):
 
     if least is not None and most is not None and least > most:
         raise UserError(f"--min {least}: is above --max {most}: nothing would be kept")
+    if output and os.path.realpath(os.path.expanduser(output)) == os.path.realpath(os.path.expanduser(scores)):
+        raise UserError(f"--output {output}: is SCORES itself, which it would replace; name another file")
     selection = Selection(scores, least, most, top_share)
     for line in selection.histogram():
         click.echo(line)

@@ -81,16 +81,18 @@ def evaluate(
         content=True,
         batch_size=batch_size,
     )
-    with scope, Progress(transient=True, disable=not progress) as bar:
+    with scope:
+        # Before the bar: even what cannot be begun would leave an empty line of it.
         other = None if against is None else open_other(against, data)
         judged = judged_model(model, device)
+        with Progress(transient=True, disable=not progress) as bar:
 
-        def tick():
-            bar.advance(task)
+            def tick():
+                bar.advance(task)
 
-        task = bar.add_task(f"looking at {len(data)} images", total=len(data))
-        evaluation = evaluator.run(judged, tick)
-        if other is not None:
-            task = bar.add_task("looking at them against the other", total=len(data))
-            other = other(evaluator, evaluation, tick)
+            task = bar.add_task(f"looking at {len(data)} images", total=len(data))
+            evaluation = evaluator.run(judged, tick)
+            if other is not None:
+                task = bar.add_task("looking at them against the other", total=len(data))
+                other = other(evaluator, evaluation, tick)
     return replace(evaluation, provenance=provenance, other=other)

@@ -94,7 +94,9 @@ def _read(path, below):
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{_short(path)}: cannot be read as a text file ({type(error).__name__})") from None
+        raise UserError(
+            f"{_short(path)}: cannot be read ({type(error).__name__}); a recipe is a YAML file, or a shipped name"
+        ) from None
     own = _parse(text, _short(path)) or {}
     if not isinstance(own, dict):
         raise UserError(f"{_short(path)}: a recipe is a list of `key: value` lines")

@@ -44,10 +44,11 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
         ),
         (["evaluate", "--dataset", "imagenet", "--root", "{root}", "--pooled"], "--within-category: means nothing"),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--per-class", "5"], "--per-class: means nothing"),
+        (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--against", "nonsense"], "or name a measure"),
         (["finetune", "--dataset", "ic9600", "--root", "{root}", "--output", "head.h5"], "saved as a .keras file"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(ic9600, arguments, says):
     result = CliRunner().invoke(main, [argument.format(root=ic9600) for argument in arguments])
-    assert result.exit_code == 2 and says in result.stderr
+    assert result.exit_code == 2 and says in result.stderr and result.stdout == ""
     assert result.stderr.strip().count("\n") == 0 and "Traceback" not in result.stderr

@@ -117,6 +117,13 @@ def test_mistakes_are_one_line_and_exit_2(photos):
     assert call("score", "photos", "--workers", "0").exit_code == 2
 
 
+def test_without_ray_its_engine_says_what_to_install(photos, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    result = call("score", "photos", "--engine", "ray", "--output", "scores")
+    assert result.exit_code == 2 and "--engine ray: needs ray; pip install '.[ray]'" in result.stderr
+    assert not Path("scores").exists()
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_resume_goes_on_after_a_kill(photos, ending):
     command = [SCRIPT, "score", *["photos"] * 60]

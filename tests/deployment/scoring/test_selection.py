@@ -96,6 +96,9 @@ def test_mistakes_are_told(tmp_path):
             Selection(str(tmp_path / scores))
     path = write(tmp_path / "scores.csv", [0.5])
     assert CliRunner().invoke(main, ["select", str(path), "--min", ".6", "--max", ".5"]).exit_code == 2
+    before = path.read_bytes()
+    assert CliRunner().invoke(main, ["select", str(path), "--output", f"{tmp_path}/./scores.csv"]).exit_code == 2
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
