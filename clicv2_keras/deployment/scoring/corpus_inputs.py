@@ -64,19 +64,23 @@ def filesystem(name):
 
 
 def find_inputs(names):
-    """Yield an `Input` for each file that the names stand for; of a Parquet file one for each row group.
+    """An iterator of an `Input` for each file that the names stand for; of a Parquet file one for each row group.
 
     Args:
         names: files, folders (all images, tar shards and Parquet files below), globs, URLs of these, and `-` for a list
             of all these on standard input, one a line.
 
     Raises:
-        UserError: where they stand for nothing at all, a URL is of no object store, or one cannot be listed.
+        UserError: at once where a URL is of no object store; while iterating where one cannot be listed, or nothing at
+            all is named.
     """
     names = [os.fspath(name) for name in names]
-    # Before any of them is listed.
     for name in filter(has_scheme, names):
         filesystem(name)
+    return _found(names)
+
+
+def _found(names):
     nothing = True
     named = (names_by_line(sys.stdin.buffer) if name == "-" else [name] for name in names)
     for name in itertools.chain.from_iterable(named):

@@ -180,6 +180,15 @@ def test_rows_that_are_lost_or_doubled_are_told(tmp_path):
             check(files, inputs)
 
 
+def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch):
+    from clicv2_keras.deployment.scoring.ray.job import _check_address
+
+    # Of another test's cluster this one is no part.
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with pytest.raises(UserError, match="--ray-address 127.0.0.1:1: no cluster answers there"):
+        _check_address("127.0.0.1:1")
+
+
 def start(inputs, output, cluster, *options):
     """The command line as a driver of its own."""
     command = [SCRIPT, "score", *inputs, "--engine", "ray", "--output", output, "--ray-address", cluster.address]
@@ -301,6 +310,14 @@ def test_resume_scores_what_is_new_and_drops_what_is_gone(cluster, pictures, tmp
     again = score_corpus([mine, shards / "a.tar"], output, resume=True)
     assert again.resumed == again.rows == 15
     assert len(rows_of(output)) == 15
+
+    # Its own rows lie in the folder that is scored, and a mistake leaves them where they are.
+    output.rename(mine / "scores")
+    again = score_corpus([mine, shards / "a.tar"], mine / "scores", resume=True)
+    assert again.resumed == again.rows == 15
+    with pytest.raises(UserError, match="named more than once"):
+        score_corpus([mine, mine / "2.jpg"], mine / "scores", resume=True)
+    assert len(rows_of(mine / "scores")) == 15 and not (mine / "scores.partial").exists()
 
 
 @pytest.mark.slow

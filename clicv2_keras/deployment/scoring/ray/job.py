@@ -1,10 +1,10 @@
 """From inputs to a data set of scores, on all cores of a Ray cluster."""
 
 import contextlib
-import itertools
 import json
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable
 
@@ -29,6 +29,7 @@ from clicv2_keras.utils.threads import ordered_map
 OBJECT_STORE = 256 * 2**20
 # Files of the output that are read at a time: an object store answers each in some 50 ms.
 CONNECTIONS = 16
+SECONDS_TO_ANSWER = 10
 
 
 def score_corpus(
@@ -81,25 +82,25 @@ def score_corpus(
     tiling = tiling_of(tile, stride)
     identity = Scorer(model).identity
     parts = Parts(output)
-    # Before anything is made: a mistake changes nothing. What is found out later takes back what was made.
+    _check_address(address)
     found = find_inputs(inputs)
-    found = itertools.chain([next(found)], found)
     settings = {"model": identity, "tile": tiling, "embeddings": embeddings, "column": column}
     parts.begin(json.loads(json.dumps(settings)), resume, force)
     names = sorted(parts.names())
     done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
-    try:
-        sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
-    except UserError:
-        if not done:
-            parts.files.rm(parts.folder, recursive=True)
-        raise
-    for name, digests in done.items():
-        if not np.isin(digests, listed).all():
-            parts.keep(name, listed)
-    # Not those that a worker of the earlier job, the last of its kind, may have added meanwhile.
-    earlier = parts.names() & set(done)
-    with _cluster(address):
+    with contextlib.ExitStack() as stack:
+        try:
+            sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
+            stack.enter_context(_cluster(address))
+        except UserError:
+            # A mistake changes nothing.
+            parts.undo()
+            raise
+        for name, digests in done.items():
+            if not np.isin(digests, listed).all():
+                parts.keep(name, listed)
+        # Not those that a worker of the earlier job, the last of its kind, may have added meanwhile.
+        earlier = parts.names() & set(done)
         workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         summary = Summary(int(sizes.sum()), workers, price)
         for part in ordered_map(parts.summary, earlier, CONNECTIONS):
@@ -116,6 +117,19 @@ def score_corpus(
     _check(parts, summary, len(listed), output)
     parts.finish()
     return summary
+
+
+def _check_address(address):
+    """Find out whether anybody is there: Ray itself would try for minutes."""
+    given = address or os.environ.get("RAY_ADDRESS", "")
+    host, _, port = given.removeprefix("ray://").rpartition(":")
+    if ray.is_initialized() or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"--ray-address {given}: no cluster answers there: {reason}") from None
 
 
 @contextlib.contextmanager

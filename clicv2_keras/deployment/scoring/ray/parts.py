@@ -66,10 +66,20 @@ class Parts:
                 )
         for folder in there if force else ():
             self.files.rm(folder, recursive=True)
-        if self._whole in there and not force:
+        self._was_whole = self._whole in there and not force
+        if self._was_whole:
             self._move(self._whole, self.folder)
         self.files.makedirs(self.folder, exist_ok=True)
         self.files.pipe_file(f"{self.folder}/{SETTINGS}", json.dumps(settings).encode())
+
+    def undo(self):
+        """Take back what `begin` did, where no row was written or taken out since."""
+        if self.files.exists(f"{self.folder}/{UNITS}"):
+            self.files.rm(f"{self.folder}/{UNITS}")
+        if not self.names():
+            self.files.rm(self.folder, recursive=True)
+        elif self._was_whole:
+            self._move(self.folder, self._whole)
 
     def finish(self):
         """Give the whole its name."""
