@@ -9,7 +9,7 @@ import click
 )
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value in all rows.")
 @click.option("--seeds", default=3, show_default=True, help="How many, from the recipe's seed upwards.")
-@click.option("--dataset", help="ic9600, savoias or csv, as for evaluate; without, procedural images judge.")
+@click.option("--dataset", help="ic9600, savoias, nagle or csv, as for evaluate; without, procedural images judge.")
 @click.option("--root", help="The data set's folder; for csv the table itself.")
 @click.option("--test-split", metavar="NAME", help="The part to judge on; by default test, or val where there is none.")
 @click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")

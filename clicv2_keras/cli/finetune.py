@@ -7,7 +7,7 @@ import click
     "--dataset",
     required=True,
     multiple=True,
-    help="ic9600, savoias or csv (file, score and, if there, category, split); again for another one.",
+    help="ic9600, savoias, nagle or csv (file, score and, if there, category, split); again for another one.",
 )
 @click.option("--root", required=True, multiple=True, help="The data set's folder; for csv the table; one a data set.")
 @click.option(
@@ -45,7 +45,7 @@ import click
 def finetune(**arguments):
     """Fit MODEL to labelled images: a scorer whose map averages to its score.
 
-    MODEL is a preset's name, a run folder or a .keras file.
+    MODEL is a preset's name, a run folder, a .keras file or hf://owner/name.
     """
     import clicv2_keras
 

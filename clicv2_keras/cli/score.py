@@ -5,7 +5,7 @@ import click
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--model", default="default", show_default=True, help="A .tflite file, or a trained preset.")
+@click.option("--model", default="default", show_default=True, help="A .tflite file, a preset, or hf://owner/name.")
 @click.option("--output", metavar="FILE", help="Write rows to a .csv, .jsonl or .parquet file; of Ray to a folder.")
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl"]), help="Of standard output; by default a table or CSV."
