@@ -23,6 +23,7 @@ from harmful_pictures import HARM
 from PIL import Image
 
 import clicv2_keras
+from clicv2_keras.deployment.scoring.selection import Selection
 from clicv2_keras.utils.errors import RunAborted, UserError
 from clicv2_keras.utils.procedural import procedural_image
 
@@ -355,6 +356,8 @@ def test_an_object_store_holds_inputs_and_output(cluster, store_settings, pictur
         for name, *rest in local_rows([folder / name for name in found]):
             assert scores[f"s3://corpus/pictures/{Path(name).relative_to(folder)}"] == tuple(rest)
         assert not store.exists("corpus/scores.partial")
+        selection = Selection("s3://corpus/scores", top_share=1)
+        assert selection.kept == int(selection.counts.sum()) > selection.failed > 0
         store.pipe_file("corpus/pictures/0.jpg", found["1.jpg"])
         summary = score_corpus(inputs, "s3://corpus/scores", resume=True)
         assert (summary.rows, summary.resumed) == (3 * len(found) + 1, 3 * len(found))
