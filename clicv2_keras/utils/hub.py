@@ -128,9 +128,15 @@ def _fetch(hub, address, where, name):
     except hub.errors.LocalEntryNotFoundError:
         pass
     most = MOST_BYTES[name]
+    url = hub.hf_hub_url(where.repository, name, revision=where.revision, endpoint=_endpoint())
     try:
-        if hub.hf_hub_download(**asked, dry_run=True).file_size > most:
-            raise UserError(f"MODEL {address}: {name} is larger than {most / 2**20:,.0f} MiB, and is not fetched")
+        # Where nobody answers this says so at once; `hf_hub_download` would try for half a minute, and tell of it.
+        size = hub.get_hf_file_metadata(url, endpoint=_endpoint()).size
+        if size is None or size > most:
+            limit = f"{most / 2**20:,.0f} MiB"
+            raise UserError(
+                f"MODEL {address}: {name} is larger than {limit}, or does not say its size; it is not fetched"
+            )
         return Path(hub.hf_hub_download(**asked))
     except UserError:
         raise

@@ -44,7 +44,7 @@ def test_what_is_no_address_is_told_before_anybody_is_asked(hub_server, address)
     assert hub_server.asked == []
 
 
-def test_the_shipped_model_scores_the_same_from_there_and_offline_after_the_first_time(hub_server, images):
+def test_the_shipped_model_scores_the_same_from_there_and_offline_after_the_first_time(hub_server, images, monkeypatch):
     file = trained_presets()["default"] / "dynamic.tflite"
     hub_server.commit("someone/model", with_sums({TFLITE: file.read_bytes()}))
     expected = Scorer().score(images[0]).score
@@ -54,6 +54,7 @@ def test_the_shipped_model_scores_the_same_from_there_and_offline_after_the_firs
     hub_server.away = True
     assert Scorer("hf://someone/model").score(images[0]).score == expected
     assert len(hub_server.asked) == asked
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it tries again and again"))
     with pytest.raises(UserError, match="hf://someone/other: the server cannot be reached, and the cache has it not"):
         Scorer("hf://someone/other")
 
