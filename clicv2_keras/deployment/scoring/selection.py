@@ -178,6 +178,8 @@ def _open(scores):
     forms = {".csv": csv, ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
     form = "parquet" if files.isdir(path) else forms.get(os.path.splitext(path)[1].lower())
     if form is None:
+        if not files.exists(path):
+            raise UserError(f"SCORES {scores}: there is no such file or folder")
         raise UserError(f"SCORES {scores}: takes a .csv, .jsonl or .parquet file, or the folder of a data set")
     try:
         found = pa.dataset.dataset(path, filesystem=files, format=form)

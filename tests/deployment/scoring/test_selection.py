@@ -91,7 +91,12 @@ def test_shards_hold_the_tiles_that_are_kept(tmp_path):
 
 def test_mistakes_are_told(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    for scores, match in (("other.csv", "no columns file and score"), ("none.csv", "none.csv"), ("a.txt", "takes a")):
+    for scores, match in (
+        ("other.csv", "no columns file and score"),
+        ("none.csv", "none.csv"),
+        ("scores", "no such file or folder"),
+        (".", "Parquet"),
+    ):
         with pytest.raises(UserError, match=match):
             Selection(str(tmp_path / scores))
     path = write(tmp_path / "scores.csv", [0.5])
