@@ -2,11 +2,15 @@
 
 By 5 folds within `train` of Savoias (mean of 7 kinds) and of Nagle's photographs, SRCC with 95 % intervals and the
 paired difference to the first: a ridge on the tokens and their deviation; on what the guide's linear layers predict of
-the teacher from them (the "lift"); on both side by side; and with `--whole` the head of `finetune`, fitted to both sets
-together, and that of `finetune --whole`, which trains the encoder too. `val` is not looked at.
+the teacher from them (the "lift"); on both side by side; and with `--whole` what `finetune --whole` makes of a ridge
+and its encoder, fitted to both sets together: minutes a fold, each kept in `--folds`, so that the same command goes on.
+`val` is not looked at.
 """
 
 import argparse
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,6 @@ BATCH = 64
 
 
 def main(options):
-    from clicv2_keras import finetune
     from clicv2_keras.evaluation.agreement import Judge
     from clicv2_keras.evaluation.folds import Split, make_folds
     from clicv2_keras.evaluation.predictors import Prediction
@@ -34,20 +37,14 @@ def main(options):
         for head, values in {"ridge": tokens, "ridge on the lift": lift, "ridge on both": both}.items():
             found[head, name] = splits[name].predict(CategoryRidge, values)
 
-    heads = {}
     if options.whole:
-        heads["finetune"] = {}
-        heads[f"finetune --whole, {options.whole} epochs"] = {"whole": True, "epochs": options.whole}
-    for head, arguments in heads.items():
+        head = f"finetune --whole, {options.whole} epochs"
         for name in sets:
             found[head, name] = np.full(len(sets[name]), np.nan)
         for fold in range(5):
-            parts = [sets[name].subset(splits[name].folds[fold][0]) for name in sets]
-            scorer = finetune(model.encoder.copy(), parts, output=None, parts=("token", "deviation"), splits=("",),
-                              progress=False, **arguments)  # fmt: skip
+            kept = whole_in_its_process(fold, options)
             for name in sets:
-                test = splits[name].folds[fold][1]
-                found[head, name][test] = scorer.predict(images[name][test], batch_size=BATCH, verbose=0)["score"]
+                found[head, name][splits[name].folds[fold][1]] = kept[name]
 
     print(f"{'head':32} {'set':8} {'SRCC':>6}  95 %           difference to the ridge, 95 %")
     for name, data in sets.items():
@@ -56,6 +53,37 @@ def main(options):
             agreement = judge.agreement(Prediction(head, "model", found[head, name], False))
             print(f"{head:32} {name:8} {line(agreement, first)}", flush=True)
             first = first or agreement
+
+
+def whole_in_its_process(fold, options):
+    """What the network that is fine-tuned on the other folds says of one: arrays by set."""
+    file = options.folds / f"whole_{options.whole}_{fold}.npz"
+    if not file.exists():
+        options.folds.mkdir(parents=True, exist_ok=True)
+        # In a process of its own: TensorFlow keeps what it has once taken.
+        command = [sys.executable, __file__, options.model, "--whole", options.whole, "--data", options.data]
+        subprocess.run([*map(str, command), "--fold", str(fold), "--to", str(file)], check=True)
+    return np.load(file)
+
+
+def whole(options):
+    """Fine-tune on all folds but one, and write what is said of that."""
+    from clicv2_keras import finetune
+    from clicv2_keras.evaluation.folds import make_folds
+    from clicv2_keras.models.find_model import find_model
+
+    encoder, sets = find_model(options.model).encoder, train_sets(options.data)
+    folds = {name: make_folds(data)[0][options.fold] for name, data in sets.items()}
+    parts = [data.subset(folds[name][0]) for name, data in sets.items()]
+    settings = {"parts": ("token", "deviation"), "splits": ("",), "whole": True, "epochs": options.whole}
+    scorer = finetune(encoder, parts, output=None, **settings)
+    found = {}
+    for name, data in sets.items():
+        images = read(data.subset(folds[name][1]), encoder.image_size)
+        found[name] = scorer.predict(images, batch_size=BATCH, verbose=0)["score"]
+    unfinished = options.to.with_suffix(".unfinished.npz")
+    np.savez(unfinished, **found)
+    os.replace(unfinished, options.to)
 
 
 def read(data, side):
@@ -87,6 +115,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--whole", type=int, default=0, metavar="EPOCHS")
+    parser.add_argument("--folds", type=Path, default=Path("runs/judge_heads"), help="of this model alone")
+    parser.add_argument("--fold", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--resamples", type=int, default=1000)
-    main(parser.parse_args())
+    arguments = parser.parse_args()
+    (main if arguments.fold is None else whole)(arguments)
