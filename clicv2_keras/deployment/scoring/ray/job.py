@@ -109,7 +109,8 @@ def score_corpus(
         if len(sizes):
             parts.files.put_file(os.fspath(find_tflite(model)), f"{parts.folder}/{MODEL_FILE}")
             construct = (os.getcwd(), identity, parts.url, tiling, embeddings, column, seconds)
-            for unit, part in _run(len(sizes), min(workers, len(sizes)), construct):
+            # The largest first: at the end no worker waits long for another.
+            for unit, part in _run(np.argsort(-sizes.astype(int), kind="stable"), min(workers, len(sizes)), construct):
                 summary.add(part, listed=int(sizes[unit]))
                 if report:
                     report(summary)
@@ -158,8 +159,8 @@ def _cluster(address):
 
 
 def _run(units, workers, construct):
-    """Yield the number of each unit and what it counted, as they are ready."""
-    numbers = ray.data.from_items([{"unit": number} for number in range(units)], override_num_blocks=units)
+    """Yield the number of each unit and what it counted, as they are ready; `units` are their numbers, in turn."""
+    numbers = ray.data.from_items([{"unit": int(number)} for number in units], override_num_blocks=len(units))
     done = numbers.map_batches(
         UnitScorer,
         fn_constructor_args=construct,

@@ -19,8 +19,9 @@ from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, SUMMARY, UNITS
 from clicv2_keras.deployment.scoring.tiles import Tiling
 from clicv2_keras.utils.errors import UserError
 
-# Files of their own in a unit; a shard, or a row group of Parquet, is one by itself.
-FILES = 256
+# Files of their own in a unit: in each of the first 16 units 32, in the next 16 twice as many, and so on up to 256, so
+# that a job of a thousand pictures has work for many workers. A shard, or a row group of Parquet, is one by itself.
+FILES, RAMP = (32, 64, 128, 256), 16
 # Rows in memory before they are written.
 ROWS = 1024
 # A name need not be Unicode.
@@ -29,8 +30,10 @@ _MANIFEST = pa.schema({"file": pa.binary(), "version": pa.string(), "group": pa.
 
 def units_of(inputs):
     """Yield lists of `Input`; the same inputs give the same lists."""
+    made = itertools.count()
     for alone, group in itertools.groupby(inputs, key=lambda found: found.is_shard):
-        while unit := list(itertools.islice(group, 1 if alone else FILES)):
+        sizes = itertools.repeat(1) if alone else (FILES[min(n // RAMP, len(FILES) - 1)] for n in made)
+        while unit := list(itertools.islice(group, next(sizes))):
             yield unit
 
 
