@@ -181,6 +181,21 @@ def test_rows_that_are_lost_or_doubled_are_told(tmp_path):
             check(files, inputs)
 
 
+def test_units_grow_with_the_job_and_a_shard_is_one_by_itself():
+    from clicv2_keras.deployment.scoring.corpus_inputs import Input
+    from clicv2_keras.deployment.scoring.ray.units import units_of
+
+    files = [Input(f"{number}.jpg") for number in range(5000)]
+    inputs = [*files[:600], Input("a.tar"), Input("t.parquet", group=3), *files[600:]]
+    units = list(units_of(inputs))
+    assert [found for unit in units for found in unit] == inputs and units == list(units_of(iter(inputs)))
+    sizes = [len(unit) for unit in units]
+    assert sizes[:18] == [32] * 16 + [64, 24] and sizes[18:20] == [1, 1] and sizes[20] == 64
+    assert max(sizes) == 256 and sizes[20:-1] == sorted(sizes[20:-1])
+    # A job of a thousand pictures has work for two dozen workers.
+    assert len(list(units_of(files[:1000]))) == 24
+
+
 def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch):
     from clicv2_keras.deployment.scoring.ray.job import _check_address
 
