@@ -1,6 +1,7 @@
 import click
 from click.core import ParameterSource
 
+from clicv2_keras.cli import options
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import check_writable
 
@@ -42,7 +43,7 @@ from clicv2_keras.utils.paths import check_writable
     type=click.IntRange(1),
     help="Images that the model sees at a time; fewer take less memory.",
 )
-@click.option("--device", metavar="NAME", help="cpu, gpu:0, …: where Keras computes; by default the first GPU, if any.")
+@options.device
 @click.option(
     "--output", metavar="FOLDER", help="Write table.csv, predictions.csv and report.html there; of imagenet top1.csv."
 )

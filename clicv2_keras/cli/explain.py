@@ -1,5 +1,6 @@
 import click
 
+from clicv2_keras.cli import options
 from clicv2_keras.explanation import METHODS
 from clicv2_keras.utils.text import printable
 
@@ -19,7 +20,7 @@ from clicv2_keras.utils.text import printable
     help="Where a change would move the score; may be repeated.",
 )
 @click.option("--output", default="explanations", show_default=True, help="Folder for the figures and arrays.")
-@click.option("--device", metavar="NAME", help="cpu, gpu:0, …: where Keras computes; by default the first GPU, if any.")
+@options.device
 @click.pass_context
 def explain(context, images, model, saliency, output, device):
     """Show where the complexity of each IMAGE is: files, or folders of them.

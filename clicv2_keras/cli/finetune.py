@@ -1,5 +1,7 @@
 import click
 
+from clicv2_keras.cli import options
+
 
 @click.command()
 @click.argument("model", default="default")
@@ -40,7 +42,7 @@ import click
     type=click.IntRange(1),
     help="Images computed at a time; of the whole network, those of a step.",
 )
-@click.option("--device", metavar="NAME", help="cpu, gpu:0, …: where Keras computes; by default the first GPU, if any.")
+@options.device
 @click.option("--seed", default=0, show_default=True, help="Of the order of the images.")
 def finetune(**arguments):
     """Fit MODEL to labelled images: a scorer whose map averages to its score.

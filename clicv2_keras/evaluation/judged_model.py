@@ -12,8 +12,7 @@ from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch
 from clicv2_keras.models.find_model import encoder_of, find_model, fitted_to_of, scorer_of
 from clicv2_keras.models.kept_weights_jax import KeptWeights
-from clicv2_keras.utils.device_scope import device_scope
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.device_scope import device_scope, refuse_device
 from clicv2_keras.utils.fingerprints import Fingerprints
 from clicv2_keras.utils.tflite_file import is_tflite, read_fitted_to
 from clicv2_keras.utils.threads import ordered_map, share_cores
@@ -129,8 +128,7 @@ def judged_model(model, device=None):
         return model
     if not is_tflite(model):
         return KerasModel(find_model(model), device)
-    if device is not None:
-        raise UserError(f"device: {model} is computed by LiteRT, on the CPU; leave {device} out")
+    refuse_device(device, model)
     return TFLiteModel(model)
 
 

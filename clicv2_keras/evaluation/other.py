@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clicv2_keras.data.labelled.labels import first_names, parse_score
+from clicv2_keras.evaluation.agreement import FEWEST
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.judged_model import judged_model
 from clicv2_keras.evaluation.predictors import OF_PIXELS, OTHER, Prediction
@@ -14,9 +15,6 @@ from clicv2_keras.evaluation.report.names import PREDICTORS
 from clicv2_keras.evaluation.report.notes import SILENT
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
-
-# Of a table's scores, fewer say nothing.
-FEWEST = 3
 
 
 class Other(NamedTuple):

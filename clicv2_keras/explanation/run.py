@@ -10,7 +10,7 @@ from clicv2_keras.explanation import METHODS
 from clicv2_keras.explanation.explanation import Explanation
 from clicv2_keras.explanation.output_folder import OutputFolder
 from clicv2_keras.utils.backend import choose_backend
-from clicv2_keras.utils.device_scope import device_scope
+from clicv2_keras.utils.device_scope import device_scope, refuse_device
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.find_images import find_images
@@ -88,8 +88,7 @@ def _load(model, saliency, device, stack):
                 f"saliency: {saliency[0]} needs gradients, and {model} has none; give the .keras file that it was "
                 "exported from, or leave saliency out"
             )
-        if device is not None:
-            raise UserError(f"device: {model} is computed by LiteRT, on the CPU; leave {device} out")
+        refuse_device(device, model)
         network = Network(model, share_cores(workers=1)[1])
         return network.image_size, network, None
     backend = choose_backend()

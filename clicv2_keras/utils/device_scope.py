@@ -28,6 +28,16 @@ def device_scope(name=None):
     return keras.device(wanted.removesuffix(":0") if backend == "torch" else wanted)
 
 
+def refuse_device(name, model):
+    """Say that a `.tflite` file lies on no device of Keras, where one is named for it.
+
+    Raises:
+        UserError: where `name` is not None.
+    """
+    if name is not None:
+        raise UserError(f"device: {model} is computed by LiteRT, on the CPU; leave {name} out")
+
+
 def _devices(backend):
     """The names of a backend's devices, as `keras.device` takes them."""
     if backend == "tensorflow":
