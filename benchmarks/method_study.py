@@ -163,10 +163,10 @@ def judge(folder, data):
         figures |= {f"{name.lower()}_low": f"{low:.3f}", f"{name.lower()}_high": f"{high:.3f}"}
     with open(folder / "metrics.csv", newline="") as file:
         lines = list(csv.DictReader(file))
-    batch = load_recipe(folder / "recipe.yaml").train.batch_size
-    steps = np.diff([0, *(int(line["step"]) for line in lines)])
-    seconds = [step * batch / float(line["images_per_second"]) for step, line in zip(steps, lines, strict=True)]
-    figures["hours"] = f"{sum(seconds) / 3600:.3f}"
+    train = load_recipe(folder / "recipe.yaml").train
+    # By the median, since a training may have been held still while something else was measured.
+    speed = np.median([float(line["images_per_second"]) for line in lines]) if lines else np.inf
+    figures["hours"] = f"{train.steps * train.batch_size / speed / 3600:.3f}"
     figures["crop_retrieval"] = f"{crop_retrieval(folder, data):.4f}"
     return figures | {name: lines[-1][name] for name in SIGNS if lines and lines[-1].get(name)}
 

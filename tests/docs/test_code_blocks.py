@@ -110,7 +110,8 @@ def newcomer(tmp_path, ic9600, network, monkeypatch):
     images = sorted((ic9600 / "images").iterdir())
     rows = [f"{image},{i % 10},{'train' if i % 3 else 'test'}" for i, image in enumerate(images)]
     (tmp_path / "ratings.csv").write_text("\n".join(["file,score,split", *rows]) + "\n")
-    (tmp_path / "theirs.csv").write_text("\n".join(["file,score", *(f"{image},{i % 7}" for i, image in enumerate(images))]))
+    others = [f"{image},{i % 7}" for i, image in enumerate(images)]
+    (tmp_path / "theirs.csv").write_text("\n".join(["file,score", *others]) + "\n")
     for folder, ranking in (("Art", "art"), ("Objects", "objects")):
         place = home / "Savoias-Dataset" / "Images" / folder
         place.mkdir(parents=True)
