@@ -1,9 +1,12 @@
-"""Which head should read a guided encoder? `python benchmarks/judge_heads.py RUN/model.keras [--whole EPOCHS]`
+"""Which head should read a guided encoder?
+
+    python benchmarks/judge_heads.py RUN/model.keras [--whole EPOCHS [--stem-rate RATE]]
 
 By 5 folds within `train` of Savoias (mean of 7 kinds) and of Nagle's photographs, SRCC with 95 % intervals and the
 paired difference to the first: a ridge on the tokens and their deviation; on what the guide's linear layers predict of
 the teacher from them (the "lift"); on both side by side; and with `--whole` what `finetune --whole` makes of a ridge
-and its encoder, fitted to both sets together: minutes a fold, each kept in `--folds`, so that the same command goes on.
+and its encoder, fitted to both sets together, its stem as well at a `--stem-rate` above 0: minutes a fold, each kept in
+`--folds`, so that the same command goes on.
 `val` is not looked at.
 """
 
@@ -38,7 +41,7 @@ def main(options):
             found[head, name] = splits[name].predict(CategoryRidge, values)
 
     if options.whole:
-        head = f"finetune --whole, {options.whole} epochs"
+        head = f"{options.whole} epochs, stem at {options.stem_rate:g}"
         for name in sets:
             found[head, name] = np.full(len(sets[name]), np.nan)
         for fold in range(5):
@@ -57,12 +60,13 @@ def main(options):
 
 def whole_in_its_process(fold, options):
     """What the network that is fine-tuned on the other folds says of one: arrays by set."""
-    file = options.folds / f"whole_{options.whole}_{fold}.npz"
+    file = options.folds / f"whole_{options.whole}_{options.stem_rate:g}_{fold}.npz"
     if not file.exists():
         options.folds.mkdir(parents=True, exist_ok=True)
         # In a process of its own: TensorFlow keeps what it has once taken.
-        command = [sys.executable, __file__, options.model, "--whole", options.whole, "--data", options.data]
-        subprocess.run([*map(str, command), "--fold", str(fold), "--to", str(file)], check=True)
+        command = [sys.executable, __file__, options.model, "--data", options.data, "--fold", fold, "--to", file]
+        rates = ["--whole", options.whole, "--stem-rate", options.stem_rate]
+        subprocess.run([*map(str, command + rates)], check=True)
     return np.load(file)
 
 
@@ -76,7 +80,7 @@ def whole(options):
     folds = {name: make_folds(data)[0][options.fold] for name, data in sets.items()}
     parts = [data.subset(folds[name][0]) for name, data in sets.items()]
     settings = {"parts": ("token", "deviation"), "splits": ("",), "whole": True, "epochs": options.whole}
-    scorer = finetune(encoder, parts, output=None, **settings)
+    scorer = finetune(encoder, parts, output=None, stem_rate=options.stem_rate, **settings)
     found = {}
     for name, data in sets.items():
         images = read(data.subset(folds[name][1]), encoder.image_size)
@@ -115,6 +119,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--whole", type=int, default=0, metavar="EPOCHS")
+    parser.add_argument("--stem-rate", type=float, default=0.0)
     parser.add_argument("--folds", type=Path, default=Path("runs/judge_heads"), help="of this model alone")
     parser.add_argument("--fold", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--to", type=Path, help=argparse.SUPPRESS)

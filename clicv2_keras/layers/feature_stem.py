@@ -32,7 +32,13 @@ class FeatureStem(keras.layers.Layer):
         self.width = sum(features.channels)
         self.build()
         # After the weights are there: Keras passes it on to what a layer holds at that moment.
-        self.trainable = trainable
+        self.train(trainable)
+
+    def train(self, trainable=True):
+        """Train the network's weights, or with False freeze them, whatever its layers said before."""
+        # One by one: on TensorFlow a network that says so already does not pass it on to its layers.
+        for layer in self._flatten_layers():
+            layer.trainable = trainable
 
     def build(self, input_shape=None):
         def statistic(name, initial):

@@ -63,7 +63,7 @@ class Encoder(Section):
     weights: str | None = Field(
         None,
         description="MODEL whose encoder is the start: a preset, a run folder or a .keras file; its shape and stem are "
-        "then the encoder's, and the keys for these have no part. null is a random start",
+        "then the encoder's, and of the keys for these stem_rate alone has a part. null is a random start",
     )
     patch_size: Positive | None = Field(None, description="side of a patch, pixels")
     width: Positive | None = Field(None, description="features a token; a multiple of 4 and of num_heads")
@@ -81,7 +81,10 @@ class Encoder(Section):
     stem_stride: Positive = Field(16, description="the stem's deepest stage, pixels of the image a cell of its map")
     stem_skip: bool = Field(True, description="give the stem's features beside each token, past the blocks")
     stem_rate: float = Field(
-        0.0, ge=0, description="learning rate of the stem's own weights, as a share of that of the others; 0 is frozen"
+        0.0,
+        ge=0,
+        description="learning rate of the stem's own weights, as a share of that of the others; 0 leaves them as they "
+        "are, but for weights whose stem was trained already",
     )
 
     def shape(self):

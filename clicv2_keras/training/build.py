@@ -27,7 +27,8 @@ def build_encoder(recipe):
     That of `encoder.weights`, or one at its random initialisation, whose stem has its pretrained weights.
 
     Raises:
-        UserError: where the weights are of no model, or their patch does not divide the image.
+        UserError: where the weights are of no model, their patch does not divide the image, or the stem that shall be
+            trained is linear.
     """
     settings, stem = recipe.encoder, None
     if settings.weights is not None:
@@ -55,7 +56,15 @@ def _start(recipe):
         )
     keras.utils.set_random_seed(recipe.seed)
     changes = {"image_size": size, "freeze_patch_projection": recipe.encoder.freeze_patch_projection}
-    return encoder.copy(**changes, dtype=keras.config.dtype_policy())
+    encoder = encoder.copy(**changes, dtype=keras.config.dtype_policy())
+    if recipe.encoder.stem_rate:
+        if encoder.stem is None:
+            raise UserError(
+                f"{recipe.name}: encoder.stem_rate: the stem of {recipe.encoder.weights} is linear and has no rate of "
+                "its own; take 0"
+            )
+        encoder.stem.train()
+    return encoder
 
 
 def with_shape(recipe):

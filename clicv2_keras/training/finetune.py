@@ -36,6 +36,7 @@ def finetune(
     splits: Sequence[str] = ("train",),
     steadiness: float = 25.0,
     whole: bool = False,
+    stem_rate: float = 0.0,
     epochs: int = 10,
     learning_rate: float = 5e-5,
     within_category: bool | None = None,
@@ -65,6 +66,8 @@ def finetune(
         whole: train the encoder as well, after the head alone: by AdamW on the squared error of two crops of each
             image, and on what their scores differ by. This is a run like any other, see `train`, and its recipe is in
             its folder.
+        stem_rate: with `whole`, the learning rate of a pretrained stem as a share of that of the others; 0 leaves a
+            frozen stem as it is.
         epochs, learning_rate: of the whole network; the rate falls to 0 by cosine.
         seed: of the order of the images and their crops.
         run_dir: the run folder of the whole network; None is `NAME_run` beside the output `NAME.keras`, or without an
@@ -120,7 +123,7 @@ def finetune(
                     "steadiness": steadiness,
                 },
                 **_whole_network(
-                    model, encoder_of(found), folder, len(labels.images), epochs, batch_size, learning_rate
+                    model, encoder_of(found), stem_rate, folder, len(labels.images), epochs, batch_size, learning_rate
                 ),
             )
             run = train_recipe(recipe, resume=resume, progress=progress, labels=labels)
@@ -139,7 +142,7 @@ def _list(values):
     return list(values) if isinstance(values, list | tuple) else [values]
 
 
-def _whole_network(model, encoder, folder, count, epochs, batch_size, learning_rate):
+def _whole_network(model, encoder, stem_rate, folder, count, epochs, batch_size, learning_rate):
     """The other sections of the recipe that trains a whole network on `count` labelled images."""
     if not isinstance(model, str | Path):
         # A model at hand gets a name.
@@ -151,7 +154,11 @@ def _whole_network(model, encoder, folder, count, epochs, batch_size, learning_r
     epoch = -(-count // batch_size)
     return {
         "data": {"image_size": encoder.image_size},
-        "encoder": {"weights": str(model), "freeze_patch_projection": encoder.freeze_patch_projection},
+        "encoder": {
+            "weights": str(model),
+            "freeze_patch_projection": encoder.freeze_patch_projection,
+            "stem_rate": stem_rate,
+        },
         "contrast": {"level": "none"},
         "entropy": {"weight": 0},
         "optimizer": {"learning_rate": learning_rate, "weight_decay": 0.05, "warmup_steps": 0, "beta_2": 0.999},

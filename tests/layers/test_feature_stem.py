@@ -48,3 +48,11 @@ def test_config_round_trip(images):
     assert again.trainable and len(again.trainable_variables) == 12
     again.set_weights(stem.get_weights())
     np.testing.assert_array_equal(numpy(again(images, grid=(4, 4))), numpy(stem(images, grid=(4, 4))))
+
+
+def test_what_was_frozen_can_be_trained_again(images):
+    frozen = keras.saving.serialize_keras_object(FeatureStem(tiny_feature_maps()))
+    stem = FeatureStem(keras.saving.deserialize_keras_object(frozen).features, trainable=True)
+    assert len(stem.trainable_variables) == 12
+    stem.train(False)
+    assert stem.trainable_variables == []

@@ -4,10 +4,12 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from tiny_network import tiny_feature_maps
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.evaluation.statistics import pcc
+from clicv2_keras.layers import FeatureStem
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead, ViTEncoder
 from clicv2_keras.recipe.files import load_recipe
@@ -67,6 +69,19 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
         assert len(part.fitted_to) == 36 and part.fitted_to.known(fingerprints(ic9600)[0]).all()
     moved = zip(whole.encoder.get_weights(), tiny_encoder.get_weights(), strict=True)
     assert any(np.abs(now - then).max() > 1e-3 for now, then in moved)
+
+
+def test_the_stem_of_a_whole_network_has_a_rate_of_its_own(tiny_encoder, ic9600):
+    stem = FeatureStem(tiny_feature_maps().select(max_stride=16))
+    hybrid = ViTEncoder(image_size=32, patch_size=16, width=8, depth=1, num_heads=2, stem=stem)
+    before = stem.get_weights()
+    options = {"dataset": "ic9600", "root": ic9600, "whole": True, "epochs": 1, "progress": False}
+    for rate in (0.0, 0.1):
+        found = finetune(hybrid, **options, output=None, stem_rate=rate).encoder.stem
+        same = [np.array_equal(*pair) for pair in zip(found.get_weights(), before, strict=True)]
+        assert all(same) == (rate == 0) and bool(found.trainable_variables) == (rate > 0)
+    with pytest.raises(UserError, match="encoder.stem_rate: the stem of .* is linear"):
+        finetune(tiny_encoder, **options, output=None, stem_rate=0.1)
 
 
 def test_vectors_do_not_decay(tiny_encoder, ic9600, decays):
