@@ -80,6 +80,8 @@ def whole(options):
     folds = {name: make_folds(data)[0][options.fold] for name, data in sets.items()}
     parts = [data.subset(folds[name][0]) for name, data in sets.items()]
     settings = {"parts": ("token", "deviation"), "splits": ("",), "whole": True, "epochs": options.whole}
+    # As the ridges beside it, which fit the labels alone.
+    settings["steadiness"] = 0
     scorer = finetune(encoder, parts, output=None, stem_rate=options.stem_rate, **settings)
     found = {}
     for name, data in sets.items():
