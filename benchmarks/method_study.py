@@ -57,18 +57,29 @@ def main(options):
     if options.plan:
         plan(options.plan)
         return
-    for row, levers, seed in missing(options.stage):
-        folder = options.runs / "-".join((row, *levers, str(seed)))
-        overrides = [*overrides_of(row, levers, seed), f"run.dir={folder}", f"data.path={options.data / 'corpus'}"]
-        command = [sys.executable, "-m", "clicv2_keras", "train", f"ablation/{row}", "--resume"]
-        print(f"{row}, {'+'.join(levers) or 'as the paper'}, seed {seed}", flush=True)
-        subprocess.run([*command, *(part for each in overrides for part in ("--set", each))], check=True)
-        # In a process of its own, as the training: TensorFlow keeps what it has once taken.
-        judging = [sys.executable, __file__, "--judge", folder, "--data", options.data]
-        figures = json.loads(subprocess.run(judging, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        recipe = load_recipe(f"ablation/{row}", overrides)
-        images = recipe.train.steps * recipe.train.batch_size
-        add({"row": row, "levers": "+".join(levers), "seed": seed, "images": images, **figures})
+    for row, levers, seed in missing(runs_of(options.stage)):
+        run(row, levers, seed, f"ablation/{row}", overrides_of(row, levers, seed), options)
+
+
+def run(row, levers, seed, recipe, overrides, options):
+    """Train a recipe, or go on with it, judge it and add its row."""
+    folder = options.runs / "-".join((row, *levers, str(seed)))
+    print(f"{row}, {'+'.join(levers) or 'as the paper'}, seed {seed}", flush=True)
+    train(recipe, overrides, folder, options)
+    # In a process of its own, as the training: TensorFlow keeps what it has once taken.
+    judging = [sys.executable, __file__, "--judge", folder, "--data", options.data]
+    figures = json.loads(subprocess.run(judging, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    settings = load_recipe(folder / "recipe.yaml").train
+    images = settings.steps * settings.batch_size
+    every = [*rows(), {"row": row, "levers": "+".join(levers), "seed": seed, "images": images, **figures}]
+    write_csv(RESULTS, COLUMNS, ([each.get(name) for name in COLUMNS] for each in every))
+
+
+def train(recipe, overrides, folder, options):
+    """`clicv2-keras train` into a folder, as far as it has not come yet."""
+    overrides = [*overrides, f"run.dir={folder}", f"data.path={options.data / 'corpus'}"]
+    command = [sys.executable, "-m", "clicv2_keras", "train", recipe, "--resume"]
+    subprocess.run([*command, *(part for each in overrides for part in ("--set", each))], check=True)
 
 
 def runs_of(stage):
@@ -135,8 +146,7 @@ def plan(speed):
         "table": [(row, dear, seed) for seed in SEEDS for row in TABLE if row != "random"],
     }
     for stage in STAGES:
-        done = {(each["row"], each["levers"], int(each["seed"])) for each in rows()}
-        left = [run for run in most.get(stage) or runs_of(stage) if (run[0], "+".join(run[1]), run[2]) not in done]
+        left = missing(most.get(stage) or runs_of(stage))
         hours = sum(images * flops / rate / 3600 + JUDGING for images, flops in map(cost, left))
         total += hours
         print(f"{stage:8} {len(left):3} runs, {hours:5.1f} hours")
@@ -149,9 +159,10 @@ def cost(run):
     return recipe.train.steps * recipe.train.batch_size, count_cost(recipe).flops_per_image
 
 
-def missing(stage):
+def missing(runs):
+    """Those of (row, levers, seed) that have no figures yet."""
     done = {(each["row"], each["levers"], int(each["seed"])) for each in rows()}
-    return [run for run in runs_of(stage) if (run[0], "+".join(run[1]), run[2]) not in done]
+    return [run for run in runs if (run[0], "+".join(run[1]), run[2]) not in done]
 
 
 def judge(folder, data):
@@ -197,16 +208,17 @@ def rows():
         return list(csv.DictReader(file))
 
 
-def add(row):
-    every = [*rows(), row]
-    write_csv(RESULTS, COLUMNS, ([each.get(name) for name in COLUMNS] for each in every))
+def options_of(description):
+    """A parser of what every study is told."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--runs", type=Path, default=Path("runs/method"))
+    return parser
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options_of(__doc__)
     parser.add_argument("stage", nargs="?", choices=STAGES, default="screen")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--runs", type=Path, default=Path("runs/method"))
     parser.add_argument("--plan", type=float, metavar="IMAGES_PER_SECOND")
     parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

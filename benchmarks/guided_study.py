@@ -1,0 +1,61 @@
+"""Do contrast and masked entropy add anything beside a teacher? `python benchmarks/guided_study.py [--minutes 60]`
+
+The recipe guided_hybrid_tiny with its guide alone, with masked entropy, with the patch-wise contrast, and with both, by
+the levers that benchmarks/method_study.py chose (its stages `screen` and `combine` first). Equal minutes: a short run
+of each tells its images a second, and with them how many steps it gets. Two seeds; judged as there, rows of the same
+method.csv. The recipe says how to make the two networks that it names. The same command again goes on.
+"""
+
+import csv
+import json
+
+import numpy as np
+from method_study import best, missing, options_of, run, train
+
+from clicv2_keras.ablation.row import row_changes
+from clicv2_keras.recipe.files import load_recipe
+
+RECIPE = "guided_hybrid_tiny"
+# What switches a branch on, and the sections whose levers are its own: the views are the contrast's.
+BRANCHES = {"mem": ("entropy.weight=1", ("entropy",)), "pw": ("contrast.level=patch", ("contrast", "data"))}
+ROWS = {"guide": (), "guide_mem": ("mem",), "guide_pw": ("pw",), "guide_all": ("mem", "pw")}
+SEEDS = (0, 1)
+# The last fifth of the steps, whatever their number.
+DECAY = "optimizer.decay_steps=null"
+# The first line of a run holds its compilation.
+MEASURED, LOGGED = 20, 4
+
+
+def main(options):
+    levers = best()
+    for row, _, seed in missing([(row, levers, seed) for seed in SEEDS for row in ROWS]):
+        branches = overrides_of(row, levers)
+        steps = steps_of(row, levers, branches, options)
+        run(row, levers, seed, RECIPE, [*branches, f"train.steps={steps}", DECAY, f"seed={seed}"], options)
+
+
+def overrides_of(row, levers):
+    """What makes the recipe that row, with the levers of its branches."""
+    of_levers = {key: value for lever in levers for key, value in row_changes([lever])[lever].items()}
+    found = []
+    for switch, sections in (BRANCHES[branch] for branch in ROWS[row]):
+        found.append(switch)
+        found += [f"{key}={json.dumps(value)}" for key, value in of_levers.items() if key.split(".")[0] in sections]
+    return found
+
+
+def steps_of(row, levers, branches, options):
+    """Steps in `--minutes`, from the median speed of a short run, which is made once for all seeds."""
+    folder = options.runs / "-".join(("speed", row, *levers))
+    short = [f"train.steps={MEASURED}", f"run.log_every={LOGGED}", DECAY, "probe.every=0"]
+    train(RECIPE, [*branches, *short], folder, options)
+    with open(folder / "metrics.csv", newline="") as file:
+        speeds = [float(line["images_per_second"]) for line in csv.DictReader(file)]
+    batch = load_recipe(folder / "recipe.yaml").train.batch_size
+    return round(options.minutes * 60 * float(np.median(speeds[1:])) / batch)
+
+
+if __name__ == "__main__":
+    parser = options_of(__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    main(parser.parse_args())
