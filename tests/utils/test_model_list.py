@@ -22,13 +22,25 @@ def test_each_model_stands_there_once_with_all_that_its_card_says():
         assert model.size == (folder / "dynamic.tflite").stat().st_size
 
 
-def test_the_command_prints_them_and_the_encoders():
+def test_the_command_prints_a_table_of_them_and_the_encoders(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")
     result = CliRunner().invoke(main, ["models"])
     assert result.exit_code == 0
+    rows = result.output.splitlines()
     for model in clicv2_keras.list_models():
-        assert model.name in result.output and f"{model.size / 1e6:.1f} MB" in result.output
-        assert model.purpose.replace("`", "").replace("*", "") in result.output
+        (row,) = (row for row in rows if row.startswith(model.name))
+        texts = (text.replace("`", "").replace("*", "") for text in (model.purpose, model.agreement))
+        assert all(text in row for text in texts) and row.endswith(f"  {model.size / 1e6:.1f}")
     assert all(name in result.output for name in ENCODERS)
+
+
+def test_a_narrow_terminal_gets_wrapped_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = CliRunner().invoke(main, ["models"]).output.partition("\n\n")[0].splitlines()
+    assert max(map(len, rows)) <= 80
+    column = rows[0].index("for")
+    words = " ".join(row[column : rows[0].index("SRCC")].strip() for row in rows[1:])
+    assert all(model.purpose.replace("*", "") in words for model in clicv2_keras.list_models())
 
 
 def test_a_card_without_the_rows_is_no_error(tmp_path, monkeypatch):
@@ -37,7 +49,7 @@ def test_a_card_without_the_rows_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr("clicv2_keras.utils.model_list.trained_presets", lambda: {"mine": tmp_path / "mine"})
     (model,) = clicv2_keras.list_models()
     assert model == ("mine", (), "", "", "", "", None)
-    assert "no .tflite file" in CliRunner().invoke(main, ["models"]).output
+    assert CliRunner().invoke(main, ["models"]).output.splitlines()[1].split() == ["mine", "–"]
 
 
 def test_help_gives_whole_sentences_in_the_order_of_a_newcomers_path():
