@@ -85,7 +85,8 @@ def score_to_file(
         output: a file that ends in `.csv`, `.jsonl` or `.parquet`, with the columns of `Row` and `model`, the model's
             name and checksum (of Parquet in the metadata). The first two grow row by row; a Parquet file appears when
             it is whole (until then its rows are in `OUTPUT.partial`). A file that is there is not replaced.
-        resume: go on with the file that a stopped run of the same paths left; start where there is none.
+        resume: go on with the file that a stopped run of the same paths left; start where there is none. With `maps`
+            the overlays of the rows that are there must be there too.
         report: called with each `Row`, those that the file held among them.
         force: begin anew in place of an earlier output; a file of anything else is never replaced.
         embeddings: also write what the model sees in each image, float32 (D,): of Parquet in the column `embedding`,
@@ -120,6 +121,11 @@ def score_to_file(
     try:
         if resume:
             for row in target.resume(files):
+                if folder and row.error is None and not folder.path_of(row.file).exists():
+                    raise UserError(
+                        f"--maps {maps}: has none of {row.file}, which is scored already and is not scored again; "
+                        "leave it out, or begin anew with --force"
+                    )
                 note(row)
         else:
             target.start(force)

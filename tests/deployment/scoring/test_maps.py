@@ -76,6 +76,19 @@ def test_a_map_that_cannot_be_written_is_an_error_of_its_row(photos, tmp_path):
     assert not list((tmp_path / "maps").glob(".unfinished*"))
 
 
+def test_resume_of_a_run_that_drew_none_is_told_and_changes_nothing(photos, tmp_path):
+    output, maps = tmp_path / "rows.csv", tmp_path / "maps"
+    paths = [photos / "a.jpg", tmp_path / "gone.jpg"]
+    clicv2_keras.score_to_file(paths, output)
+    before = output.read_bytes()
+    with pytest.raises(UserError, match=r"--maps .*a.jpg, which is scored already"):
+        clicv2_keras.score_to_file([*paths, photos / "b.png"], output, maps=maps, resume=True)
+    assert output.read_bytes() == before
+    clicv2_keras.score_to_file(paths, output, maps=maps, force=True)
+    counts = clicv2_keras.score_to_file([*paths, photos / "b.png"], output, maps=maps, resume=True)
+    assert (counts.scored, counts.failed) == (2, 1) and len(list(maps.rglob("*.png"))) == 2
+
+
 def test_a_folder_that_is_none_is_one_line(photos):
     with pytest.raises(UserError, match="--maps .*a.jpg: cannot be written to"):
         clicv2_keras.score(photos, maps=photos / "a.jpg")
