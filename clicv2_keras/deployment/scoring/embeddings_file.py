@@ -9,6 +9,11 @@ from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
 
 
+def unfinished_embeddings(output):
+    """Where those of the `Path` of an output stand until all are there."""
+    return output.with_name(f"{output.name}.embeddings")
+
+
 class EmbeddingsFile:
     """What a model sees in each image, beside the rows of an output: float32 (rows, D), NaN where a row has an error.
 
@@ -22,7 +27,7 @@ class EmbeddingsFile:
 
     def __init__(self, output, width):
         self.width = width
-        self._begun = output.with_name(f"{output.name}.embeddings")
+        self._begun = unfinished_embeddings(output)
         self._whole = None if output.suffix.lower() == ".parquet" else output.with_suffix(".npz")
         self._stream = None
 

@@ -2,6 +2,7 @@ import importlib.util
 import itertools
 import os
 
+from clicv2_keras.deployment.scoring.embeddings_file import unfinished_embeddings
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherColumnsError, OtherModelError, read_rows
 from clicv2_keras.deployment.scoring.tiles import tile_name
 from clicv2_keras.utils.errors import UserError, install_hint
@@ -68,15 +69,19 @@ class OutputFile:
                 raise UserError(f"--output {path}: exists; --resume goes on with it, --force begins anew in its place")
         if self._embeddings:
             self._embeddings.start(force)
+        else:
+            unfinished_embeddings(self.path).unlink(missing_ok=True)
 
     def resume(self, files):
         """Yield the rows that are there, and take from the iterator `files` what they are about; then go on behind
         them.
 
         Raises:
-            UserError: where the file is none of ours, of another model, or about other images.
+            UserError: where the file is none of ours, of another model, with other options, or about other images.
         """
         try:
+            if not self._embeddings and unfinished_embeddings(self.path).exists():
+                raise OtherColumnsError("--embeddings")
             if self._is_parquet and not self._rows.exists() and self.path.exists():
                 from clicv2_keras.deployment.scoring.parquet import to_json_lines
 

@@ -70,6 +70,20 @@ def test_a_whole_file_is_gone_on_with(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_a_stopped_run_is_not_gone_on_with_without_them(tmp_path, name):
+    path = tmp_path / name
+    write(path, 2).close()
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    plain = OutputFile(path, "tiny 01")
+    with pytest.raises(UserError, match="was begun with --embeddings"):
+        list(plain.resume(iter([Found(row.file) for row in ROWS])))
+    plain.close()
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    plain.start(force=True)
+    assert not list(tmp_path.glob("*.embeddings"))
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
 def test_other_options_than_it_was_begun_with_are_refused_and_change_nothing(tmp_path, name):
     path = tmp_path / name
     plain = OutputFile(path, "tiny 01")
