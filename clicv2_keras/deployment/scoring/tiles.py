@@ -52,6 +52,9 @@ def tiling_of(tile, stride):
         if stride is not None:
             raise UserError("--stride: is the distance of tiles; give --tile as well")
         return None
+    for option, pixels in {"--tile": tile, "--stride": stride}.items():
+        if pixels is not None and pixels < 1:
+            raise UserError(f"{option} {pixels}: is none; give 1 pixel or more")
     if stride is not None and stride > tile:
         raise UserError(f"--stride {stride}: leaves gaps between tiles of {tile} pixels; give at most {tile}")
     return Tiling(tile, stride or tile)

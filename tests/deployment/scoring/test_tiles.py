@@ -55,6 +55,9 @@ def test_tiles_that_do_not_fit_are_told(picture):
         tiling_of(None, 8)
     with pytest.raises(UserError, match="gaps"):
         tiling_of(8, 9)
+    for tile, stride in ((0, None), (-8, None), (8, 0), (8, -4)):
+        with pytest.raises(UserError, match="1 pixel or more"):
+            tiling_of(tile, stride)
     with pytest.raises(UserError, match="--maps"):
         clicv2_keras.score(picture, tile=64, maps="maps")
     with pytest.raises(UnreadableImage, match="too many"):
