@@ -34,7 +34,17 @@ def test_a_table_has_a_line_an_image(scorer, photos):
     assert frame.error.tolist()[1] == "no such file"
 
 
-@pytest.mark.parametrize("wrong, error", [([3], TypeError), (np.zeros((2, 8, 8, 3)), ValueError)])
+@pytest.mark.parametrize(
+    "wrong, error",
+    [
+        ([3], TypeError),
+        (np.zeros((2, 8, 8, 3)), ValueError),
+        # One image: not a picture a letter, a byte or a row.
+        ("photo.jpg", TypeError),
+        (b"\xff\xd8\xff", TypeError),
+        (np.zeros((8, 8, 3), "uint8"), ValueError),
+    ],
+)
 def test_what_is_no_image_is_an_error_of_the_caller(scorer, wrong, error):
     with pytest.raises(error):
         scorer.score_many(wrong)
