@@ -48,8 +48,6 @@ def score(context, paths, output, form, percentile, embeddings, null, resume, fo
     for option, given in {"--resume": resume, "--force": force, "--embeddings": embeddings}.items():
         if given and not output:
             raise UserError(f"{option}: needs an --output")
-    if resume and force:
-        raise UserError("--resume: goes on with what --force would replace; give one of them")
     corpus = {name: work.pop(name) for name in ("ray_address", "column", "price")}
     if engine == "ray":
         local = {"maps": work.pop("maps"), "threads": work.pop("threads"), "percentile": percentile}

@@ -103,6 +103,8 @@ def score_to_file(
     from clicv2_keras.deployment.scoring.output_file import OutputFile
     from clicv2_keras.deployment.scoring.percentiles import Percentiles
 
+    if resume and force:
+        raise UserError("--resume: goes on with what --force would replace; give one of them")
     workers, threads = share_cores(workers, threads)
     tiling = _tiling(tile, stride, maps)
     scorer = Scorer(model, threads)

@@ -160,6 +160,8 @@ def test_rows_that_are_lost_or_doubled_are_told(tmp_path):
     from clicv2_keras.deployment.scoring.ray.summary import Summary
 
     parts = Parts(str(tmp_path / "scores"))
+    with pytest.raises(UserError, match="give one of them"):
+        parts.begin({}, resume=True, force=True)
     parts.begin({}, resume=False, force=False)
     counted = {"inputs": 2, "images": 2, "expected": 2, "failures": {}, "seconds": 1.0}
 

@@ -148,6 +148,8 @@ def test_what_is_wrong_with_the_output_is_one_line(photos, tmp_path, monkeypatch
     }.items():
         with pytest.raises(UserError, match=message):
             score_to_file(photos, output)
+    with pytest.raises(UserError, match="give one of them"):
+        score_to_file(photos, tmp_path / "rows.csv", resume=True, force=True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install '\.\[parquet\]' in a clone"):
         score_to_file(photos, tmp_path / "rows.parquet")

@@ -49,8 +49,11 @@ class Parts:
         """Make the folder, or go on with it.
 
         Raises:
-            UserError: where there is one and neither `resume` nor `force` is given, or it is of other settings.
+            UserError: where there is one and neither `resume` nor `force` is given, or both are, or it is of other
+                settings.
         """
+        if resume and force:
+            raise UserError("--resume: goes on with what --force would replace; give one of them")
         there = [folder for folder in (self._whole, self.folder) if self.files.exists(folder)]
         for folder in there:
             kept = f"{folder}/{SETTINGS}"
