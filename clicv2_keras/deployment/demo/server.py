@@ -40,7 +40,8 @@ def demo(
         allowed_hosts: names besides localhost and addresses by which browsers may call the server, such as a tunnel's.
 
     Raises:
-        UserError: where there is no such model, the port is taken, or the host is none of this machine.
+        UserError: where there is no such model, the port is taken, the host is none of this machine, or what is allowed
+            is no name.
     """
     file = find_tflite(model)
     try:
@@ -77,6 +78,7 @@ class DemoServer(socketserver.ThreadingTCPServer):
 
     Raises:
         OSError: where the port cannot be had.
+        UserError: where what is allowed is no name.
     """
 
     allow_reuse_address = True
@@ -93,7 +95,7 @@ class DemoServer(socketserver.ThreadingTCPServer):
         self.routes = {f"/{name}": content for name, content in demo_files(file, model).items()}
         self.routes["/"] = self.routes[f"/{PAGE}"]
         self.policy = f"{content_policy()}; frame-ancestors 'none'"
-        self.allowed_hosts = {"localhost", *(name.lower() for name in allowed_hosts)}
+        self.allowed_hosts = {"localhost", *map(_host_name, allowed_hosts)}
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
@@ -116,6 +118,17 @@ class DemoServer(socketserver.ThreadingTCPServer):
         except ValueError:
             return name in self.allowed_hosts
         return True
+
+
+def _host_name(allowed):
+    """The name in what a user allows, which may be a whole address, as a tunnel prints it."""
+    try:
+        name = urlsplit(allowed if "://" in allowed else f"//{allowed}").hostname
+    except ValueError:
+        name = None
+    if not name or "*" in name:
+        raise UserError(f"--allow-host {allowed}: is no name of a host; give one such as demo.example.org, no pattern")
+    return name
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -82,11 +82,13 @@ def test_a_name_that_a_stranger_points_here_is_refused(url):
 
 
 def test_a_tunnels_name_can_be_allowed_and_all_addresses_listened_on():
-    command = [SCRIPT, "demo", "--no-browser", "--host", "0.0.0.0", "--allow-host", "Demo.Example"]
+    allowed = ["Demo.Example", "with.port.example:8000", "https://tunnel.example/"]
+    command = [SCRIPT, "demo", "--no-browser", "--host", "0.0.0.0", *(f"--allow-host={name}" for name in allowed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         url = process.stdout.readline().split()[0]
         assert url.startswith("http://127.0.0.1:")
-        assert ask(url, "/", host="demo.example")[0].status == 200
+        for host in ("demo.example", "with.port.example:8000", "tunnel.example"):
+            assert ask(url, "/", host=host)[0].status == 200
         assert ask(url, "/", host="evil.example")[0].status == 421
         port = urlsplit(url).port
         assert ask(f"http://127.0.0.2:{port}/", "/")[0].status == 200
@@ -109,6 +111,7 @@ def test_it_listens_on_loopback_only(url):
         (["--model", "unheard"], "no trained preset"),
         (["--port", "{taken}"], "--port {taken}: is in use"),
         (["--host", "192.0.2.1"], "--host 192.0.2.1: cannot be listened on"),
+        (["--allow-host", "*.example"], "--allow-host *.example: is no name of a host"),
     ],
 )
 def test_a_mistake_is_one_line(url, arguments, said):
