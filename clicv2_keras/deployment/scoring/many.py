@@ -38,7 +38,9 @@ def score_many(scorer, images, workers=None):
     if isinstance(images, str | bytes | bytearray | memoryview) or hasattr(images, "read"):
         raise TypeError(f"images are several, such as [image]; of one, {type(images).__name__}, there is Scorer.score")
     if isinstance(images, np.ndarray) and images.ndim != 4:
-        raise ValueError(f"an array of several images is (B, H, W, 3), not {images.shape}; of one there is Scorer.score")
+        raise ValueError(
+            f"an array of several images is (B, H, W, 3), not {images.shape}; of one there is Scorer.score"
+        )
 
     def work(numbered):
         number, image = numbered
