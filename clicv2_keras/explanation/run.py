@@ -58,7 +58,7 @@ def explain(
         UserError: one line on what is wrong with `images`, `model`, `saliency`, `output`, `device` or the backend.
     """
     folder = OutputFolder(output) if output is not None else None
-    files = list(find_images(images, output))
+    files = list(find_images(images, folder and folder.path))
     explanations = []
     with contextlib.ExitStack() as stack:
         methods = [saliency] if isinstance(saliency, str) else list(saliency)

@@ -80,6 +80,8 @@ def test_earlier_explanations_are_not_explained(scorer, busy_corner, monkeypatch
     for _ in range(2):
         assert [explanation.file for explanation in clicv2_keras.explain(".", scorer)] == ["./photo.jpg"]
     assert sorted(path.name for path in (photo.parent / "explanations").iterdir()) == ["photo.npz", "photo.png"]
+    monkeypatch.setenv("HOME", str(photo.parent))
+    assert len(clicv2_keras.explain(".", scorer, output="~/explanations")) == 1
     photo.unlink()
     (nothing,) = clicv2_keras.explain(".", scorer)
     assert nothing.error == "no image in this folder"
