@@ -80,10 +80,15 @@ def evaluate(context, output, per_class, **arguments):
 
 
 def _check_options(context):
-    """Refuse what has no meaning for the data set, rather than to leave it out in silence."""
-    imagenet = context.params["dataset"] == "imagenet"
-    refused = ("test_split", "within_category", "baselines", "resamples", "against") if imagenet else ("per_class",)
-    why = "top-1 is fitted on train and judged on val, beside the untrained encoder" if imagenet else "is for imagenet"
+    """Refuse what has no meaning for the data set or beside another option, rather than to leave it out in silence."""
+    dataset = context.params["dataset"]
+    if dataset == "imagenet":
+        why = f"for --dataset {dataset}: top-1 is fitted on train and judged on val, beside the untrained encoder"
+        refused = dict.fromkeys(("test_split", "within_category", "baselines", "resamples", "against"), why)
+    else:
+        refused = {"per_class": f"for --dataset {dataset}: is for imagenet"}
+        if not context.params["baselines"]:
+            refused["untrained_seeds"] = "with --no-baselines, which leaves the untrained encoder out"
     for option in context.command.params:
         if option.name in refused and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
-            raise UserError(f"{option.opts[0]}: means nothing for --dataset {context.params['dataset']}: {why}")
+            raise UserError(f"{option.opts[0]}: means nothing {refused[option.name]}")

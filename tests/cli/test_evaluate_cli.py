@@ -44,6 +44,10 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
         ),
         (["evaluate", "--dataset", "imagenet", "--root", "{root}", "--pooled"], "--within-category: means nothing"),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--per-class", "5"], "--per-class: means nothing"),
+        (
+            ["evaluate", "--dataset", "ic9600", "--root", "{root}", "--no-baselines", "--untrained-seeds", "5"],
+            "--untrained-seeds: means nothing with --no-baselines",
+        ),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--against", "nonsense"], "or name a measure"),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--output", "{root}/train.txt"], "is a file"),
         (["finetune", "--dataset", "ic9600", "--root", "{root}", "--output", "head.h5"], "saved as a .keras file"),

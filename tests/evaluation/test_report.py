@@ -191,12 +191,15 @@ def test_command_and_recipe_are_told(ranked):
     assert "clicv2-keras evaluate 'a <b>'" in page.text and "name: <x>" in page.text
 
 
-def test_the_command_parses_to_the_arguments():
+@pytest.mark.parametrize("baselines, untrained_seeds", [(True, 2), (False, 5)])
+def test_the_command_parses_to_the_arguments(baselines, untrained_seeds):
     arguments = dict(
-        model="my runs/a", dataset="csv", root="a b.csv", test_split="odd", within_category=True, baselines=False,
-        resamples=20, seed=3, untrained_seeds=2, against="jpeg_q75",
+        model="my runs/a", dataset="csv", root="a b.csv", test_split="odd", within_category=True, baselines=baselines,
+        resamples=20, seed=3, untrained_seeds=untrained_seeds, against="jpeg_q75",
     )  # fmt: skip
     words = shlex.split(command_line(**arguments))
+    # Beside --no-baselines it is refused.
+    assert ("--untrained-seeds" in words) is baselines
     assert words[:2] == ["clicv2-keras", "evaluate"]
     parsed = command.make_context("evaluate", words[2:]).params
     assert parsed.pop("batch_size") == 64  # no figure depends on it

@@ -35,7 +35,9 @@ def command_line(
         words.append("--no-baselines")
     if against is not None:
         words += ["--against", str(against)]
-    words += ["--resamples", str(resamples), "--seed", str(seed), "--untrained-seeds", str(untrained_seeds)]
+    words += ["--resamples", str(resamples), "--seed", str(seed)]
+    if baselines:
+        words += ["--untrained-seeds", str(untrained_seeds)]
     return shlex.join(words)
 
 
