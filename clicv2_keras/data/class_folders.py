@@ -35,6 +35,8 @@ def open_class_folders(root, per_class=None, seed=0):
     Raises:
         UserError: where a part or a class is missing.
     """
+    if root is None:
+        raise UserError("root: is missing; name the folder that holds train and val")
     root, paths, classes, splits = user_path(root), [], [], []
     rng = np.random.default_rng(seed)
     for split in ("train", "val"):

@@ -96,9 +96,12 @@ def test_labels_of_the_test_part_change_no_prediction(tiny_encoder, ic9600, eval
 
 
 def test_ranked_within_categories_nothing_is_pooled(tiny_encoder, ic9600):
-    evaluation = evaluate(
-        tiny_encoder, "ic9600", ic9600, within_category=True, baselines=False, resamples=10, progress=False
-    )
+    options = {"within_category": True, "baselines": False, "resamples": 10, "progress": False}
+    evaluation = evaluate(tiny_encoder, "ic9600", ic9600, **options)
+    at_hand = evaluate(tiny_encoder, open_scored("ic9600", ic9600), **options)
+    assert {a.predictor: list(a.rows) for a in at_hand.agreements} == {
+        a.predictor: list(a.rows) for a in evaluation.agreements
+    }
     assert all("overall" not in a.rows for a in evaluation.agreements)
     assert any("never pooled" in note for note in evaluation.notes)
     assert any("constant within a category" in note and "mean of the category" in note for note in evaluation.notes)

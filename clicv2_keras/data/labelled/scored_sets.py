@@ -47,6 +47,8 @@ def open_scored(dataset, root, ranked_within_category=None):
     if dataset not in SCORED_SETS:
         hint = did_you_mean(str(dataset).lower(), SCORED_SETS)
         raise UserError(f"{dataset}: unknown data set; {hint}there are {', '.join(SCORED_SETS)}")
+    if root is None:
+        raise UserError(f"{dataset}: its root is missing; name where the data set lies")
     if not user_path(root).exists():
         raise UserError(f"{root}: there is no such file or folder; name where the data set lies")
     images = SCORED_SETS[dataset](root)
