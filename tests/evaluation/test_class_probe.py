@@ -46,6 +46,8 @@ def test_the_command_writes_what_it_prints(tiny_encoder, imagenet, tmp_path):
 def test_mistakes_in_one_line(tiny_encoder, imagenet):
     with pytest.raises(UserError, match="needs two or more folders, one a class"):
         top1(tiny_encoder, imagenet / "train", progress=False)
+    with pytest.raises(UserError, match="root: is missing"):
+        top1(tiny_encoder, progress=False)
     (imagenet / "val" / "n03").mkdir()
     Image.new("RGB", (8, 8)).save(imagenet / "val" / "n03" / "a.png")
     with pytest.raises(UserError, match="val has 1 classes that train has not: n03"):

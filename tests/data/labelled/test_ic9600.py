@@ -119,3 +119,5 @@ def test_opened_by_name(root):
         open_scored("IC-9600", root)
     with pytest.raises(UserError, match="there is no such file or folder"):
         open_scored("ic9600", root / "none")
+    with pytest.raises(UserError, match="root is missing"):
+        open_scored("ic9600", None)
