@@ -18,13 +18,18 @@ def select(context, scores, least, most, top_share, output, shards):
 
     Prints how scores are spread and what is kept of them. Where several limits are given, all hold.
     """
-    from clicv2_keras.deployment.scoring.selection import Selection
+    from clicv2_keras.deployment.scoring.selection import Selection, check_shards
     from clicv2_keras.utils.errors import UserError
+    from clicv2_keras.utils.paths import check_writable
 
     if least is not None and most is not None and least > most:
         raise UserError(f"--min {least}: is above --max {most}: nothing would be kept")
     if output and os.path.realpath(os.path.expanduser(output)) == os.path.realpath(os.path.expanduser(scores)):
         raise UserError(f"--output {output}: is SCORES itself, which it would replace; name another file")
+    if output:
+        check_writable(output)
+    if shards:
+        check_shards(shards)
     selection = Selection(scores, least, most, top_share)
     for line in selection.histogram():
         click.echo(line)

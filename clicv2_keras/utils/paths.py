@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def check_writable(path: StrPath, option: str = "--output") -> None:
     Raises:
         UserError: where it cannot.
     """
+    check_local(path, option)
     path = user_path(path)
     folder = path if path.is_dir() else path.parent
     while not folder.exists():
@@ -40,6 +42,16 @@ def check_writable(path: StrPath, option: str = "--output") -> None:
             pass
     except OSError as error:
         raise UserError(f"{option} {path}: cannot be written: {error.strerror}; name another place") from None
+
+
+def check_local(path: StrPath, option: str) -> None:
+    """Say that nothing is written to a URL: as a path it would be folders here, called `s3:` for example.
+
+    Raises:
+        UserError: where it is one, though `Path` has taken a slash of it.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):
+        raise UserError(f"{option} {path}: is a URL; name a place on this machine, and copy what is written there")
 
 
 class FolderLock:

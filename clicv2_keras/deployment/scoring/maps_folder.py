@@ -6,7 +6,7 @@ from PIL import Image, PngImagePlugin
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.overlays import map_limits, overlay
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import check_local, user_path
 
 # A photograph's overlay need not be larger to be looked at.
 MAX_SIDE = 1024
@@ -23,10 +23,11 @@ class MapsFolder:
         path: the folder; made where it is missing.
 
     Raises:
-        UserError: where it cannot be written to.
+        UserError: where it cannot be written to, or is a URL.
     """
 
     def __init__(self, path):
+        check_local(path, "--maps")
         self.path = user_path(path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)

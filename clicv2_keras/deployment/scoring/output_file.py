@@ -6,7 +6,7 @@ from clicv2_keras.deployment.scoring.embeddings_file import unfinished_embedding
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherColumnsError, OtherModelError, read_rows
 from clicv2_keras.deployment.scoring.tiles import tile_name
 from clicv2_keras.utils.errors import UserError, install_hint
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import check_local, user_path
 
 FORMATS = {".csv": Csv, ".jsonl": JsonLines, ".ndjson": JsonLines, ".parquet": JsonLines}
 
@@ -33,6 +33,7 @@ class OutputFile:
     """
 
     def __init__(self, path, model, percentiles=None, embeddings=None, tiling=None):
+        check_local(path, "--output")
         self.path = user_path(path)
         self._tiling = tiling
         self.begun = []

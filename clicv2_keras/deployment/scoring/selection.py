@@ -18,7 +18,7 @@ from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage, decode_image
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import check_writable, user_path
 
 # Scores have six decimals: a count of each says exactly which share lies above which, in 8 MB.
 STEPS = 1_000_000
@@ -92,7 +92,9 @@ class Selection:
 
     def write_list(self, path):
         """Write the names of what is kept, one a line; the file appears when it is whole."""
-        with atomic_write(user_path(path)) as unfinished, open(unfinished, "wb") as stream:
+        path = user_path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as unfinished, open(unfinished, "wb") as stream:
             for row in self.rows():
                 stream.write(row["file"].encode("utf-8", "surrogateescape") + b"\n")
 
@@ -105,11 +107,10 @@ class Selection:
             How many were written, and a list of the names of those that cannot be read any more.
 
         Raises:
-            UserError: where the folder is there and not empty.
+            UserError: see `check_shards`.
         """
+        check_shards(folder)
         folder = user_path(folder)
-        if os.path.isdir(folder) and os.listdir(folder):
-            raise UserError(f"--shards {folder}: is not empty; name another folder")
         os.makedirs(folder, exist_ok=True)
         written, lost = 0, []
         pictures = self._pictures(lost)
@@ -139,6 +140,20 @@ class Selection:
                 if found:
                     yield from _cut(found, member.source, lost)
             lost.extend(row["file"] for found in by_key.values() for row in found)
+
+
+def check_shards(folder):
+    """Find out before the work whether shards can be written to a folder.
+
+    Raises:
+        UserError: where it is there and not empty, no folder, or cannot be made.
+    """
+    check_writable(folder, "--shards")
+    folder = user_path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--shards {folder}: is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"--shards {folder}: is not empty; name another folder")
 
 
 def _cut(rows, source, lost):

@@ -92,3 +92,5 @@ def test_resume_of_a_run_that_drew_none_is_told_and_changes_nothing(photos, tmp_
 def test_a_folder_that_is_none_is_one_line(photos):
     with pytest.raises(UserError, match="--maps .*a.jpg: cannot be written to"):
         clicv2_keras.score(photos, maps=photos / "a.jpg")
+    with pytest.raises(UserError, match="--maps s3://bucket/maps: is a URL"):
+        clicv2_keras.score(photos, maps="s3://bucket/maps")

@@ -56,10 +56,10 @@ def test_a_share_agrees_with_sorting_and_keeps_ties(tmp_path):
 
 
 def test_the_command_writes_the_list_and_the_histogram(tmp_path):
-    path = write(tmp_path / "scores.csv", [0.1, 0.5, 0.52, 1.0])
-    result = CliRunner().invoke(main, ["select", str(path), "--min", ".5", "--output", str(tmp_path / "kept.txt")])
+    path, kept = write(tmp_path / "scores.csv", [0.1, 0.5, 0.52, 1.0]), tmp_path / "new" / "kept.txt"
+    result = CliRunner().invoke(main, ["select", str(path), "--min", ".5", "--output", str(kept)])
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "kept.txt").read_text() == "1.jpg\n2.jpg\n3.jpg\n"
+    assert kept.read_text() == "1.jpg\n2.jpg\n3.jpg\n"
     lines = result.output.splitlines()
     assert lines[-1] == "3 of 4 are kept; 1 have no score"
     table = {line.split()[0]: line.split()[-2:] for line in lines[1:-1]}
@@ -101,6 +101,13 @@ def test_mistakes_are_told(tmp_path):
             Selection(str(tmp_path / scores))
     path = write(tmp_path / "scores.csv", [0.5])
     assert CliRunner().invoke(main, ["select", str(path), "--min", ".6", "--max", ".5"]).exit_code == 2
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "a.txt").touch()
+    for shards, says in (("s3://bucket/rich", "is a URL"), (full, "is not empty"), (path, "is a file")):
+        result = CliRunner().invoke(main, ["select", str(path), "--shards", str(shards)])
+        # Before anything is counted.
+        assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
     before = path.read_bytes()
     assert CliRunner().invoke(main, ["select", str(path), "--output", f"{tmp_path}/./scores.csv"]).exit_code == 2
     assert path.read_bytes() == before

@@ -144,6 +144,7 @@ def test_what_is_wrong_with_the_output_is_one_line(photos, tmp_path, monkeypatch
     for output, message in {
         tmp_path / "rows.txt": "must end in .csv, .jsonl or .parquet",
         tmp_path / "none" / "rows.csv": "there is no folder",
+        "s3://bucket/rows.csv": "is a URL",
         photos / "a.jpg" / "rows.jsonl": "there is no folder",
     }.items():
         with pytest.raises(UserError, match=message):

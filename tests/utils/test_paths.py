@@ -1,0 +1,20 @@
+import pathlib
+
+import pytest
+
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import check_writable
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/maps", "gs://bucket/shards", "file:///tmp/a", pathlib.Path("s3://b/c")])
+def test_a_url_is_no_folder_of_that_name(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="--output .*: is a URL; name a place on this machine"):
+        check_writable(url)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", ["a:b/c", "photos/s3:/c", "C:/photos", "~/maps", "new/folder"])
+def test_what_only_looks_like_one_can_be_written_to(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    check_writable(path)
