@@ -38,7 +38,7 @@ def members(found, column=None):
     elif not found.is_shard:
         try:
             yield Member(found.file, source=_content(found.file) if has_scheme(found.file) else found.file)
-        except (OSError, UnreadableImage) as error:
+        except (OSError, UnreadableImage, UserError) as error:
             yield Member(found.file, error=one_line(error))
     else:
         try:

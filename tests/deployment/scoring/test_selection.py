@@ -89,6 +89,14 @@ def test_shards_hold_the_tiles_that_are_kept(tmp_path):
         Selection(scores).write_shards(tmp_path / "shards")
 
 
+def test_a_picture_of_the_web_ends_nothing(tmp_path):
+    picture = tmp_path / "a.png"
+    Image.fromarray(procedural_image(5, 40)[0]).save(picture)
+    url, scores = "https://example.org/b.jpg", tmp_path / "scores.csv"
+    scores.write_bytes(Csv().header + b"".join(Csv().encode(Row(name, 0.5, 40, 40)) for name in (url, str(picture))))
+    assert Selection(scores).write_shards(tmp_path / "shards") == (1, [url])
+
+
 def test_mistakes_are_told(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     for scores, match in (
