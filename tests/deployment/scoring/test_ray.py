@@ -121,7 +121,10 @@ def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
     folder, shards, found = pictures
     told = []
     inputs = [folder, shards / "a.tar", shards / "*.parquet", tmp_path / "none.jpg"]
-    summary = score_corpus(inputs, tmp_path / "scores", price=0.04, report=lambda s: told.append(s.line()))
+    report = lambda s: told.append(s.line())  # noqa: E731
+    summary = score_corpus(inputs, tmp_path / "scores", workers=5, price=0.04, report=report)
+    # There are two cores, and no more cost anything.
+    assert summary.workers == 2 and any("on 2 cores" in line for line in summary.lines())
     rows = rows_of(tmp_path / "scores")
     files = [folder / name for name in found]
     wanted = local_rows([*files, tmp_path / "none.jpg"])

@@ -59,7 +59,7 @@ def score_corpus(
             each file once.
         output: a folder, or URL of one, that all nodes of the cluster reach.
         model: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
-        workers: actors, of one core each; as many as the cluster has cores by default.
+        workers: actors at most, of one core each; as many as the cluster has cores by default.
         tile, stride: score tiles, see `Tiling`; each is a row, its box in its name.
         embeddings: also write `embedding`, float32 (D,).
         column: of Parquet inputs, of encoded bytes or paths; found by its name by default.
@@ -101,7 +101,7 @@ def score_corpus(
                 parts.keep(name, listed)
         # Not those that a worker of the earlier job, the last of its kind, may have added meanwhile.
         earlier = parts.names() & set(done)
-        workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        workers = workers or _cores()
         summary = Summary(int(sizes.sum()), workers, price)
         for part in ordered_map(parts.summary, earlier, CONNECTIONS):
             summary.add(part, resumed=True)
@@ -114,10 +114,16 @@ def score_corpus(
                 summary.add(part, listed=int(sizes[unit]))
                 if report:
                     report(summary)
+        # Of those that were asked for no more began than there are cores.
+        summary.workers = min(workers, _cores())
     summary.end()
     _check(parts, summary, len(listed), output)
     parts.finish()
     return summary
+
+
+def _cores():
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def _check_address(address):
