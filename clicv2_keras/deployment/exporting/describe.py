@@ -1,10 +1,12 @@
 """What an exported file says of itself."""
 
+import os
 from pathlib import Path
 
 from clicv2_keras.models import LinearHead
 from clicv2_keras.utils.hub import is_hub_address, parse_address
 from clicv2_keras.utils.package_data import ALIASES, trained_presets
+from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.version import __version__
 
 RESIZE = (
@@ -22,7 +24,9 @@ def describe(model, scorer, quantize):
     """The metadata and the card of an export of `scorer`, which the user named `model`."""
     source = str(model) if isinstance(model, str | Path) else type(model).__name__
     folder = trained_presets().get(source)
-    name = ALIASES.get(source) or (Path(source).stem if folder is None else source)
+    path = Path(os.path.abspath(user_path(source)))
+    # A run folder's name may have a dot in it, or be the dot of the working folder.
+    name = ALIASES.get(source) or (source if folder else path.name if path.is_dir() else path.stem)
     if is_hub_address(source):
         name = parse_address(source).repository.partition("/")[2]
     size = scorer.encoder.image_size
@@ -36,7 +40,7 @@ def describe(model, scorer, quantize):
         "quantize": quantize,
         "version": __version__,
     }
-    card = (folder or Path(source)) / "MODEL_CARD.md"
+    card = (folder or path) / "MODEL_CARD.md"
     if card.is_file():
         return metadata, card.read_text(encoding="utf-8")
     told = "It was fitted to human labels." if fitted else "It saw no human label."

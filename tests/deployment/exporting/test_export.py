@@ -90,6 +90,15 @@ def test_what_is_pushed_is_a_model_for_every_verb_with_its_card(scorer, folder, 
     assert describe("hf://someone/tiny@v1.0", again, "none")[0]["name"] == "tiny"
 
 
+def test_a_run_folder_s_name_is_whole(scorer, tmp_path, monkeypatch):
+    (tmp_path / "v1.5").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert describe("v1.5", scorer, "none")[0]["name"] == "v1.5"
+    assert describe("nowhere/best.keras", scorer, "none")[0]["name"] == "best"
+    monkeypatch.chdir("v1.5")
+    assert describe(".", scorer, "none")[0]["name"] == "v1.5"
+
+
 def test_a_push_that_cannot_be_is_told_before_the_work(scorer, tmp_path, hub_server, monkeypatch):
     output = tmp_path / "tiny.tflite"
     monkeypatch.setattr(run, "_export", None)
