@@ -56,7 +56,8 @@ def _start(recipe):
         )
     keras.utils.set_random_seed(recipe.seed)
     changes = {"image_size": size, "freeze_patch_projection": recipe.encoder.freeze_patch_projection}
-    encoder = encoder.copy(**changes, dtype=keras.config.dtype_policy())
+    # A file may hold an encoder that was frozen when it was saved.
+    encoder = encoder.copy(**changes, trainable=True, dtype=keras.config.dtype_policy())
     if recipe.encoder.stem_rate:
         if encoder.stem is None:
             raise UserError(
