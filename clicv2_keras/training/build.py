@@ -30,12 +30,10 @@ def build_encoder(recipe):
         UserError: where the weights are of no model, their patch does not divide the image, or the stem that shall be
             trained is linear.
     """
-    settings, stem = recipe.encoder, None
+    settings = recipe.encoder
     if settings.weights is not None:
         return _start(recipe)
-    if settings.stem != "linear":
-        features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
-        stem = FeatureStem(features, trainable=settings.stem_rate > 0)
+    stem = build_stem(recipe)
     keras.utils.set_random_seed(recipe.seed)
     return ViTEncoder.from_preset(
         settings.preset,
@@ -46,6 +44,15 @@ def build_encoder(recipe):
         stem_skip=settings.stem_skip,
         **settings.shape(),
     )
+
+
+def build_stem(recipe):
+    """The `FeatureStem` that `encoder.stem` names, with its pretrained weights; None for a linear one."""
+    settings = recipe.encoder
+    if settings.stem == "linear":
+        return None
+    features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
+    return FeatureStem(features, trainable=settings.stem_rate > 0)
 
 
 def _start(recipe):
@@ -69,12 +76,13 @@ def _start(recipe):
 
 
 def with_shape(recipe):
-    """The recipe with the shape of the model that `encoder.weights` names in its keys, for counting."""
+    """For counting: the recipe with the shape of the model that `encoder.weights` names in its keys, and its
+    `FeatureStem` or None, whichever key it comes by."""
     if recipe.encoder.weights is None:
-        return recipe
+        return recipe, build_stem(recipe)
     encoder = build_encoder(recipe)
-    shape = {key: getattr(encoder, key) for key in ("patch_size", "width", "depth", "num_heads")}
-    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=shape)})
+    shape = {key: getattr(encoder, key) for key in ("patch_size", "width", "depth", "num_heads", "stem_skip")}
+    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=shape)}), encoder.stem
 
 
 def build_model(recipe, labels=None):
