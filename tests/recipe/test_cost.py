@@ -114,3 +114,10 @@ def test_recomputation_keeps_less_and_counts_the_same_state():
     plain, recomputed = (count_cost(load_recipe("clicv2_vit_tiny", [f"train.recompute={on}"])) for on in (False, True))
     assert recomputed.activation_bytes < plain.activation_bytes / 2
     assert recomputed.state_bytes == plain.state_bytes
+
+
+def test_the_average_of_the_weights_is_one_more_of_each():
+    def cost(average):
+        return count_cost(load_recipe("quickstart", ["contrast.level=none", f"optimizer.average={average}"]))
+
+    assert cost(0.999).state_bytes - cost(0).state_bytes == 4 * cost(0).trainable
