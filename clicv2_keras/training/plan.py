@@ -33,8 +33,7 @@ def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str
     Raises:
         UserError: as `train` would.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides)
+    recipe = load_recipe(recipe, overrides)
     data, train, contrast = recipe.data, recipe.train, recipe.contrast
     labels = label_sets(recipe)
     cost, shape = recipe_cost(recipe, labels)

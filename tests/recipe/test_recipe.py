@@ -180,6 +180,16 @@ def test_an_override_is_yaml():
     assert (recipe.data.flip, recipe.train.steps, recipe.run.dir, recipe.data.min_area) == (False, 3, None, 0.9)
 
 
+def test_a_recipe_at_hand_takes_overrides_and_is_checked_as_a_file_is():
+    recipe = Recipe(name="mine", train={"steps": 7})
+    assert load_recipe(recipe) == recipe
+    assert load_recipe(recipe, ["train.steps=3"]) == Recipe(name="mine", train={"steps": 3})
+    with pytest.raises(UserError, match="^--set: contrast.level: none, .* leaves nothing to learn"):
+        load_recipe(recipe, ["contrast.level=none", "entropy.weight=0"])
+    with pytest.raises(UserError, match="^--set: train.steps: "):
+        load_recipe(recipe, ["train.steps=-1"])
+
+
 def test_recipes_are_plain_data():
     for path in package_data("recipes").rglob("*.yaml"):
         assert isinstance(yaml.safe_load(path.read_text()), dict)
