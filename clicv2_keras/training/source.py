@@ -80,13 +80,29 @@ def label_sets(recipe):
         return None
     try:
         sets = open_scored_sets(labels.datasets, labels.roots, labels.within_category)
-        return join_sets([fitted_part(each, labels.splits) for each in sets])
+        return join_sets(fitted_parts(sets, labels.splits))
     except UserError as error:
         raise UserError(f"{recipe.name}: labels: {error}") from None
 
 
-def fitted_part(data, splits):
-    """The parts of `ScoredImages` that are fitted to; all where it names none."""
+def fitted_parts(sets, splits):
+    """Of each of several `ScoredImages` the parts that are fitted to; all where it names none.
+
+    Raises:
+        UserError: where one has none of the parts that it names, or none of them has a part that is asked for.
+    """
+    found = [_fitted_part(each, splits) for each in sets]
+    named = {part for each in sets for part in each.splits}
+    for part in splits:
+        # Who names no parts at all need not know of the default.
+        if part not in named and part != "train":
+            names = " and ".join(each.name for each in sets)
+            there = ", ".join(sorted(named - {""})) or "no parts, all images are fitted to"
+            raise UserError(f"{names}: has no part {part} to be fitted to; leave it out: there are {there}")
+    return found
+
+
+def _fitted_part(data, splits):
     if not any(data.splits):
         return data
     there = np.isin(data.splits, list(splits))
