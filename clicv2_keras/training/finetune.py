@@ -1,7 +1,6 @@
 """Fine-tuning, from a model and labelled images to a `ComplexityScorer` in a `.keras` file."""
 
 import contextlib
-import inspect
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from clicv2_keras.training.source import fitted_parts
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, refuse_unused
 from clicv2_keras.utils.paths import StrPath, check_writable, user_path
 
 if TYPE_CHECKING:
@@ -88,7 +87,9 @@ def finetune(
     """
     if not whole:
         given = {"stem_rate": stem_rate, "epochs": epochs, "learning_rate": learning_rate, "run_dir": run_dir}
-        _check_head_alone(**given, resume=resume)
+        refuse_unused(
+            finetune, {**given, "resume": resume}, "is of the whole network, and the head alone is fitted; add --whole"
+        )
     if output is not None:
         output = user_path(output)
         if output.suffix != ".keras":
@@ -140,14 +141,6 @@ def finetune(
             save_model(scorer, output)
             log.info(f"{output}: a ComplexityScorer; next: clicv2-keras evaluate {output} --dataset …")
     return scorer
-
-
-def _check_head_alone(**given):
-    """Refuse a value other than its default that a head alone has no use for."""
-    for name, value in given.items():
-        if value != inspect.signature(finetune).parameters[name].default:
-            option = name.replace("_", "-")
-            raise UserError(f"--{option}: is of the whole network, and the head alone is fitted; add --whole")
 
 
 def _list(values):

@@ -149,6 +149,13 @@ def test_what_does_not_fit_is_one_line(packed, changes, message):
             call(recipe_of(packed, *changes))
 
 
+@pytest.mark.parametrize("name", ["views", *VIEWS])
+def test_views_are_refused_where_no_teacher_is_shown_them(jpegs, tmp_path, name):
+    with pytest.raises(UserError, match=f"^--{name.replace('_', '-')}: is of the views that a teacher is shown"):
+        clicv2_keras.prepare(jpegs, tmp_path / "records", progress=False, **{name: {"views": 2, **VIEWS}[name]})
+    assert not (tmp_path / "records").exists()
+
+
 def test_what_is_not_packed_or_of_another_teacher_is_one_line(packed, jpegs, network, tmp_path):
     clicv2_keras.prepare(jpegs, tmp_path / "images alone", progress=False)
     with pytest.raises(UserError, match="holds no guide's targets, or not all yet"):
