@@ -5,6 +5,7 @@ import numpy as np
 from clicv2_keras.data.records.packed_targets import PackedTargets
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.data.subset import split_held_out
+from clicv2_keras.recipe.schema import Guide
 from clicv2_keras.recipe.shapes import PACKED
 from clicv2_keras.utils.errors import UserError
 
@@ -41,6 +42,10 @@ def packed_targets(recipe, source=None):
     if recipe.encoder.weights is None:
         asked["encoder.patch_size"] = recipe.encoder.shape()["patch_size"]
         there["encoder.patch_size"] = packed.packing.patch_size
+    for name in ("grid_dim", "pooled_dim"):
+        # The default is not asked for: a small teacher has fewer.
+        if (wanted := getattr(recipe.guide, name)) != getattr(Guide(), name):
+            asked[f"guide.{name}"], there[f"guide.{name}"] = wanted, getattr(packed.packing, name)
     for key, value in there.items():
         if asked[key] != value:
             raise UserError(f"{recipe.name}: {key}: is {asked[key]}, of the packed targets {value}; take the same")
