@@ -15,7 +15,8 @@ from clicv2_keras.models import (
 )
 from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.models.open_feature_maps import open_feature_maps
-from clicv2_keras.recipe.shapes import PARTS, PIXEL_TARGETS, PIXELS
+from clicv2_keras.recipe.schema import Encoder
+from clicv2_keras.recipe.shapes import ENCODERS, PARTS, PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.optimizer import adamw
 from clicv2_keras.training.source import packed_targets
 from clicv2_keras.utils.errors import UserError
@@ -27,8 +28,8 @@ def build_encoder(recipe):
     That of `encoder.weights`, or one at its random initialisation, whose stem has its pretrained weights.
 
     Raises:
-        UserError: where the weights are of no model, their patch does not divide the image, or the stem that shall be
-            trained is linear.
+        UserError: where the weights are of no model, or not of what other keys ask for, their patch does not divide the
+            image, or the stem that shall be trained is linear.
     """
     settings = recipe.encoder
     if settings.weights is not None:
@@ -61,6 +62,7 @@ def _start(recipe):
         raise UserError(
             f"{recipe.name}: data.image_size: {size} is not a multiple of the patch of {encoder.patch_size} pixels"
         )
+    _check_weights(recipe, encoder)
     keras.utils.set_random_seed(recipe.seed)
     changes = {"image_size": size, "freeze_patch_projection": recipe.encoder.freeze_patch_projection}
     # A file may hold an encoder that was frozen when it was saved.
@@ -73,6 +75,23 @@ def _start(recipe):
             )
         encoder.stem.train()
     return encoder
+
+
+def _check_weights(recipe, encoder):
+    """Refuse a key of the encoder that says otherwise than `encoder.weights`, but for its default."""
+    asked, default = recipe.encoder, Encoder()
+    # Of the two the other has no part in such an encoder.
+    own = "detail_gain" if encoder.stem is None else "stem_skip"
+    agrees = {
+        "preset": ENCODERS[asked.preset]["width"] == encoder.width,
+        own: getattr(asked, own) == getattr(encoder, own),
+    }
+    for key, same in agrees.items():
+        if not same and getattr(asked, key) != getattr(default, key):
+            raise UserError(
+                f"{recipe.name}: encoder.{key}: {getattr(asked, key)} is not what {asked.weights} has; leave the key "
+                f"out, or take {getattr(default, key)}, which asks for nothing"
+            )
 
 
 def with_shape(recipe):
