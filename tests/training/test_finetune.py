@@ -105,8 +105,8 @@ def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_e
         before, after = (scorer.predict(images, verbose=0)["score"] for scorer in fitted)
         return pcc(before, after), np.mean(after - before)
 
-    for whole in (False, True):
-        correlation, lift = bend(ranked, whole=whole, epochs=1, learning_rate=1e-6)
+    for settings in ({}, {"whole": True, "epochs": 1, "learning_rate": 1e-6}):
+        correlation, lift = bend(ranked, **settings)
         assert correlation > bend(replace(ranked, ranked_within_category=False))[0] + 0.05
         assert lift == pytest.approx(0.2 / 3, abs=0.02)
 
