@@ -80,6 +80,7 @@ def make_plan(
     if rows or not vary:
         _check_whole(base, recipe)
     rows = choose_rows(rows, vary)
+    _check_overrides(overrides, vary)
     output = user_path(output or f"runs/ablate_{base.name}")
     runs = []
     for seed in range(base.seed, base.seed + seeds):
@@ -150,6 +151,16 @@ def _check_whole(base, recipe):
                 )
 
 
+def _check_overrides(overrides, vary):
+    """What would be written over by the rows."""
+    varied = [text.partition("=")[0] for text in vary]
+    for key in (text.partition("=")[0] for text in overrides):
+        if key in varied:
+            raise UserError(f"{OVERRIDE} {key}: is varied by --vary; leave one of them out")
+        if key == "run.dir":
+            raise UserError(f"{OVERRIDE} run.dir: every run has a folder of its own below --output; name that")
+
+
 def _folder(output, row, seed):
     return output / "runs" / re.sub(r"[^\w.=+-]+", "_", row.name) / f"seed_{seed}"
 
@@ -157,8 +168,9 @@ def _folder(output, row, seed):
 def _judged_on(dataset, root, test_split, within_category):
     """The `ScoredImages`, or None, and the sentence on what is judged."""
     if dataset is None:
-        if root is not None:
-            raise UserError(f"--root {root}: of which data set? name it by --dataset")
+        for option, value in (("root", root), ("test-split", test_split), ("within-category", within_category)):
+            if value is not None:
+                raise UserError(f"--{option} {value}: of which data set? name it by --dataset")
         return None, KNOWN_COMPLEXITY
     if isinstance(dataset, str):
         from clicv2_keras.data.labelled.scored_sets import open_scored

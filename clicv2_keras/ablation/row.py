@@ -41,7 +41,7 @@ def choose_rows(rows=None, vary=()):
         `Row`s, no two of a name.
 
     Raises:
-        UserError: where there is no such row, or a string is not of that form.
+        UserError: where there is no such row, a string is not of that form, or varies what a row sets.
     """
     parts = [_table_rows(rows)] if rows or not vary else []
     varied = [_varied_rows(text) for text in vary]
@@ -49,6 +49,11 @@ def choose_rows(rows=None, vary=()):
     for key in keys:
         if keys.count(key) > 1:
             raise UserError(f"--vary {key}: is given twice; name all its values in one, {key}=a,b,c")
+    for row, key in itertools.product(parts[0] if parts else (), keys):
+        if key in row.changes:
+            raise UserError(
+                f"--vary {key}: the row {row.name} sets it to {row.changes[key]}; name the rows that do not"
+            )
     found = []
     for combination in itertools.product(*parts, *varied):
         changes = {key: value for row in combination for key, value in row.changes.items()}

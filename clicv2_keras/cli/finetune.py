@@ -38,7 +38,13 @@ from clicv2_keras.cli import options
     help="With --whole: rate of a pretrained stem, as a share of the others'; 0 leaves it.",
 )
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of the whole network.")
-@click.option("--learning-rate", default=5e-5, show_default=True, help="Of the whole network.")
+@click.option(
+    "--learning-rate",
+    default=5e-5,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Of the whole network.",
+)
 @click.option("--run-dir", help="Run folder of the whole network; NAME_run beside the output NAME.keras.")
 @click.option("--resume", is_flag=True, help="Go on with that run from its last checkpoint.")
 @click.option("--within-category/--pooled", default=None, help="Whether scores compare only within a category.")

@@ -120,7 +120,9 @@ class ContrastiveBranch(SeededLayer):
         self.projector.build((None, None, encoder.output_dim))
         self.predictor = ProjectionHead(depth=2, **heads)
         self.predictor.build((None, None, self.projection_dim))
-        self.teacher_encoder = type(encoder).from_config({**encoder.get_config(), "name": "teacher_encoder"})
+        # Trainable at first: on TensorFlow one that is frozen already would not pass it on to its layers below.
+        config = {**encoder.get_config(), "name": "teacher_encoder", "trainable": True}
+        self.teacher_encoder = type(encoder).from_config(config)
         self.teacher_projector = ProjectionHead(depth=3, **heads)
         self.teacher_projector.build((None, None, encoder.output_dim))
         # Values, not variables: `a.assign(b)` may alias one buffer, which JAX then donates twice.

@@ -61,7 +61,9 @@ class GuideBranch(keras.layers.Layer):
     def teach(self, teacher):
         """Take `teacher`, a `FeatureMaps` or None."""
         if teacher is not None:
-            teacher.trainable = False
+            # One by one: on TensorFlow a network that says so already does not pass it on to its layers.
+            for layer in teacher._flatten_layers():
+                layer.trainable = False
         # Keras saves no attribute that begins so: a teacher is large, somebody else's, and never changes.
         setattr(self, "__teacher", teacher)
 

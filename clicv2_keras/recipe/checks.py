@@ -1,6 +1,7 @@
 """What the keys of a recipe demand of each other."""
 
-from clicv2_keras.recipe.shapes import PACKED, averaged_side, decoder_heads, mask_ratios, view_patches
+from clicv2_keras.recipe.schema import Data
+from clicv2_keras.recipe.shapes import PACKED, PIXELS, averaged_side, decoder_heads, mask_ratios, view_patches
 
 
 def mistakes(recipe):
@@ -20,6 +21,9 @@ def mistakes(recipe):
             "contrast.level",
             "none, with entropy.weight 0, no guide and no labels, leaves nothing to learn; switch one of them on",
         )
+    if guide.teacher is not None and not guide.pooled_weight and (guide.teacher == PIXELS or not guide.grid_weight):
+        why = "a guide by pixels has no other part" if guide.teacher == PIXELS else "and grid_weight is 0 as well"
+        yield "guide.pooled_weight", f"0 leaves the guide nothing to teach, {why}; take more, or guide.teacher null"
     if guide.teacher == PACKED and data.source != "records":
         yield "guide.teacher", "packed targets lie beside records; take data.source records, or another teacher"
     if guide.teacher == PACKED and not data.flip:
@@ -61,9 +65,19 @@ def mistakes(recipe):
             f"{entropy.decoder_width} is not a multiple of 4 and {heads} heads; take 192",
         )
 
-    if data.source == "procedural" and data.num_images is None:
-        yield "data.num_images", "the procedural source needs a number of images"
+    if data.source == "procedural":
+        if data.num_images is None:
+            yield "data.num_images", "the procedural source needs a number of images"
+        if data.path is not None:
+            yield "data.path", f"the procedural source reads no {data.path}; add data.source folder, list or records"
+    elif data.num_images not in (None, Data().num_images):
+        yield (
+            "data.num_images",
+            f"{data.source} takes all of its images; leave the key out, or take source list",
+        )
     for name, section in (("labels", labels), ("probe", recipe.probe)):
+        if section.dataset is None and section.root is not None:
+            yield f"{name}.root", f"of which data set? name it by {name}.dataset, or take null"
         if section.dataset is not None and (section.root is None or len(section.datasets) != len(section.roots)):
             yield f"{name}.root", f"name where {' and '.join(section.datasets)} lie, each in its place"
     steps, warmup = recipe.train.steps, recipe.optimizer.warmup_steps

@@ -148,8 +148,9 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         teacher=teacher,
         guide=watched,
         flops_per_image=flops,
-        # Weight, gradient, AdamW's two moments and what is accumulated, each in float32.
-        state_bytes=(16 + 4 * (recipe.train.accumulate > 1)) * trainable + 4 * (frozen + teacher + watched),
+        # Weight, gradient, AdamW's two moments, what is accumulated and the weights' average, each in float32.
+        state_bytes=4 * (4 + (recipe.train.accumulate > 1) + (recipe.optimizer.average > 0)) * trainable
+        + 4 * (frozen + teacher + watched),
         activation_bytes=int(floats * size * recipe.train.batch_size / recipe.train.accumulate),
     )
 

@@ -17,11 +17,11 @@ from clicv2_keras.utils.text import did_you_mean
 OVERRIDE = "--set"
 
 
-def load_recipe(recipe: StrPath, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> Recipe:
     """Read, combine and check a recipe.
 
     Args:
-        recipe: a path, or the name of a shipped recipe (`quickstart`, `recipes/quickstart.yaml`).
+        recipe: a path, the name of a shipped recipe (`quickstart`, `recipes/quickstart.yaml`), or a `Recipe`.
         overrides: strings `section.key=value`, the value in YAML; they win over the file.
 
     Returns:
@@ -30,13 +30,16 @@ def load_recipe(recipe: StrPath, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         UserError: one line with the file, the key and what is allowed.
     """
-    values, origins = _read(find_recipe(recipe), ())
+    if isinstance(recipe, Recipe):
+        values, origins, named = recipe.model_dump(), {}, recipe.name
+    else:
+        (values, origins), named = _read(find_recipe(recipe), ()), str(recipe)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not all(key.split(".")):
             raise UserError(f"{OVERRIDE} {override}: write it as section.key=value, such as train.steps=100")
         _merge(values, origins, _nested(key, _parse(text, f"{OVERRIDE} {override}")), OVERRIDE)
-    origins[""] = str(recipe)
+    origins[""] = named
     try:
         checked = Recipe.model_validate(values)
     except ValidationError as error:

@@ -69,9 +69,13 @@ class Encoder(Section):
     width: Positive | None = Field(None, description="features a token; a multiple of 4 and of num_heads")
     depth: Positive | None = Field(None, description="number of blocks")
     num_heads: Positive | None = Field(None, description="attention heads a block")
-    freeze_patch_projection: bool = Field(True, description="keep the random patch projection (stabilises MoCo v3)")
+    freeze_patch_projection: bool = Field(
+        True, description="keep the random patch projection (stabilises MoCo v3); on a stem it is trained"
+    )
     detail_gain: float = Field(
-        4.0, gt=0, description="amplifies the detail of a patch against its mean colour; 1 is the plain ViT"
+        4.0,
+        gt=0,
+        description="amplifies the detail of a patch against its mean colour; 1 is the plain ViT; a stem has none",
     )
     stem: str = Field(
         "linear",
@@ -177,9 +181,11 @@ class Guide(Section):
     grid_weight: float = Field(1.0, ge=0, description="within it, of the features a patch")
     pooled_weight: float = Field(1.0, ge=0, description="within it, of the features of the whole image")
     grid_dim: Positive = Field(160, description="principal components of the features a patch; packed has its own")
-    pooled_dim: Positive = Field(384, description="those of the features of the whole image")
+    pooled_dim: Positive = Field(384, description="those of the features of the whole image; packed has its own")
     sample: Positive = Field(
-        4000, description="images that the components, or means and deviations, are found on when the run begins"
+        4000,
+        description="images that the components, or means and deviations, are found on when the run begins; packed has "
+        "its own",
     )
 
 

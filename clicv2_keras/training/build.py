@@ -15,7 +15,8 @@ from clicv2_keras.models import (
 )
 from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.models.open_feature_maps import open_feature_maps
-from clicv2_keras.recipe.shapes import PARTS, PIXEL_TARGETS, PIXELS
+from clicv2_keras.recipe.schema import Encoder
+from clicv2_keras.recipe.shapes import ENCODERS, PARTS, PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.optimizer import adamw
 from clicv2_keras.training.source import packed_targets
 from clicv2_keras.utils.errors import UserError
@@ -27,15 +28,13 @@ def build_encoder(recipe):
     That of `encoder.weights`, or one at its random initialisation, whose stem has its pretrained weights.
 
     Raises:
-        UserError: where the weights are of no model, their patch does not divide the image, or the stem that shall be
-            trained is linear.
+        UserError: where the weights are of no model, or not of what other keys ask for, their patch does not divide the
+            image, or the stem that shall be trained is linear.
     """
-    settings, stem = recipe.encoder, None
+    settings = recipe.encoder
     if settings.weights is not None:
         return _start(recipe)
-    if settings.stem != "linear":
-        features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
-        stem = FeatureStem(features, trainable=settings.stem_rate > 0)
+    stem = build_stem(recipe)
     keras.utils.set_random_seed(recipe.seed)
     return ViTEncoder.from_preset(
         settings.preset,
@@ -48,15 +47,26 @@ def build_encoder(recipe):
     )
 
 
+def build_stem(recipe):
+    """The `FeatureStem` that `encoder.stem` names, with its pretrained weights; None for a linear one."""
+    settings = recipe.encoder
+    if settings.stem == "linear":
+        return None
+    features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
+    return FeatureStem(features, trainable=settings.stem_rate > 0)
+
+
 def _start(recipe):
     encoder, size = encoder_of(find_model(recipe.encoder.weights)), recipe.data.image_size
     if size % encoder.patch_size:
         raise UserError(
             f"{recipe.name}: data.image_size: {size} is not a multiple of the patch of {encoder.patch_size} pixels"
         )
+    _check_weights(recipe, encoder)
     keras.utils.set_random_seed(recipe.seed)
     changes = {"image_size": size, "freeze_patch_projection": recipe.encoder.freeze_patch_projection}
-    encoder = encoder.copy(**changes, dtype=keras.config.dtype_policy())
+    # A file may hold an encoder that was frozen when it was saved.
+    encoder = encoder.copy(**changes, trainable=True, dtype=keras.config.dtype_policy())
     if recipe.encoder.stem_rate:
         if encoder.stem is None:
             raise UserError(
@@ -67,13 +77,31 @@ def _start(recipe):
     return encoder
 
 
+def _check_weights(recipe, encoder):
+    """Refuse a key of the encoder that says otherwise than `encoder.weights`, but for its default."""
+    asked, default = recipe.encoder, Encoder()
+    # Of the two the other has no part in such an encoder.
+    own = "detail_gain" if encoder.stem is None else "stem_skip"
+    agrees = {
+        "preset": ENCODERS[asked.preset]["width"] == encoder.width,
+        own: getattr(asked, own) == getattr(encoder, own),
+    }
+    for key, same in agrees.items():
+        if not same and getattr(asked, key) != getattr(default, key):
+            raise UserError(
+                f"{recipe.name}: encoder.{key}: {getattr(asked, key)} is not what {asked.weights} has; leave the key "
+                f"out, or take {getattr(default, key)}, which asks for nothing"
+            )
+
+
 def with_shape(recipe):
-    """The recipe with the shape of the model that `encoder.weights` names in its keys, for counting."""
+    """For counting: the recipe with the shape of the model that `encoder.weights` names in its keys, and its
+    `FeatureStem` or None, whichever key it comes by."""
     if recipe.encoder.weights is None:
-        return recipe
+        return recipe, build_stem(recipe)
     encoder = build_encoder(recipe)
-    shape = {key: getattr(encoder, key) for key in ("patch_size", "width", "depth", "num_heads")}
-    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=shape)})
+    shape = {key: getattr(encoder, key) for key in ("patch_size", "width", "depth", "num_heads", "stem_skip")}
+    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=shape)}), encoder.stem
 
 
 def build_model(recipe, labels=None):

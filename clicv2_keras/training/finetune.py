@@ -11,11 +11,11 @@ from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PARTS
 from clicv2_keras.training.run import train_recipe
 from clicv2_keras.training.run_log import run_log
-from clicv2_keras.training.source import fitted_part
+from clicv2_keras.training.source import fitted_parts
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, refuse_unused
 from clicv2_keras.utils.paths import StrPath, check_writable, user_path
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def finetune(
             against the fit's. With it, blank pictures are taught as 0 and collages as 1. 0 fits the labels alone.
         whole: train the encoder as well, after the head alone: by AdamW on the squared error of two crops of each
             image, and on what their scores differ by. This is a run like any other, see `train`, and its recipe is in
-            its folder.
-        stem_rate: with `whole`, the learning rate of a pretrained stem as a share of that of the others; 0 leaves a
+            its folder. Without it `stem_rate`, `epochs`, `learning_rate`, `run_dir` and `resume` are mistakes.
+        stem_rate: the learning rate of a pretrained stem as a share of that of the others; 0 leaves a
             frozen stem as it is.
         epochs, learning_rate: of the whole network; the rate falls to 0 by cosine.
         seed: of the order of the images and their crops.
@@ -85,6 +85,11 @@ def finetune(
         UserError: one line on what is wrong with the model, the data, the output or the device.
         RunAborted: of the whole network, as `train` raises it.
     """
+    if not whole:
+        given = {"stem_rate": stem_rate, "epochs": epochs, "learning_rate": learning_rate, "run_dir": run_dir}
+        refuse_unused(
+            finetune, {**given, "resume": resume}, "is of the whole network, and the head alone is fitted; add --whole"
+        )
     if output is not None:
         output = user_path(output)
         if output.suffix != ".keras":
@@ -100,7 +105,7 @@ def finetune(
     from clicv2_keras.utils.atomic_files import save_model
 
     sets = open_scored_sets(dataset, root, within_category)
-    labels = join_sets([fitted_part(each, splits) for each in sets])
+    labels = join_sets(fitted_parts(sets, splits))
     with contextlib.ExitStack() as stack:
         stack.enter_context(scope)
         found = find_model(model)

@@ -52,24 +52,20 @@ def product_rate(tokens, width, precision):
     return 8 * rows * width**2 * count / spent
 
 
-def recipe_networks(recipe):
-    """`NetworkCost` of a recipe's stem and of its teacher; None where it has none.
+def recipe_networks(recipe, stem=None):
+    """`NetworkCost` of a recipe's `FeatureStem`, see `with_shape`, and of its teacher; None where it has none.
 
     Raises:
         UserError: where there is no such network.
     """
-    encoder, stem, teacher = recipe.encoder, None, None
-    if encoder.stem != "linear":
-        stem = open_feature_maps(encoder.stem).select(max_stride=encoder.stem_stride)
-        stem.trainable = encoder.stem_rate > 0
-        stem = network_cost(stem, recipe.data.image_size)
+    teacher = None
+    if stem is not None:
+        stem = network_cost(stem.features, recipe.data.image_size)
     if packed := packed_targets(recipe):
         # It is not asked again.
         teacher = NetworkCost(0, 0, 0, tuple(packed.packing.strides), tuple(packed.packing.channels))
     elif recipe.guide.teacher not in (None, PIXELS):
-        teacher = open_feature_maps(recipe.guide.teacher)
-        teacher.trainable = False
-        teacher = network_cost(teacher, recipe.data.image_size)
+        teacher = network_cost(open_feature_maps(recipe.guide.teacher), recipe.data.image_size)
     return stem, teacher
 
 

@@ -33,8 +33,7 @@ def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str
     Raises:
         UserError: as `train` would.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides)
+    recipe = load_recipe(recipe, overrides)
     data, train, contrast = recipe.data, recipe.train, recipe.contrast
     labels = label_sets(recipe)
     cost, shape = recipe_cost(recipe, labels)
@@ -116,7 +115,8 @@ def recipe_cost(recipe, labels=None):
         from clicv2_keras.training.build import with_shape
         from clicv2_keras.training.measured_cost import recipe_networks
 
-        recipe, networks = with_shape(recipe), recipe_networks(recipe)
+        recipe, stem = with_shape(recipe)
+        networks = recipe_networks(recipe, stem)
     groups = len(labels.group_names) if labels else 0
     return count_cost(recipe, *networks, groups=groups), recipe.encoder.shape()
 

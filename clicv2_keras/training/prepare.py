@@ -2,7 +2,7 @@
 
 from clicv2_keras.data.records.writer import Prepared, pack_images
 from clicv2_keras.utils.backend import choose_backend
-from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.errors import UserError, refuse_unused
 from clicv2_keras.utils.paths import StrPath
 
 
@@ -36,7 +36,7 @@ def prepare(
             file's own bytes.
         teacher: `keras_hub:PRESET`, a preset's folder, a `.keras` file, or the folder of a SavedModel whose
             `serving_default` takes pixels in [0, 255] and gives feature maps; None packs images alone.
-        views: random crops of every image, half of them mirrored.
+        views: random crops of every image, half of them mirrored. This and the next three are for a teacher alone.
         image_size: side of the views in pixels, as the recipe's `data.image_size`.
         patch_size: side of a patch, as the encoder's.
         min_area: smallest area of a crop, as the recipe's `data.min_area`.
@@ -51,6 +51,8 @@ def prepare(
         OSError: where `output` cannot be written.
     """
     if teacher is None:
+        given = {"views": views, "image_size": image_size, "patch_size": patch_size, "min_area": min_area}
+        refuse_unused(prepare, given, "is of the views that a teacher is shown; name one by --teacher, or leave it out")
         return pack_images(images, output, shard_size, side, progress)
     if image_size % patch_size:
         raise UserError(f"--image-size {image_size}: is not a multiple of --patch-size {patch_size}")

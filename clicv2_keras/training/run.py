@@ -43,7 +43,7 @@ def train(
 
     Args:
         recipe: a path, the name of a shipped recipe, or a `Recipe`.
-        overrides: strings `section.key=value` in place of the file's values.
+        overrides: strings `section.key=value` in place of the recipe's values.
         resume: go on from the folder's last checkpoint; start where there is none.
         progress: show the progress.
         begin: another run's folder, or FOLDER@STEP: start from its checkpoint of that step, by default its newest, and
@@ -59,9 +59,7 @@ def train(
         ResourceLost: where the disk is full or the images are gone; `resume` goes on from the last checkpoint.
         Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides)
-    return train_recipe(recipe, resume=resume, progress=progress, begin=begin)
+    return train_recipe(load_recipe(recipe, overrides), resume=resume, progress=progress, begin=begin)
 
 
 def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None):

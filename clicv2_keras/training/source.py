@@ -5,6 +5,7 @@ import numpy as np
 from clicv2_keras.data.records.packed_targets import PackedTargets
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.data.subset import split_held_out
+from clicv2_keras.recipe.schema import Guide
 from clicv2_keras.recipe.shapes import PACKED
 from clicv2_keras.utils.errors import UserError
 
@@ -41,6 +42,10 @@ def packed_targets(recipe, source=None):
     if recipe.encoder.weights is None:
         asked["encoder.patch_size"] = recipe.encoder.shape()["patch_size"]
         there["encoder.patch_size"] = packed.packing.patch_size
+    for name in ("grid_dim", "pooled_dim"):
+        # The default is not asked for: a small teacher has fewer.
+        if (wanted := getattr(recipe.guide, name)) != getattr(Guide(), name):
+            asked[f"guide.{name}"], there[f"guide.{name}"] = wanted, getattr(packed.packing, name)
     for key, value in there.items():
         if asked[key] != value:
             raise UserError(f"{recipe.name}: {key}: is {asked[key]}, of the packed targets {value}; take the same")
@@ -80,13 +85,29 @@ def label_sets(recipe):
         return None
     try:
         sets = open_scored_sets(labels.datasets, labels.roots, labels.within_category)
-        return join_sets([fitted_part(each, labels.splits) for each in sets])
+        return join_sets(fitted_parts(sets, labels.splits))
     except UserError as error:
         raise UserError(f"{recipe.name}: labels: {error}") from None
 
 
-def fitted_part(data, splits):
-    """The parts of `ScoredImages` that are fitted to; all where it names none."""
+def fitted_parts(sets, splits):
+    """Of each of several `ScoredImages` the parts that are fitted to; all where it names none.
+
+    Raises:
+        UserError: where one has none of the parts that it names, or none of them has a part that is asked for.
+    """
+    found = [_fitted_part(each, splits) for each in sets]
+    named = {part for each in sets for part in each.splits}
+    for part in splits:
+        # Who names no parts at all need not know of the default.
+        if part not in named and part != "train":
+            names = " and ".join(each.name for each in sets)
+            there = ", ".join(sorted(named - {""})) or "no parts, all images are fitted to"
+            raise UserError(f"{names}: has no part {part} to be fitted to; leave it out: there are {there}")
+    return found
+
+
+def _fitted_part(data, splits):
     if not any(data.splits):
         return data
     there = np.isin(data.splits, list(splits))

@@ -1,5 +1,6 @@
 """What a user can mend: one line that says what is wrong, where, and what to do."""
 
+import inspect
 import sys
 
 from clicv2_keras.utils.version import __version__
@@ -24,6 +25,14 @@ class UserError(Exception):
     def __init__(self, message):
         # What a file holds may be in it.
         super().__init__(" ".join(str(message).splitlines()))
+
+
+def refuse_unused(function, given, why):
+    """Raise a `UserError` for the first of `given`, arguments of `function` by name, that is not at its default."""
+    defaults = inspect.signature(function).parameters
+    for name, value in given.items():
+        if value != defaults[name].default:
+            raise UserError(f"--{name.replace('_', '-')}: {why}")
 
 
 class RunAborted(UserError):

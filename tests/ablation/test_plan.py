@@ -46,6 +46,10 @@ def test_a_dry_run_tells_rows_and_cost_and_writes_nothing(tmp_path):
         ({"overrides": ["entropy.weight=0"]}, "quickstart: entropy.weight: 0.0 is what the row mocov3 switches it to"),
         ({"dataset": "savoias"}, "--dataset savoias: name by --root"),
         ({"root": "here"}, "--root here: of which data set"),
+        ({"test_split": "val"}, "--test-split val: of which data set"),
+        ({"within_category": False}, "--within-category False: of which data set"),
+        ({"vary": ["contrast.tokens=2,4"], "overrides": ["contrast.tokens=8"]}, "--set contrast.tokens: is varied"),
+        ({"rows": "mem", "overrides": ["run.dir=here"]}, "--set run.dir: every run has a folder of its own"),
         ({"dataset": "savoia", "root": "."}, "did you mean savoias"),
     ],
 )

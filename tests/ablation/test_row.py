@@ -71,6 +71,8 @@ def test_varied_keys_make_a_row_for_each_combination():
         (None, ["a.b=1", "a.b=2"], "--vary a.b: is given twice"),
         (None, ["seed=1,2"], "how many seeds is --seeds"),
         (None, ["run.dir=a,b"], "no part of the method"),
+        ("clicv2,mem", ["contrast.level=patch,image"], '--vary contrast.level: the row mem sets it to "none"'),
+        ("table", ["train.steps=5,6"], "--vary train.steps: the row random sets it to 0"),
     ],
 )
 def test_mistakes(rows, vary, message):

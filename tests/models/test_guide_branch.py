@@ -5,7 +5,8 @@ from keras import ops
 from tiny_network import tiny_feature_maps
 
 from clicv2_keras.layers import MeasureTargets
-from clicv2_keras.models import CLICv2, GuideBranch, ViTEncoder
+from clicv2_keras.models import CLICv2, ContrastiveBranch, GuideBranch, ViTEncoder
+from clicv2_keras.models.feature_maps import FeatureMaps
 
 
 def numpy(x):
@@ -63,6 +64,14 @@ def test_guided_training_learns_and_leaves_the_teacher_alone(images, encoder):
     assert history["guide_grid"][-1] > 0.4 and history["guide_pooled"][-1] > 0.4
     for old, new in zip([*before, *targets], [*guide.teacher.get_weights(), *guide.targets.get_weights()], strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_no_teacher_is_trained_that_was_frozen_before(encoder):
+    frozen = ViTEncoder.from_config({**encoder.get_config(), "trainable": False})
+    teacher = FeatureMaps(tiny_feature_maps().network, trainable=False)
+    model = CLICv2(frozen, contrast=ContrastiveBranch(tokens=4, projector_hidden=8), guide=GuideBranch(teacher))
+    taught = {id(v) for v in (*model.guide.teacher.weights, *model.contrast.teacher_encoder.weights)}
+    assert not taught & {id(v) for v in model.trainable_variables}
 
 
 def test_a_saved_model_carries_its_targets_and_not_the_teacher(images, encoder, tmp_path):

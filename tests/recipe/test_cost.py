@@ -3,6 +3,8 @@ import math
 import pytest
 from tiny_network import tiny_feature_maps
 
+from clicv2_keras.layers import FeatureStem
+from clicv2_keras.models import ViTEncoder
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.build import build_model
@@ -44,7 +46,7 @@ def test_parameters_are_those_of_the_model(overrides):
 def test_parameters_of_a_guided_hybrid_are_those_of_the_model(network, more):
     overrides = [*TINY, f"encoder.stem={network}", f"guide.teacher={network}"]
     recipe = load_recipe("quickstart", [*overrides, "contrast.level=none", "entropy.weight=0", *more])
-    model, cost = build_model(recipe), count_cost(recipe, *recipe_networks(recipe))
+    model, (cost, _) = build_model(recipe), recipe_cost(recipe)
     assert cost.trainable == parameters(model.trainable_variables)
     assert cost.encoder == parameters(model.encoder.weights)
     assert cost.guide == parameters(tiny_feature_maps().weights) == parameters(model.guide.teacher.weights)
@@ -52,6 +54,27 @@ def test_parameters_of_a_guided_hybrid_are_those_of_the_model(network, more):
     shapes = zip((3, 4, 6, 8), (4, 6, 8, 10), (48, 24, 12, 6), strict=True)
     flops = sum(2 * 9 * before * after * side**2 for before, after, side in shapes)
     assert recipe_networks(recipe)[1].flops == flops
+
+
+@pytest.mark.parametrize("rate", [0, 0.1])
+def test_a_stem_is_counted_wherever_it_comes_from(tmp_path, rate):
+    # A network that was saved frozen is trained as well where a rate says so.
+    features = tiny_feature_maps()
+    features.trainable = False
+    features.save(tmp_path / "frozen.keras")
+    stem = FeatureStem(tiny_feature_maps())
+    hybrid = ViTEncoder(image_size=96, width=16, depth=2, num_heads=2, stem=stem, stem_skip=False)
+    hybrid.save(tmp_path / "hybrid.keras")
+    named = load_recipe("quickstart", [*TINY, f"encoder={{stem: {tmp_path / 'frozen.keras'}, stem_skip: false}}"])
+    brought = load_recipe("quickstart", [f"encoder={{weights: {tmp_path / 'hybrid.keras'}, depth: null}}", *TINY[3:]])
+    found = []
+    for recipe in (named, brought):
+        recipe = recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update={"stem_rate": rate})})
+        model, (cost, _) = build_model(recipe), recipe_cost(recipe)
+        assert cost.trainable == parameters(model.trainable_variables)
+        assert cost.encoder == parameters(model.encoder.weights)
+        found.append(cost)
+    assert found[0] == found[1]
 
 
 def test_parameters_of_labels_are_those_of_the_model(ic9600):
@@ -91,3 +114,10 @@ def test_recomputation_keeps_less_and_counts_the_same_state():
     plain, recomputed = (count_cost(load_recipe("clicv2_vit_tiny", [f"train.recompute={on}"])) for on in (False, True))
     assert recomputed.activation_bytes < plain.activation_bytes / 2
     assert recomputed.state_bytes == plain.state_bytes
+
+
+def test_the_average_of_the_weights_is_one_more_of_each():
+    def cost(average):
+        return count_cost(load_recipe("quickstart", ["contrast.level=none", f"optimizer.average={average}"]))
+
+    assert cost(0.999).state_bytes - cost(0).state_bytes == 4 * cost(0).trainable

@@ -132,6 +132,12 @@ MISTAKES = {
     "entropy: {mask_ratio: [0.2, 0.5, 0.7]}\ntrain: {batch_size: 2}": ["entropy.mask_ratio", "there are 2"],
     "train: {batch_size: 1}": ["train.batch_size", "2 or more"],
     "data: {num_images: null}": ["data.num_images"],
+    "data: {path: photos}": ["data.path", "procedural source reads no photos", "data.source folder"],
+    "data: {source: folder, num_images: 100}": ["data.num_images", "folder takes all"],
+    "guide: {teacher: pixels, pooled_weight: 0}": ["guide.pooled_weight", "nothing to teach", "no other part"],
+    "guide: {teacher: t.keras, pooled_weight: 0, grid_weight: 0}": ["guide.pooled_weight", "grid_weight is 0 as well"],
+    "labels: {root: a.csv}": ["labels.root", "labels.dataset"],
+    "probe: {root: [a, b]}": ["probe.root", "probe.dataset"],
     "data: {image_size: 16}\ncontrast: {level: image}": ["entropy.weight", "two patches"],
     "entropy: {decoder_width: 90}": ["entropy.decoder_width", "multiple of 4"],
     "optimizer: {warmup_steps: 1000}": ["optimizer.warmup_steps", "train.steps"],
@@ -178,6 +184,16 @@ def test_a_mistake_in_an_override_says_so(override):
 def test_an_override_is_yaml():
     recipe = load_recipe("quickstart", ["data.flip=false", "train.steps=3", "run.dir=null", "data={min_area: 0.9}"])
     assert (recipe.data.flip, recipe.train.steps, recipe.run.dir, recipe.data.min_area) == (False, 3, None, 0.9)
+
+
+def test_a_recipe_at_hand_takes_overrides_and_is_checked_as_a_file_is():
+    recipe = Recipe(name="mine", train={"steps": 7})
+    assert load_recipe(recipe) == recipe
+    assert load_recipe(recipe, ["train.steps=3"]) == Recipe(name="mine", train={"steps": 3})
+    with pytest.raises(UserError, match="^--set: contrast.level: none, .* leaves nothing to learn"):
+        load_recipe(recipe, ["contrast.level=none", "entropy.weight=0"])
+    with pytest.raises(UserError, match="^--set: train.steps: "):
+        load_recipe(recipe, ["train.steps=-1"])
 
 
 def test_recipes_are_plain_data():

@@ -1,9 +1,13 @@
+import pytest
 from keras import ops
+from tiny_network import tiny_feature_maps
 from tiny_recipe import TINY
 
-from clicv2_keras.models import CLICv2
+from clicv2_keras.layers import FeatureStem
+from clicv2_keras.models import CLICv2, ViTEncoder
 from clicv2_keras.recipe.files import load_recipe
-from clicv2_keras.training.build import build_model
+from clicv2_keras.training.build import build_encoder, build_model
+from clicv2_keras.utils.errors import UserError
 
 
 def test_both_branches_count_entropy_in_the_bins_of_the_recipe():
@@ -19,3 +23,37 @@ def test_no_two_streams_of_a_recipe_or_a_preset_have_one_seed():
             states = [v for v in model.variables if "seed_generator" in v.path]
             seeds = {int(ops.convert_to_numpy(state)[0]) for state in states}
             assert len(seeds) == len(states) >= 3
+
+
+def test_an_encoder_that_was_saved_frozen_is_trained_as_any_other(tiny_encoder, tmp_path):
+    frozen = tiny_encoder.copy()
+    frozen.trainable = False
+    frozen.save(tmp_path / "frozen.keras")
+    settings = ["data.image_size=32", f"encoder={{depth: null, weights: {tmp_path / 'frozen.keras'}}}"]
+    for more, count in (([], 14), (["encoder.freeze_patch_projection=false"], 16)):
+        encoder = build_encoder(load_recipe("quickstart", [*settings, "contrast.tokens=4", *more]))
+        assert len(encoder.trainable_variables) == count
+
+
+def test_keys_that_say_otherwise_than_the_weights_are_mistakes(tiny_encoder, tmp_path):
+    tiny_encoder.save(tmp_path / "plain.keras")
+    stem = FeatureStem(tiny_feature_maps())
+    ViTEncoder(image_size=32, patch_size=8, width=16, depth=1, num_heads=2, stem=stem).save(tmp_path / "hybrid.keras")
+
+    def start(name, *more):
+        settings = ["data.image_size=32", f"encoder={{depth: null, weights: {tmp_path / name}}}", "contrast.tokens=4"]
+        return build_encoder(load_recipe("quickstart", [*settings, *more]))
+
+    for name, more in (
+        ("plain.keras", "encoder.detail_gain=1"),
+        ("plain.keras", "encoder.preset=vit_base_patch16"),
+        ("hybrid.keras", "encoder.stem_skip=false"),
+    ):
+        key, _, value = more.partition("=")
+        with pytest.raises(
+            UserError, match=f"(?i)quickstart: {key}: {value}.* is not what .*{name} has; leave the key out"
+        ):
+            start(name, more)
+    # Where it has no part, or is the default, it asks for nothing.
+    assert start("hybrid.keras", "encoder.detail_gain=1").stem is not None
+    assert start("plain.keras", "encoder.stem_skip=false", "encoder.detail_gain=4").stem is None

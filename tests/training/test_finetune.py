@@ -105,8 +105,8 @@ def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_e
         before, after = (scorer.predict(images, verbose=0)["score"] for scorer in fitted)
         return pcc(before, after), np.mean(after - before)
 
-    for whole in (False, True):
-        correlation, lift = bend(ranked, whole=whole, epochs=1, learning_rate=1e-6)
+    for settings in ({}, {"whole": True, "epochs": 1, "learning_rate": 1e-6}):
+        correlation, lift = bend(ranked, **settings)
         assert correlation > bend(replace(ranked, ranked_within_category=False))[0] + 0.05
         assert lift == pytest.approx(0.2 / 3, abs=0.02)
 
@@ -174,11 +174,20 @@ def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
         finetune(tiny_encoder, "ic9600", ic9600, tmp_path / "scorer.h5", progress=False)
     with pytest.raises(UserError, match="device: gpu:9 is not here"):
         finetune(tiny_encoder, "ic9600", ic9600, None, progress=False, device="gpu:9")
+    of_whole = {"stem_rate": 0.1, "epochs": 3, "learning_rate": 1e-4, "run_dir": tmp_path / "run", "resume": True}
+    for name, value in of_whole.items():
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')}: is of the whole network, .* add --whole"):
+            finetune(tiny_encoder, "ic9600", ic9600, None, progress=False, **{name: value})
+    for splits in (("train", "vall"), ("train", "val", "test")):
+        with pytest.raises(UserError, match=f"has no part {splits[1]} to be fitted to; .* there are test, train"):
+            finetune(tiny_encoder, "ic9600", ic9600, None, splits=splits, progress=False)
     images = ic9600 / "images"
     table = f"file,score\n{images / 'objects_0001.jpg'},0.5\n{images / 'person_0002.jpg'},0.7\n"
     (tmp_path / "few.csv").write_text(table)
     with pytest.raises(UserError, match="2 readable labelled images are too few"):
         finetune(tiny_encoder, "csv", tmp_path / "few.csv", None, progress=False)
+    with pytest.raises(UserError, match="few: has no part val to be fitted to; leave it out: there are no parts"):
+        finetune(tiny_encoder, "csv", tmp_path / "few.csv", None, splits=["val"], progress=False)
 
 
 def test_several_sets_share_a_head_and_the_common_scale_sets_its_level(tiny_encoder, ic9600, tmp_path):

@@ -138,6 +138,8 @@ def test_a_saved_model_teaches_as_its_keras_file_does(jpegs, network, packed, tm
         (["data.min_area=0.5"], r"data.min_area: is 0.5, of the packed targets 0.4; take the same"),
         (["data.image_size=64"], r"data.image_size: is 64, of the packed targets 32"),
         (["encoder.patch_size=16"], r"encoder.patch_size: is 16, of the packed targets 8"),
+        (["guide.grid_dim=5"], r"guide.grid_dim: is 5, of the packed targets 28; take the same"),
+        (["guide.pooled_dim=6"], r"guide.pooled_dim: is 6, of the packed targets 28"),
         (["data.flip=false"], r"data.flip: of packed views half are mirrored"),
         (["data.source=folder"], r"guide.teacher: packed targets lie beside records"),
         (["data.path=null"], r"data.path: the (images|records) are yours to name"),
@@ -147,6 +149,13 @@ def test_what_does_not_fit_is_one_line(packed, changes, message):
     for call in (describe_run, lambda recipe: clicv2_keras.train(recipe, progress=False)):
         with pytest.raises(UserError, match=message):
             call(recipe_of(packed, *changes))
+
+
+@pytest.mark.parametrize("name", ["views", *VIEWS])
+def test_views_are_refused_where_no_teacher_is_shown_them(jpegs, tmp_path, name):
+    with pytest.raises(UserError, match=f"^--{name.replace('_', '-')}: is of the views that a teacher is shown"):
+        clicv2_keras.prepare(jpegs, tmp_path / "records", progress=False, **{name: {"views": 2, **VIEWS}[name]})
+    assert not (tmp_path / "records").exists()
 
 
 def test_what_is_not_packed_or_of_another_teacher_is_one_line(packed, jpegs, network, tmp_path):

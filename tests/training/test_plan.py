@@ -4,8 +4,11 @@ import pytest
 
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.recipe.schema import Contrast, Entropy
 from clicv2_keras.training import measured_cost
 from clicv2_keras.training.plan import EFFICIENCY, describe_run
+from clicv2_keras.training.run import train
+from clicv2_keras.utils.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,16 @@ def test_the_learning_rate_is_told_with_its_rule():
         "quickstart", ["optimizer.learning_rate=null", "train.batch_size=640"]
     )
     assert "rate        0.001 at its highest\n" in describe_run("quickstart")
+
+
+def test_a_recipe_at_hand_is_read_with_its_overrides(tmp_path):
+    recipe, overrides = (
+        load_recipe("quickstart"),
+        ["train.steps=0", "data.num_images=16", f"run.dir={tmp_path / 'run'}"],
+    )
+    assert "steps       0 of 32 images: 0 images, 0 passes" in describe_run(recipe, overrides)
+    wrong = recipe.model_copy(update={"contrast": Contrast(level="none"), "entropy": Entropy(weight=0)})
+    for call in (describe_run, train):
+        with pytest.raises(UserError, match="^quickstart: contrast.level: none, .* leaves nothing to learn"):
+            call(wrong, overrides)
+    assert not (tmp_path / "run").exists()
