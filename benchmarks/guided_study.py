@@ -47,7 +47,7 @@ def overrides_of(row, levers):
 def steps_of(row, levers, branches, options):
     """Steps in `--minutes`, from the median speed of a short run, which is made once for all seeds."""
     folder = options.runs / "-".join(("speed", row, *levers))
-    short = [f"train.steps={MEASURED}", f"run.log_every={LOGGED}", DECAY, "probe.every=0"]
+    short = [f"train.steps={MEASURED}", f"run.log_every={LOGGED}", DECAY]
     train(RECIPE, [*branches, *short], folder, options)
     with open(folder / "metrics.csv", newline="") as file:
         speeds = [float(line["images_per_second"]) for line in csv.DictReader(file)]
