@@ -10,7 +10,7 @@ import csv
 import json
 
 import numpy as np
-from method_study import best, missing, options_of, run, train
+from method_study import best, missing, options_of, train, train_and_judge
 
 from clicv2_keras.ablation.row import row_changes
 from clicv2_keras.recipe.files import load_recipe
@@ -31,7 +31,8 @@ def main(options):
     for row, _, seed in missing([(row, levers, seed) for seed in SEEDS for row in ROWS]):
         branches = overrides_of(row, levers)
         steps = steps_of(row, levers, branches, options)
-        run(row, levers, seed, RECIPE, [*branches, f"train.steps={steps}", DECAY, f"seed={seed}"], options)
+        overrides = [*branches, f"train.steps={steps}", DECAY, f"seed={seed}"]
+        train_and_judge(row, levers, seed, RECIPE, overrides, options)
 
 
 def overrides_of(row, levers):

@@ -58,10 +58,10 @@ def main(options):
         plan(options.plan)
         return
     for row, levers, seed in missing(runs_of(options.stage)):
-        run(row, levers, seed, f"ablation/{row}", overrides_of(row, levers, seed), options)
+        train_and_judge(row, levers, seed, f"ablation/{row}", overrides_of(row, levers, seed), options)
 
 
-def run(row, levers, seed, recipe, overrides, options):
+def train_and_judge(row, levers, seed, recipe, overrides, options):
     """Train a recipe, or go on with it, judge it and add its row."""
     folder = options.runs / "-".join((row, *levers, str(seed)))
     print(f"{row}, {'+'.join(levers) or 'as the paper'}, seed {seed}", flush=True)

@@ -172,13 +172,12 @@ def _judged_on(dataset, root, test_split, within_category):
             if value is not None:
                 raise UserError(f"--{option} {value}: of which data set? name it by --dataset")
         return None, KNOWN_COMPLEXITY
-    if isinstance(dataset, str):
-        from clicv2_keras.data.labelled.scored_sets import open_scored
-
-        if root is None:
-            raise UserError(f"--dataset {dataset}: name by --root where it lies")
-        dataset = open_scored(dataset, root, within_category)
+    from clicv2_keras.data.labelled.scored_sets import open_scored
     from clicv2_keras.evaluation.folds import make_folds
+
+    if isinstance(dataset, str) and root is None:
+        raise UserError(f"--dataset {dataset}: name by --root where it lies")
+    dataset = open_scored(dataset, root, within_category)
 
     _, sentence = make_folds(dataset, test_split)
     within = ", within each category" if dataset.ranked_within_category else ""

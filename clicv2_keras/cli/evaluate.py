@@ -3,7 +3,7 @@ from click.core import ParameterSource
 
 from clicv2_keras.cli import options
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable, user_path
+from clicv2_keras.utils.paths import check_writable_folder
 
 
 @click.command()
@@ -56,9 +56,7 @@ def evaluate(context, output, per_class, **arguments):
     """
     _check_options(context)
     if output:
-        if user_path(output).exists() and not user_path(output).is_dir():
-            raise UserError(f"--output {output}: is a file; name a folder")
-        check_writable(output)
+        check_writable_folder(output)
     from rich.console import Console
 
     import clicv2_keras

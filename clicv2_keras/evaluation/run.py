@@ -70,9 +70,7 @@ def evaluate(
         model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds, against
     )
     scope = device_scope(device)
-    data = open_scored(dataset, root) if isinstance(dataset, str) else dataset
-    if within_category is not None:
-        data = replace(data, ranked_within_category=within_category)
+    data = open_scored(dataset, root, within_category)
     evaluator = Evaluator(
         data,
         predictors=[key for key in PREDICTORS if baselines or key not in OF_PIXELS or key == against],

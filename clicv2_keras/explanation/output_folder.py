@@ -5,7 +5,7 @@ import numpy as np
 
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable, user_path
+from clicv2_keras.utils.paths import check_writable_folder, user_path
 
 # No path is longer.
 MOST_BYTES = 2**20
@@ -29,9 +29,7 @@ class OutputFolder:
 
     def __init__(self, path):
         self.path = user_path(path)
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"output: {self.path} is a file; name a folder")
-        check_writable(self.path)
+        check_writable_folder(self.path)
 
     def figure_path(self, file):
         """Where the figure of the image `file` goes."""

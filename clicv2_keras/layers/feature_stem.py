@@ -2,6 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from clicv2_keras.layers.set_trainable import set_trainable
+
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
 class FeatureStem(keras.layers.Layer):
@@ -32,13 +34,7 @@ class FeatureStem(keras.layers.Layer):
         self.width = sum(features.channels)
         self.build()
         # After the weights are there: Keras passes it on to what a layer holds at that moment.
-        self.train(trainable)
-
-    def train(self, trainable=True):
-        """Train the network's weights, or with False freeze them, whatever its layers said before."""
-        # One by one: on TensorFlow a network that says so already does not pass it on to its layers.
-        for layer in self._flatten_layers():
-            layer.trainable = trainable
+        set_trainable(self, trainable)
 
     def build(self, input_shape=None):
         def statistic(name, initial):

@@ -8,6 +8,7 @@ from clicv2_keras.layers import OtherComplexity, PatchEntropy, ProjectionHead, S
 from clicv2_keras.layers.layout import layout_retrieval, layout_thumbnails
 from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.layers.seeded_layer import SeededLayer
+from clicv2_keras.layers.set_trainable import set_trainable
 from clicv2_keras.losses import PatchContrastiveLoss
 from clicv2_keras.recipe.shapes import projector_hidden, view_patches
 
@@ -120,16 +121,14 @@ class ContrastiveBranch(SeededLayer):
         self.projector.build((None, None, encoder.output_dim))
         self.predictor = ProjectionHead(depth=2, **heads)
         self.predictor.build((None, None, self.projection_dim))
-        # Trainable at first: on TensorFlow one that is frozen already would not pass it on to its layers below.
-        config = {**encoder.get_config(), "name": "teacher_encoder", "trainable": True}
-        self.teacher_encoder = type(encoder).from_config(config)
+        self.teacher_encoder = type(encoder).from_config({**encoder.get_config(), "name": "teacher_encoder"})
         self.teacher_projector = ProjectionHead(depth=3, **heads)
         self.teacher_projector.build((None, None, encoder.output_dim))
         # Values, not variables: `a.assign(b)` may alias one buffer, which JAX then donates twice.
         self.teacher_encoder.set_weights(encoder.get_weights())
         self.teacher_projector.set_weights(self.projector.get_weights())
-        self.teacher_encoder.trainable = False
-        self.teacher_projector.trainable = False
+        set_trainable(self.teacher_encoder, False)
+        set_trainable(self.teacher_projector, False)
         if self.copies:
             self.other_complexity = OtherComplexity(self.copies, seed=self.seed)
             self.order = keras.layers.Dense(1, use_bias=False, dtype="float32")

@@ -5,6 +5,7 @@ from keras import ops
 
 from clicv2_keras.layers import GuideTargets, MeasureTargets, PatchReadOut
 from clicv2_keras.layers.replicas import all_gather
+from clicv2_keras.layers.set_trainable import set_trainable
 
 if TYPE_CHECKING:
     from clicv2_keras.models.feature_maps import FeatureMaps
@@ -61,9 +62,7 @@ class GuideBranch(keras.layers.Layer):
     def teach(self, teacher):
         """Take `teacher`, a `FeatureMaps` or None."""
         if teacher is not None:
-            # One by one: on TensorFlow a network that says so already does not pass it on to its layers.
-            for layer in teacher._flatten_layers():
-                layer.trainable = False
+            set_trainable(teacher, False)
         # Keras saves no attribute that begins so: a teacher is large, somebody else's, and never changes.
         setattr(self, "__teacher", teacher)
 

@@ -3,6 +3,7 @@
 import keras
 
 from clicv2_keras.layers import FeatureStem, GuideTargets, MeasureTargets
+from clicv2_keras.layers.set_trainable import set_trainable
 from clicv2_keras.models import (
     CLICv2,
     ContrastiveBranch,
@@ -73,7 +74,7 @@ def _start(recipe):
                 f"{recipe.name}: encoder.stem_rate: the stem of {recipe.encoder.weights} is linear and has no rate of "
                 "its own; take 0"
             )
-        encoder.stem.train()
+        set_trainable(encoder.stem, True)
     return encoder
 
 

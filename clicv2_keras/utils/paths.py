@@ -44,6 +44,17 @@ def check_writable(path: StrPath, option: str = "--output") -> None:
         raise UserError(f"{option} {path}: cannot be written: {error.strerror}; name another place") from None
 
 
+def check_writable_folder(path: StrPath, option: str = "--output") -> None:
+    """As `check_writable`, of what is to be a folder.
+
+    Raises:
+        UserError: where it is a file, or cannot be written.
+    """
+    if user_path(path).exists() and not user_path(path).is_dir():
+        raise UserError(f"{option} {path}: is a file; name a folder")
+    check_writable(path, option)
+
+
 def check_local(path: StrPath, option: str) -> None:
     """Say that nothing is written to a URL: as a path it would be folders here, called `s3:` for example.
 

@@ -5,6 +5,7 @@ from reference import side_by_side
 from tiny_network import tiny_feature_maps
 
 from clicv2_keras.layers import FeatureStem
+from clicv2_keras.layers.set_trainable import set_trainable
 
 
 def numpy(x):
@@ -54,5 +55,5 @@ def test_what_was_frozen_can_be_trained_again(images):
     frozen = keras.saving.serialize_keras_object(FeatureStem(tiny_feature_maps()))
     stem = FeatureStem(keras.saving.deserialize_keras_object(frozen).features, trainable=True)
     assert len(stem.trainable_variables) == 12
-    stem.train(False)
+    set_trainable(stem, False)
     assert stem.trainable_variables == []

@@ -34,7 +34,7 @@ def open_scored(dataset, root, ranked_within_category=None):
     """Open a data set of images with human scores.
 
     Args:
-        dataset: "ic9600", "savoias", "nagle" or "csv".
+        dataset: "ic9600", "savoias", "nagle" or "csv"; or `ScoredImages` at hand, which need no root.
         root: its folder; for "csv" the table.
         ranked_within_category: whether scores can be compared only within a category; by default true of Savoias alone.
 
@@ -44,24 +44,28 @@ def open_scored(dataset, root, ranked_within_category=None):
     Raises:
         UserError: where there is no such data set, or it cannot be read.
     """
+    images = _open_named(dataset, root) if isinstance(dataset, str) else dataset
+    if ranked_within_category is None:
+        return images
+    return replace(images, ranked_within_category=ranked_within_category)
+
+
+def _open_named(dataset, root):
     if dataset not in SCORED_SETS:
-        hint = did_you_mean(str(dataset).lower(), SCORED_SETS)
+        hint = did_you_mean(dataset.lower(), SCORED_SETS)
         raise UserError(f"{dataset}: unknown data set; {hint}there are {', '.join(SCORED_SETS)}")
     if root is None:
         raise UserError(f"{dataset}: its root is missing; name where the data set lies")
     if not user_path(root).exists():
         raise UserError(f"{root}: there is no such file or folder; name where the data set lies")
-    images = SCORED_SETS[dataset](root)
-    if ranked_within_category is None:
-        return images
-    return replace(images, ranked_within_category=ranked_within_category)
+    return SCORED_SETS[dataset](root)
 
 
 def open_scored_sets(datasets, roots, ranked_within_category=None):
     """Open one data set or several; see `open_scored`.
 
     Args:
-        datasets, roots: one of each, or lists of the same length; `ScoredImages` are taken as they are.
+        datasets, roots: one of each, or lists of the same length.
 
     Returns:
         A list of `ScoredImages`.
@@ -73,7 +77,4 @@ def open_scored_sets(datasets, roots, ranked_within_category=None):
     roots = list(roots) if isinstance(roots, list | tuple) else [roots] * len(datasets)
     if len(roots) != len(datasets):
         raise UserError(f"{len(datasets)} data sets, but {len(roots)} roots; name a root for each, in the same order")
-    return [
-        open_scored(each, root, ranked_within_category) if isinstance(each, str) else each
-        for each, root in zip(datasets, roots, strict=True)
-    ]
+    return [open_scored(each, root, ranked_within_category) for each, root in zip(datasets, roots, strict=True)]

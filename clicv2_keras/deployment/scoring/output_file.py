@@ -11,6 +11,16 @@ from clicv2_keras.utils.paths import check_local, user_path
 FORMATS = {".csv": Csv, ".jsonl": JsonLines, ".ndjson": JsonLines, ".parquet": JsonLines}
 
 
+def check_begin(resume, force):
+    """Say that an output is either gone on with or replaced.
+
+    Raises:
+        UserError: where both are asked for.
+    """
+    if resume and force:
+        raise UserError("--resume: goes on with what --force would replace; give one of them")
+
+
 class OutputFile:
     """A file of rows that a stopped run can go on with, and that replaces nobody's file.
 

@@ -100,11 +100,10 @@ def score_to_file(
         UserError: one line on what is wrong with the arguments, or where the file can no longer be written.
     """
     from clicv2_keras.deployment.scoring.embeddings_file import EmbeddingsFile
-    from clicv2_keras.deployment.scoring.output_file import OutputFile
+    from clicv2_keras.deployment.scoring.output_file import OutputFile, check_begin
     from clicv2_keras.deployment.scoring.percentiles import Percentiles
 
-    if resume and force:
-        raise UserError("--resume: goes on with what --force would replace; give one of them")
+    check_begin(resume, force)
     workers, threads = share_cores(workers, threads)
     tiling = _tiling(tile, stride, maps)
     scorer = Scorer(model, threads)

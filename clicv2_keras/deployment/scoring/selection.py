@@ -18,7 +18,7 @@ from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage, decode_image
-from clicv2_keras.utils.paths import check_writable, user_path
+from clicv2_keras.utils.paths import check_writable_folder, user_path
 
 # Scores have six decimals: a count of each says exactly which share lies above which, in 8 MB.
 STEPS = 1_000_000
@@ -148,10 +148,8 @@ def check_shards(folder):
     Raises:
         UserError: where it is there and not empty, no folder, or cannot be made.
     """
-    check_writable(folder, "--shards")
+    check_writable_folder(folder, "--shards")
     folder = user_path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--shards {folder}: is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"--shards {folder}: is not empty; name another folder")
 

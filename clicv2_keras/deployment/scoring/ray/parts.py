@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, filesystem
+from clicv2_keras.deployment.scoring.output_file import check_begin
 from clicv2_keras.deployment.scoring.parquet import COLUMNS, MODEL, unicode_name
 from clicv2_keras.utils.errors import UserError
 
@@ -52,8 +53,7 @@ class Parts:
             UserError: where there is one and neither `resume` nor `force` is given, or both are, or it is of other
                 settings.
         """
-        if resume and force:
-            raise UserError("--resume: goes on with what --force would replace; give one of them")
+        check_begin(resume, force)
         there = [folder for folder in (self._whole, self.folder) if self.files.exists(folder)]
         for folder in there:
             kept = f"{folder}/{SETTINGS}"
