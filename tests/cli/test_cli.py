@@ -97,6 +97,9 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path):
     assert_mistake(call(*folder, "--set", f"data.path={tmp_path}/missing"), "missing")
     assert_mistake(call(*folder, "--set", f"data.path={tmp_path}/empty"), "empty")
     assert_mistake(call(*folder, "--dry-run", "--set", f"data.path={tmp_path}/empty"), "empty")
+    for more in ([], ["--dry-run"]):
+        at_a_url = ["--set", "run.dir=gs://bucket/run", *more]
+        assert_mistake(call("train", "quickstart", *at_a_url), "--set: run.dir: gs://bucket/run: is a URL")
     assert_mistake(call("recipe", "quickstart", "--set", "seed=-1"), "seed", "greater than or equal to 0")
 
 
