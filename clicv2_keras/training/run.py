@@ -138,11 +138,11 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
     guard = StopOnNonFinite(folder, interval, source)
     checkpoints = CheckpointWriter(folder, interval, guard)
     with contextlib.ExitStack() as told:
-        rows = held_out_reports(interval, recipe, held_out_guide(model, recipe))
+        of_rows = held_out_reports(interval, recipe, held_out_guide(model, recipe))
         if folder.is_first:
-            rows += _reports(model, folder, interval, source, probed, skipped, display, told)
+            of_rows += _reports(model, folder, interval, source, probed, skipped, display, told)
         # The checkpoint is of a step whose row is written.
-        callbacks = [guard, interval, *rows, checkpoints, StopOnSignal(interval, stop, devices)]
+        callbacks = [guard, interval, *of_rows, checkpoints, StopOnSignal(interval, stop, devices)]
         for first, length, epochs in spans(start, steps, recipe.run.log_every):
             batches = wait.watch(build_dataset(recipe, source, first, skipped, devices, labels=labels))
             settings = {"steps_per_epoch": length * recipe.train.accumulate, "epochs": epochs}
