@@ -127,6 +127,9 @@ def describe_run(
 def _start(recipe, resume, begin):
     """The step that `train` would go on from, and one line on what it has from where; None of a run that begins."""
     folder = RunFolder(recipe)
+    if folder.is_begun and not resume:
+        # What a run costs may be asked beside one that is there.
+        return 0, f"not here: {folder.path} holds a run; add --resume to continue it, or take another run.dir"
     path = folder.checkpoints.newest() if folder.check(resume) else begin
     if path:
         step = step_of(path)

@@ -86,6 +86,11 @@ class RunFolder:
         """Whether this is the process that writes and reports; the one place where the number is asked."""
         return self.process == 0
 
+    @property
+    def is_begun(self):
+        """Whether the folder holds a run."""
+        return (self.path / "recipe.yaml").exists()
+
     def check(self, resume):
         """Find out, without a change to the folder, whether `open` would take it.
 
@@ -95,14 +100,13 @@ class RunFolder:
         Raises:
             UserError: where it holds a run and `resume` is False, or the run of another recipe, or is a file.
         """
-        started = self.path / "recipe.yaml"
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: run.dir: is a file; name a folder")
-        if not started.exists():
+        if not self.is_begun:
             return False
         if not resume:
             raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
-        self._compare(read_started(started, "the run goes on as the recipe that is given says"))
+        self._compare(read_started(self.path / "recipe.yaml", "the run goes on as the recipe that is given says"))
         return True
 
     def open(self, resume, begin=None):

@@ -103,7 +103,6 @@ def test_what_is_left_of_a_run_is_told_and_its_folder_stays_as_it_was(stopped, m
 def test_what_train_would_refuse_is_refused_without_it(stopped):
     folder = ["--set", f"run.dir={stopped}"]
     for arguments, message in (
-        (folder, f"{stopped}: holds a run; add --resume"),
         (["--resume", *folder, "--set", "seed=1"], "was started with seed 0, not 1"),
         (["--from", "nowhere"], "nowhere: there is no run with a checkpoint"),
         (["--from", f"{stopped}@7"], f"{stopped}@7: has no checkpoint of step 7; there are 200, 300"),
@@ -114,6 +113,13 @@ def test_what_train_would_refuse_is_refused_without_it(stopped):
             result = CliRunner().invoke(main, ["train", "quickstart", *map(str, arguments), *more])
             assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.output
             assert message in result.stderr
+
+
+def test_what_a_run_costs_is_told_beside_one_that_is_there(stopped):
+    told = describe_run("quickstart", [f"run.dir={stopped}"])
+    assert f"start       not here: {stopped} holds a run; add --resume" in told and "360 of 32 images: " in told
+    with pytest.raises(UserError, match="holds a run; add --resume"):
+        train("quickstart", [f"run.dir={stopped}"])
 
 
 def test_the_time_of_several_devices_is_said_to_be_that_of_one():
