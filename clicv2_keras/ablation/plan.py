@@ -14,7 +14,7 @@ from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.plan import recipe_cost
 from clicv2_keras.training.source import recipe_source
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import StrPath, user_path
+from clicv2_keras.utils.paths import StrPath, check_writable, user_path
 
 KNOWN_COMPLEXITY = "the known complexity of unseen procedural images"
 
@@ -76,6 +76,8 @@ def make_plan(
     """Check all that can be checked before the first run; arguments, `UserError`s: see `ablate`."""
     if seeds < 1:
         raise UserError(f"--seeds {seeds}: take 1 or more; the deviation needs 2")
+    if output is not None:
+        check_writable(output)
     base = load_recipe(recipe, overrides)
     if rows or not vary:
         _check_whole(base, recipe)

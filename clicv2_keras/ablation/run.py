@@ -15,7 +15,7 @@ from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.errors import Interrupted
-from clicv2_keras.utils.paths import StrPath, check_writable
+from clicv2_keras.utils.paths import StrPath
 
 
 def ablate(
@@ -57,8 +57,6 @@ def ablate(
         ResourceLost: where the disk is full or the images are gone, or a run's process died.
         Interrupted: after SIGTERM or Ctrl-C, with a checkpoint saved.
     """
-    if output is not None:
-        check_writable(output)
     plan = make_plan(recipe, rows, vary, overrides, seeds, dataset, root, test_split, within_category, output)
     check_images(plan)
     folder = OutputFolder(plan.output)

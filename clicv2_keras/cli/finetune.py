@@ -26,7 +26,7 @@ from clicv2_keras.cli import options
     "--steadiness",
     default=25.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=options.FiniteRange(0),
     help="How little mirroring, slight crops and resizing shall move a score; 0 fits the labels alone.",
 )
 @click.option("--whole", is_flag=True, help="Train the whole network, not the linear head alone.")
@@ -34,7 +34,7 @@ from clicv2_keras.cli import options
     "--stem-rate",
     default=0.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=options.FiniteRange(0),
     help="With --whole: rate of a pretrained stem, as a share of the others'; 0 leaves it.",
 )
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of the whole network.")
@@ -42,7 +42,7 @@ from clicv2_keras.cli import options
     "--learning-rate",
     default=5e-5,
     show_default=True,
-    type=click.FloatRange(0, min_open=True),
+    type=options.FiniteRange(0, min_open=True),
     help="Of the whole network.",
 )
 @click.option("--run-dir", help="Run folder of the whole network; NAME_run beside the output NAME.keras.")

@@ -1,10 +1,14 @@
 import click
 
+from clicv2_keras.cli import options
+
 
 @click.command()
 @click.argument("images")
 @click.argument("output")
-@click.option("--shard-size", default=64.0, show_default=True, type=click.FloatRange(0, min_open=True), help="MB each.")
+@click.option(
+    "--shard-size", default=64.0, show_default=True, type=options.FiniteRange(0, min_open=True), help="MB each."
+)
 @click.option("--side", type=click.IntRange(1), help="Shrink images to JPEGs of this shorter side, pixels.")
 @click.option("--teacher", help="Pack what this network sees: keras_hub:PRESET, a .keras file, a SavedModel …")
 @click.option("--views", default=4, show_default=True, type=click.IntRange(1), help="Of each image, for the teacher.")
@@ -14,7 +18,7 @@ import click
     "--min-area",
     default=0.2,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
+    type=options.FiniteRange(0, 1, min_open=True),
     help="Smallest area of a view, as a share of the image.",
 )
 def prepare(**arguments):

@@ -2,6 +2,8 @@ import itertools
 
 import click
 
+from clicv2_keras.cli import options
+
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
@@ -26,7 +28,7 @@ import click
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="Ray: docs/corpus.md.")
 @click.option("--ray-address", metavar="ADDRESS", help="Of the cluster; else RAY_ADDRESS, else a new one here.")
 @click.option("--column", help="Of Parquet inputs of Ray: the pictures' bytes or paths; found by its name by default.")
-@click.option("--price", type=click.FloatRange(0), help="Of a core for an hour: Ray's summary then says the cost.")
+@click.option("--price", type=options.FiniteRange(0), help="Of a core for an hour: Ray's summary then says the cost.")
 @click.pass_context
 def score(context, paths, output, form, percentile, embeddings, null, resume, force, engine, **work):
     """Score images: files, folders, quoted globs, URLs, or - for a list on standard input.

@@ -2,13 +2,15 @@ import os
 
 import click
 
+from clicv2_keras.cli import options
+
 
 @click.command()
 @click.argument("scores")
-@click.option("--min", "least", type=click.FloatRange(0, 1), help="The score that is kept at least.")
-@click.option("--max", "most", type=click.FloatRange(0, 1), help="The score that is kept at most.")
+@click.option("--min", "least", type=options.FiniteRange(0, 1), help="The score that is kept at least.")
+@click.option("--max", "most", type=options.FiniteRange(0, 1), help="The score that is kept at most.")
 @click.option(
-    "--top-share", type=click.FloatRange(0, 1, min_open=True), help="Keep this share of all, the most complex."
+    "--top-share", type=options.FiniteRange(0, 1, min_open=True), help="Keep this share of all, the most complex."
 )
 @click.option("--output", metavar="FILE", help="Write the names of what is kept, one a line.")
 @click.option("--shards", metavar="FOLDER", help="Write what is kept, tiles cut out, into tar shards of 1,000.")

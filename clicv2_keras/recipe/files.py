@@ -11,7 +11,7 @@ from clicv2_keras.recipe.checks import mistakes
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import package_data
-from clicv2_keras.utils.paths import StrPath, user_path
+from clicv2_keras.utils.paths import StrPath, check_local, user_path
 from clicv2_keras.utils.text import did_you_mean
 
 OVERRIDE = "--set"
@@ -46,6 +46,8 @@ def load_recipe(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> Reci
         raise UserError(_explain(_first(error.errors()), origins)) from None
     for key, message in mistakes(checked):
         raise UserError(f"{_origin(key, origins)}: {key}: {message}")
+    if checked.run.dir is not None:
+        check_local(checked.run.dir, f"{_origin('run.dir', origins)}: run.dir:")
     return checked
 
 

@@ -27,8 +27,7 @@ class Checkpoints:
 
     def steps(self):
         """The steps that have a checkpoint, in ascending order."""
-        names = [_NAME.fullmatch(path.name) for path in self.folder.glob("*")]
-        return sorted(int(name[1]) for name in names if name)
+        return sorted(step_of(path) for path in self.folder.glob("*") if _NAME.fullmatch(path.name))
 
     def path(self, step):
         return self.folder / f"step_{step:08d}.npz"
@@ -37,6 +36,10 @@ class Checkpoints:
         """One phrase that names the last checkpoint."""
         steps = self.steps()
         return f"last good checkpoint: {self.path(steps[-1])}" if steps else "no checkpoint yet"
+
+    def newest(self):
+        """The path of the newest whole checkpoint, which `set_broken_aside` would go on from; None without one."""
+        return next((path for path in map(self.path, reversed(self.steps())) if _is_whole(path)), None)
 
     def save(self, model, step):
         """Write the checkpoint of `step`, then drop the oldest.
@@ -92,6 +95,11 @@ class Checkpoints:
                     variable.assign(np.lib.format.read_array(file, allow_pickle=False))
 
 
+def step_of(path):
+    """The step of a checkpoint, an int, by its name."""
+    return int(_NAME.fullmatch(path.name)[1])
+
+
 def find_checkpoint(place, steps):
     """The checkpoint that `--from` names, a `Path`.
 
@@ -100,7 +108,7 @@ def find_checkpoint(place, steps):
         steps: where the new run ends; the checkpoint must come before.
 
     Raises:
-        UserError: where there is none such.
+        UserError: where there is none such, or it is broken.
     """
     folder, _, step = str(place).rpartition("@") if re.search(r"@\d+$", str(place)) else (str(place), "", "")
     checkpoints = Checkpoints(user_path(folder) / "checkpoints", keep=0)
@@ -112,7 +120,10 @@ def find_checkpoint(place, steps):
         raise UserError(f"{place}: has no checkpoint of step {step}; there are {', '.join(map(str, there))}")
     if step >= steps:
         raise UserError(f"{place}: is at step {step} already; a run from there needs more than that of train.steps")
-    return checkpoints.path(step)
+    path = checkpoints.path(step)
+    if not _is_whole(path):
+        raise UserError(f"{place}: {path.name} is broken; name another step by FOLDER@STEP")
+    return path
 
 
 def _variables(model):

@@ -16,7 +16,7 @@ from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError, refuse_unused
-from clicv2_keras.utils.paths import StrPath, check_writable, user_path
+from clicv2_keras.utils.paths import StrPath, check_local, check_writable, user_path
 
 if TYPE_CHECKING:
     import keras
@@ -95,6 +95,8 @@ def finetune(
         if output.suffix != ".keras":
             raise UserError(f"{output}: a scorer is saved as a .keras file; name one")
         check_writable(output)
+    if run_dir is not None:
+        check_local(run_dir, "--run-dir")
     choose_backend()
     scope = device_scope(device)
     from clicv2_keras.data.labelled.joint_sets import join_sets

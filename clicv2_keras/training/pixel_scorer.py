@@ -33,7 +33,8 @@ def pixel_scorer(encoder, source, recipe):
     Returns:
         The scorer; None, and a line that says why, where a head cannot be fitted to what can be read.
     """
-    scorer = ComplexityScorer(encoder, LinearHead(("token", "deviation")))
+    # A copy: one process computes alone, and the run's own may be spread over several.
+    scorer = ComplexityScorer(encoder.copy(), LinearHead(("token", "deviation")))
     numbers = range(min(len(source), recipe.guide.sample, MOST))
     counted = [
         read

@@ -7,6 +7,8 @@ from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS, kept_patches, mask_ratios, view_patches
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
+from clicv2_keras.training.checkpoints import find_checkpoint, step_of
+from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.paths import StrPath
@@ -18,14 +20,21 @@ from clicv2_keras.utils.paths import StrPath
 EFFICIENCY = 0.65
 
 
-def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str:
-    """Check a recipe and its images, and describe the run: shapes, parameters, FLOPs, memory, steps, time.
+def describe_run(
+    recipe: Recipe | StrPath,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    begin: StrPath | None = None,
+) -> str:
+    """Check a recipe, its images and its folder, and describe the run: shapes, parameters, FLOPs, memory, steps, time.
 
     The time is that of the counted FLOPs at `EFFICIENCY` times the rate of matrix products, measured for half a second
-    on the recipe's backend: what else the device does meanwhile is in it.
+    on one device of the recipe's backend: what else the device does meanwhile is in it.
 
     Args:
         recipe, overrides: as for `train`; `data.path` may still be missing.
+        resume, begin: as for `train`; steps, FLOPs and time are then those that are left. Whether the checkpoint is of
+            this model shows only once the model is built, by `train`.
 
     Returns:
         Lines of text.
@@ -44,7 +53,10 @@ def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str
         images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
     probe_sets(recipe)
     packed = packed_targets(recipe)
+    begin = find_checkpoint(begin, train.steps) if begin else None
     check_wandb(recipe)
+    start, whence = _start(recipe, resume, begin)
+    left = train.steps - start
 
     lines = {
         "recipe": recipe.name,
@@ -86,7 +98,7 @@ def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str
         f"trained {cost.trainable:,}; teacher {cost.teacher:,}"
     )
     image = cost.flops_per_image
-    per_step, whole = image * batch, image * batch * train.steps
+    per_step, whole = image * batch, image * batch * left
     lines["FLOPs"] = f"{image / 1e9:.3g} G an image, {per_step / 1e12:.3g} T a step, {whole / 1e15:.3g} P in all"
     lines["memory"] = (
         f"about {_gigabytes(cost.state_bytes + cost.activation_bytes)}: weights and optimizer "
@@ -94,17 +106,35 @@ def describe_run(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> str
     )
     rule = " (1.5e-4 · batch_size / 256)" if recipe.optimizer.learning_rate is None else ""
     lines["rate"] = f"{recipe.learning_rate:.3g} at its highest{rule}"
-    passes = f", {train.steps * batch / images:.3g} passes" if images else ""
-    lines["steps"] = f"{train.steps:,} of {batch} images: {train.steps * batch:,} images{passes}"
+    if whence:
+        lines["start"] = whence
+    passes = f", {left * batch / images:.3g} passes" if images else ""
+    of_all = f", of {train.steps:,} in all" if start else ""
+    lines["steps"] = f"{left:,} of {batch} images{of_all}: {left * batch:,} images{passes}"
     backend = choose_backend(recipe.backend)
     from clicv2_keras.training.measured_cost import product_rate
 
     rate = product_rate(batch * cost.patches, width, train.precision)
+    alone = "" if recipe.distribution.strategy == "none" else ", were one device to do it all"
     lines["time"] = (
-        f"about {_duration(whole / (EFFICIENCY * rate))} on {backend}: matrix products reach {rate / 1e9:.3g} GFLOP/s "
-        f"here and now, a whole step about {EFFICIENCY:.0%} of that; without reading, compiling and probing"
+        f"about {_duration(whole / (EFFICIENCY * rate))} on {backend}{alone}: matrix products reach "
+        f"{rate / 1e9:.3g} GFLOP/s here and now, a whole step about {EFFICIENCY:.0%} of that; without reading, "
+        "compiling and probing"
     )
     return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
+
+
+def _start(recipe, resume, begin):
+    """The step that `train` would go on from, and one line on what it has from where; None of a run that begins."""
+    folder = RunFolder(recipe)
+    if folder.is_begun and not resume:
+        # What a run costs may be asked beside one that is there.
+        return 0, f"not here: {folder.path} holds a run; add --resume to continue it, or take another run.dir"
+    path = folder.checkpoints.newest() if folder.check(resume) else begin
+    if path:
+        step = step_of(path)
+        return step, f"at step {step:,}, with the weights and the optimizer of {path}"
+    return 0, f"at step 0: {folder.path} has no checkpoint to go on from" if resume else None
 
 
 def recipe_cost(recipe, labels=None):

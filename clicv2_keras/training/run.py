@@ -123,7 +123,9 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
     """
     from clicv2_keras.data.data_wait import DataWait
     from clicv2_keras.training.batches import build_dataset
+    from clicv2_keras.training.callbacks.held_out_guide import held_out_guide
     from clicv2_keras.training.callbacks.interval import Interval
+    from clicv2_keras.training.callbacks.reports import held_out_reports
     from clicv2_keras.training.callbacks.safeguards import CheckpointWriter, StopOnNonFinite, StopOnSignal
 
     recipe, steps = folder.recipe, folder.recipe.train.steps
@@ -136,10 +138,11 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
     guard = StopOnNonFinite(folder, interval, source)
     checkpoints = CheckpointWriter(folder, interval, guard)
     with contextlib.ExitStack() as told:
-        callbacks = [guard, interval, checkpoints, StopOnSignal(interval, stop, devices)]
+        of_rows = held_out_reports(interval, recipe, held_out_guide(model, recipe))
         if folder.is_first:
-            # Before the checkpoint, which is of a step whose row is written.
-            callbacks[2:2] = _reports(model, folder, interval, source, probed, skipped, display, told)
+            of_rows += _reports(model, folder, interval, source, probed, skipped, display, told)
+        # The checkpoint is of a step whose row is written.
+        callbacks = [guard, interval, *of_rows, checkpoints, StopOnSignal(interval, stop, devices)]
         for first, length, epochs in spans(start, steps, recipe.run.log_every):
             batches = wait.watch(build_dataset(recipe, source, first, skipped, devices, labels=labels))
             settings = {"steps_per_epoch": length * recipe.train.accumulate, "epochs": epochs}
@@ -156,7 +159,6 @@ def _reports(model, folder, interval, source, probed, skipped, display, told):
     """The callbacks of the first process alone; `told` closes what they write to."""
     from clicv2_keras.training.callbacks.complexity_probe import ComplexityProbe
     from clicv2_keras.training.callbacks.event_writer import EventWriter
-    from clicv2_keras.training.callbacks.held_out_guide import held_out_guide
     from clicv2_keras.training.callbacks.reports import AVERAGE, reports
 
     probes = {}
@@ -167,10 +169,9 @@ def _reports(model, folder, interval, source, probed, skipped, display, told):
             probes[AVERAGE] = ComplexityProbe(probed, folder=folder.path / "average", split=split)
         for probe in probes.values():
             probe.begin(interval.step)
-    held_out = held_out_guide(model, folder.recipe)
     events = told.enter_context(contextlib.closing(EventWriter(folder.path / "tensorboard", interval.step)))
     wandb = told.enter_context(WandbLog(folder)) if folder.recipe.run.wandb else None
-    return reports(interval, folder, model, source, skipped, display, events, probes, held_out, wandb)
+    return reports(interval, folder, model, source, skipped, display, events, probes, wandb)
 
 
 def finish(model, folder, source, skipped, display):

@@ -86,6 +86,29 @@ class RunFolder:
         """Whether this is the process that writes and reports; the one place where the number is asked."""
         return self.process == 0
 
+    @property
+    def is_begun(self):
+        """Whether the folder holds a run."""
+        return (self.path / "recipe.yaml").exists()
+
+    def check(self, resume):
+        """Find out, without a change to the folder, whether `open` would take it.
+
+        Returns:
+            Whether it holds a run.
+
+        Raises:
+            UserError: where it holds a run and `resume` is False, or the run of another recipe, or is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path}: run.dir: is a file; name a folder")
+        if not self.is_begun:
+            return False
+        if not resume:
+            raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
+        self._compare(read_started(self.path / "recipe.yaml", "the run goes on as the recipe that is given says"))
+        return True
+
     def open(self, resume, begin=None):
         """Make the folder, or open it again.
 
@@ -97,18 +120,12 @@ class RunFolder:
             The step to go on from, and one line about each checkpoint that was passed over because it is broken.
 
         Raises:
-            UserError: where it holds a run and `resume` is False, the run of another recipe, or a process that trains.
+            UserError: as `check` does, and where another process trains there.
         """
-        started = self.path / "recipe.yaml"
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"{self.path}: run.dir: is a file; name a folder")
-        if started.exists():
-            if not resume:
-                raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
-            self._compare(read_started(started, "the run goes on as the recipe that is given says"))
+        started = self.check(resume)
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.path)
-        if begin and not started.exists():
+        if begin and not started:
             self.checkpoints.take(begin)
         self.write("recipe.yaml", recipe_yaml(self.recipe))
         broken = self.checkpoints.set_broken_aside()

@@ -50,6 +50,7 @@ def test_a_dry_run_tells_rows_and_cost_and_writes_nothing(tmp_path):
         ({"within_category": False}, "--within-category False: of which data set"),
         ({"vary": ["contrast.tokens=2,4"], "overrides": ["contrast.tokens=8"]}, "--set contrast.tokens: is varied"),
         ({"rows": "mem", "overrides": ["run.dir=here"]}, "--set run.dir: every run has a folder of its own"),
+        ({"output": "s3://bucket/rows"}, "--output s3://bucket/rows: is a URL"),
         ({"dataset": "savoia", "root": "."}, "did you mean savoias"),
     ],
 )

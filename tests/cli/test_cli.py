@@ -56,7 +56,8 @@ def test_recipe_prints_the_schema_and_a_recipe_that_loads():
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_dry_run_tells_the_cost_of_every_recipe_whole(name, tmp_path):
+def test_dry_run_tells_the_cost_of_every_recipe_whole(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     networks = ()
     if load_recipe(name).encoder.stem != "linear":
         tiny_feature_maps().save(tmp_path / "network.keras")
@@ -67,9 +68,10 @@ def test_dry_run_tells_the_cost_of_every_recipe_whole(name, tmp_path):
         assert f"\n{word} " in result.output
 
 
-def test_dry_run_counts_the_images(tmp_path):
+def test_dry_run_counts_the_images(tmp_path, monkeypatch):
     from PIL import Image
 
+    monkeypatch.chdir(tmp_path)
     for index in range(3):
         Image.new("RGB", (40, 40), (index, 0, 0)).save(tmp_path / f"{index}.jpg")
     result = call("train", "clicv2_vit_large", "--dry-run", "--set", f"data.path={tmp_path}")
@@ -97,6 +99,9 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path):
     assert_mistake(call(*folder, "--set", f"data.path={tmp_path}/missing"), "missing")
     assert_mistake(call(*folder, "--set", f"data.path={tmp_path}/empty"), "empty")
     assert_mistake(call(*folder, "--dry-run", "--set", f"data.path={tmp_path}/empty"), "empty")
+    for more in ([], ["--dry-run"]):
+        at_a_url = ["--set", "run.dir=gs://bucket/run", *more]
+        assert_mistake(call("train", "quickstart", *at_a_url), "--set: run.dir: gs://bucket/run: is a URL")
     assert_mistake(call("recipe", "quickstart", "--set", "seed=-1"), "seed", "greater than or equal to 0")
 
 

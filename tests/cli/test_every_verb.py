@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -88,6 +89,21 @@ def test_bad_input_is_one_line_and_leaves_nothing(at_work, verb, bad):
         assert result.stdout == "" and result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
         assert set(os.listdir()) == there
     assert "\x1b" not in result.stderr
+
+
+def test_no_number_of_any_verb_is_nan_or_infinite():
+    numbers = [
+        parameter
+        for verb in COMMANDS
+        for parameter in main.get_command(None, verb).params
+        if isinstance(parameter.type, type(click.FLOAT))
+    ]
+    assert {"least", "price", "min_area", "steadiness"} <= {parameter.name for parameter in numbers}
+    for parameter in numbers:
+        assert parameter.type.convert("0.5", parameter, None) == 0.5
+        for text in ("nan", "inf", "-inf"):
+            with pytest.raises(click.BadParameter):
+                parameter.type.convert(text, parameter, None)
 
 
 @pytest.mark.parametrize("verb", [verb for verb, (_, function) in VERBS.items() if function])

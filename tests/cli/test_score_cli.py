@@ -104,6 +104,7 @@ def test_mistakes_are_one_line_and_exit_2(photos):
         (["--engine", "ray"], ["--engine ray", "--output"]),
         (["--engine", "ray", "--output", "scores", "--maps", "maps"], ["--maps", "local engine"]),
         (["--engine", "ray", "--output", "photos"], ["--output photos", "no data set of scores"]),
+        (["--engine", "ray", "--output", "scores", "--column", "jpg"], ["--column jpg", "no Parquet"]),
         (["--price", "1"], ["--price", "--engine ray"]),
         (["--stride", "8"], ["--stride", "--tile"]),
     ):
@@ -111,6 +112,7 @@ def test_mistakes_are_one_line_and_exit_2(photos):
         assert result.exit_code == 2, result.output
         assert result.stdout == "" and result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
         assert all(part in result.stderr for part in parts)
+    assert not list(Path().glob("scores*"))
     result = call("score", "-", input="\n\n")
     assert (result.exit_code, result.stdout) == (2, "") and "no image is named" in result.stderr
     assert call("score").exit_code == 2

@@ -142,6 +142,7 @@ MISTAKES = {
     "entropy: {decoder_width: 90}": ["entropy.decoder_width", "multiple of 4"],
     "optimizer: {warmup_steps: 1000}": ["optimizer.warmup_steps", "train.steps"],
     "optimizer: {learning_rate: .nan}": ["optimizer.learning_rate", "finite"],
+    "run: {dir: gs://bucket/run}": ["run.dir: gs://bucket/run: is a URL", "on this machine"],
     "seed: 2024-02-30": ["not valid YAML", "day"],
     "[" * 3000: ["not valid YAML", "nested too deeply"],
     "extends: quickstrat": ["quickstrat", "did you mean quickstart?"],

@@ -178,6 +178,20 @@ def test_two_processes_have_the_losses_of_one_and_stop_together(tmp_path, tiny):
     assert_same_losses(one, two, 40)
 
 
+@pytest.mark.slow
+def test_two_processes_judge_a_guide_on_images_held_out_as_one_does(tmp_path, tiny):
+    """The average too, which takes the place of the weights for it: every process must have a part in that."""
+    guided = ["contrast.level=none", "guide.teacher=pixels", "guide.sample=8", "data.held_out=3"]
+    guided += ["optimizer.average=0.5", "probe.every=1"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    on_devices("jax", 1, train(tiny, one, *guided))
+    ended = ends(processes(tiny, two, *guided))
+    assert [status for status, *_ in ended] == [0, 0], ended
+    assert_same_losses(one, two, 3)
+    # After the first step they are the same.
+    assert all(row["held_out_pooled"] != row["average_held_out_pooled"] for row in rows(two)[1:])
+
+
 @pytest.mark.parametrize(
     "backend, override, parts",
     [

@@ -174,6 +174,8 @@ def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
         finetune(tiny_encoder, "ic9600", ic9600, tmp_path / "scorer.h5", progress=False)
     with pytest.raises(UserError, match="device: gpu:9 is not here"):
         finetune(tiny_encoder, "ic9600", ic9600, None, progress=False, device="gpu:9")
+    with pytest.raises(UserError, match="--run-dir s3://bucket/run: is a URL"):
+        finetune(tiny_encoder, "ic9600", ic9600, None, whole=True, run_dir="s3://bucket/run", progress=False)
     of_whole = {"stem_rate": 0.1, "epochs": 3, "learning_rate": 1e-4, "run_dir": tmp_path / "run", "resume": True}
     for name, value in of_whole.items():
         with pytest.raises(UserError, match=f"--{name.replace('_', '-')}: is of the whole network, .* add --whole"):

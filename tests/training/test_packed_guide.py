@@ -178,5 +178,6 @@ def test_what_is_not_packed_or_of_another_teacher_is_one_line(packed, jpegs, net
     (tmp_path / "kept").replace(packed / "targets" / "targets.json")
 
 
-def test_a_dry_run_tells_whose_they_are(packed, network):
+def test_a_dry_run_tells_whose_they_are(packed, network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert f"guide       2 packed views an image, of {network}" in describe_run(recipe_of(packed))

@@ -96,7 +96,8 @@ def test_a_broken_image_is_named_and_passed_over(tmp_path, jpegs):
     assert "5.jpg" in (tmp_path / "run" / "log.txt").read_text()
 
 
-def test_a_dry_run_tells_what_is_counted(jpegs, tmp_path, tiny_encoder):
+def test_a_dry_run_tells_what_is_counted(jpegs, tmp_path, tiny_encoder, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     tiny_encoder.save(tmp_path / "start.keras")
     start = [
         f"data.path={jpegs}",

@@ -63,32 +63,38 @@ def filesystem(name):
         raise UserError(f"{name}: {' '.join(str(error).split())}") from None
 
 
-def find_inputs(names):
+def find_inputs(names, column=None):
     """An iterator of an `Input` for each file that the names stand for; of a Parquet file one for each row group.
 
     Args:
         names: files, folders (all images, tar shards and Parquet files below), globs, URLs of these, and `-` for a list
             of all these on standard input, one a line.
+        column: that of the pictures in Parquet files, where it is told and not found by its name.
 
     Raises:
-        UserError: at once where a URL is of no object store; while iterating where one cannot be listed, or nothing at
-            all is named.
+        UserError: at once where a URL is of no object store; while iterating where one cannot be listed, nothing at
+            all is named, or a column is told and no file has columns.
     """
     names = [os.fspath(name) for name in names]
     for name in filter(has_scheme, names):
         filesystem(name)
-    return _found(names)
+    return _found(names, column)
 
 
-def _found(names):
-    nothing = True
+def _found(names, column):
+    nothing, tables = True, False
     named = (names_by_line(sys.stdin.buffer) if name == "-" else [name] for name in names)
     for name in itertools.chain.from_iterable(named):
         for found in _remote(name) if has_scheme(name) else _local(os.path.expanduser(name)):
-            nothing = False
-            yield from _row_groups(found) if found.file.lower().endswith(PARQUET) and not found.error else (found,)
+            nothing, table = False, found.file.lower().endswith(PARQUET)
+            tables = tables or table
+            yield from _row_groups(found) if table and not found.error else (found,)
     if nothing:
         raise UserError("INPUT: no image is named; give images, folders, globs, tar shards, Parquet files or URLs")
+    if column is not None and not tables:
+        raise UserError(
+            f"--column {column}: is of Parquet inputs, and there is no Parquet file among these; leave it out"
+        )
 
 
 def _local(name):

@@ -1,4 +1,4 @@
-"""Who is told of a row of `metrics.csv`, and what is asked for it now and then."""
+"""What is asked for a row of `metrics.csv` now and then, and who is told of it."""
 
 import contextlib
 import logging
@@ -28,8 +28,21 @@ _SHOWN = (
 )
 
 
-def reports(interval, folder, model, source, skipped, display, events, probes=None, held_out=None, wandb=None):
-    """The callbacks that add to a row, and then those that tell it, in their order.
+def held_out_reports(interval, recipe, held_out):
+    """The callbacks that add to a row what a `HeldOutGuide` finds; none where it is None.
+
+    For every process of a run: what one computed alone with the variables of all, the others would wait for.
+    """
+    if held_out is None:
+        return []
+    found = [Ask(interval, recipe.probe.every, held_out.ask)]
+    if recipe.optimizer.average:
+        found.append(Ask(interval, recipe.probe.every, held_out.ask, AVERAGE))
+    return found
+
+
+def reports(interval, folder, model, source, skipped, display, events, probes=None, wandb=None):
+    """The callbacks of the first process that add to a row, and then those that tell it, in their order.
 
     Args:
         interval: the `Interval`.
@@ -40,15 +53,9 @@ def reports(interval, folder, model, source, skipped, display, events, probes=No
         display: the `Display`.
         events: the `EventWriter`.
         probes: dict of `ComplexityProbe`: "" that of the weights, `AVERAGE` that of their average.
-        held_out: a `HeldOutGuide`, or None.
         wandb: a `WandbLog`, or None.
     """
-    recipe = folder.recipe
-    found = []
-    if held_out:
-        found = [Ask(interval, recipe.probe.every, held_out.ask)]
-        if recipe.optimizer.average:
-            found.append(Ask(interval, recipe.probe.every, held_out.ask, AVERAGE))
+    recipe, found = folder.recipe, []
     for prefix, probe in (probes or {}).items():
         found.append(AskProbe(interval, recipe.probe.every, probe, prefix))
     found += [Tell(interval, folder.add_row), Tell(interval, events.add_row), ShowProgress(interval, display)]

@@ -58,6 +58,10 @@ def test_a_table_is_cut_by_row_groups_and_its_column_found(tmp_path):
     assert [member.source for member in read] == values and read[1].error == "no image in this row"
     (told,) = members(found[0], column="picture")
     assert "no column picture; there are caption, jpg" in told.error
+    assert list(find_inputs([tmp_path / "t.parquet"], column="jpg")) == found
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    with pytest.raises(UserError, match="--column jpg: is of Parquet inputs, and there is no Parquet file among these"):
+        list(find_inputs([tmp_path / "a.jpg"], column="jpg"))
     (tmp_path / "t.parquet").write_bytes(b"PAR1 broken")
     (told,) = (member for item in find_inputs([tmp_path / "t.parquet"]) for member in members(item))
     assert told.error

@@ -109,6 +109,9 @@ def test_mistakes_are_told(tmp_path):
             Selection(str(tmp_path / scores))
     path = write(tmp_path / "scores.csv", [0.5])
     assert CliRunner().invoke(main, ["select", str(path), "--min", ".6", "--max", ".5"]).exit_code == 2
+    for limit in ("--min", "--max", "--top-share"):
+        result = CliRunner().invoke(main, ["select", str(path), limit, "nan"])
+        assert result.exit_code == 2 and f"'{limit}': nan is no finite number" in result.stderr
     full = tmp_path / "full"
     full.mkdir()
     (full / "a.txt").touch()

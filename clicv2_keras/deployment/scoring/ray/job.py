@@ -62,7 +62,8 @@ def score_corpus(
         workers: actors at most, of one core each; as many as the cluster has cores by default.
         tile, stride: score tiles, see `Tiling`; each is a row, its box in its name.
         embeddings: also write `embedding`, float32 (D,).
-        column: of Parquet inputs, of encoded bytes or paths; found by its name by default.
+        column: of Parquet inputs, of encoded bytes or paths; found by its name by default. Without such inputs it is a
+            mistake.
         resume: go on with the output that a stopped job left. Inputs that have their rows are not scored again; rows of
             what is not among the inputs any more, or has changed since, are dropped.
         force: begin anew in place of an earlier output.
@@ -83,7 +84,7 @@ def score_corpus(
     identity = Scorer(model).identity
     parts = Parts(output)
     _check_address(address)
-    found = find_inputs(inputs)
+    found = find_inputs(inputs, column)
     settings = {"model": identity, "tile": tiling, "embeddings": embeddings, "column": column}
     parts.begin(json.loads(json.dumps(settings)), resume, force)
     names = sorted(parts.names())
