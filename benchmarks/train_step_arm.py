@@ -1,13 +1,12 @@
 """One contestant of `train_step.py`, a process of its own: `python train_step_arm.py '{"kind": "tensorflow", …}'`.
 
 Reads numbers of steps, a line each, and answers a JSON line: for every step its wall and CPU seconds; and the megabytes
-of the process at its peak, and of its libraries before a model was built. The CPUs it may use are those it was started
-with, for every library alike.
+of the process at its peak during these steps, and of its libraries before a model was built. The CPUs it may use are
+those it was started with, for every library alike.
 """
 
 import json
 import os
-import resource
 import sys
 import time
 
@@ -24,6 +23,7 @@ def main(kind, overrides, precision="float32", **options):
     recipe = load_recipe("quickstart", [*overrides, f"train.precision={precision}"])
     run = {"reference": reference, "products": products}.get(kind, keras_step)(recipe, **options)
     for line in sys.stdin:
+        forget_the_peak()
         times = run(int(line))
         print(json.dumps({"times": times, "megabytes": megabytes(), "libraries": libraries}), file=answers, flush=True)
 
@@ -42,8 +42,15 @@ def import_libraries(kind):
     import clicv2_keras.training.build  # noqa: F401
 
 
+def forget_the_peak():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
 def megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """At the peak since it was last forgotten."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
 
 
 def images(recipe):
@@ -59,6 +66,7 @@ def keras_step(recipe):
     import keras
 
     from clicv2_keras.training.build import build_model
+    from clicv2_keras.training.callbacks.compiler_memory import GiveBackCompilerMemory
 
     model, batch = build_model(recipe), images(recipe)
 
@@ -82,9 +90,11 @@ def keras_step(recipe):
             float(logs["loss"])
             self.marks.append(now())
 
+    trim = GiveBackCompilerMemory()
+
     def run(steps):
         clock = Clock()
-        model.fit(Batches(steps + 1), verbose=0, shuffle=False, callbacks=[clock])
+        model.fit(Batches(steps + 1), verbose=0, shuffle=False, callbacks=[clock, trim])
         return between(clock.marks)
 
     return run

@@ -261,7 +261,11 @@ class Train(Section):
     )
     steps: int = Field(1000, ge=0, description="steps of the optimizer; 0 saves the encoder as initialised")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the computation; weights stay float32")
-    jit: bool = Field(True, description="compile the step with XLA where the backend can")
+    jit: bool | Literal["always"] = Field(
+        True,
+        description="compile the step with XLA where Keras does so by itself: on JAX, and on TensorFlow on a GPU; "
+        "`always` on TensorFlow on a CPU too, which takes a minute at the start and makes steps in float32 cheaper",
+    )
     recompute: bool = Field(
         False, description="recompute activations of the blocks in the backward pass: less memory, more time"
     )

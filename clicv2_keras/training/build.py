@@ -121,7 +121,9 @@ def build_model(recipe, labels=None):
         guide=_guide(recipe),
         labels=_label_branch(recipe.labels, labels) if labels else None,
     )
-    model.compile(build_optimizer(recipe, model), jit_compile="auto" if recipe.train.jit else False)
+    # By itself Keras compiles no step for TensorFlow on a CPU.
+    jit_compile = {True: "auto", "always": True, False: False}[recipe.train.jit]
+    model.compile(build_optimizer(recipe, model), jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -30,6 +30,8 @@ class Devices:
         self.process = 0
         self._strategy = None
         wanted = recipe.distribution
+        if self.backend == "torch" and recipe.train.jit == "always":
+            raise UserError("train.jit: always: no step is compiled on torch; take true, or another backend")
         if wanted.strategy == "none":
             return
         if self.backend == "torch":

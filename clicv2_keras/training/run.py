@@ -123,6 +123,7 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
     """
     from clicv2_keras.data.data_wait import DataWait
     from clicv2_keras.training.batches import build_dataset
+    from clicv2_keras.training.callbacks.compiler_memory import GiveBackCompilerMemory
     from clicv2_keras.training.callbacks.held_out_guide import held_out_guide
     from clicv2_keras.training.callbacks.interval import Interval
     from clicv2_keras.training.callbacks.reports import held_out_reports
@@ -143,6 +144,7 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
             of_rows += _reports(model, folder, interval, source, probed, skipped, display, told)
         # The checkpoint is of a step whose row is written.
         callbacks = [guard, interval, *of_rows, checkpoints, StopOnSignal(interval, stop, devices)]
+        callbacks.append(GiveBackCompilerMemory())
         for first, length, epochs in spans(start, steps, recipe.run.log_every):
             batches = wait.watch(build_dataset(recipe, source, first, skipped, devices, labels=labels))
             settings = {"steps_per_epoch": length * recipe.train.accumulate, "epochs": epochs}

@@ -1,5 +1,5 @@
 import pytest
-from keras import ops
+from keras import backend, ops
 from tiny_network import tiny_feature_maps
 from tiny_recipe import TINY
 
@@ -57,3 +57,14 @@ def test_keys_that_say_otherwise_than_the_weights_are_mistakes(tiny_encoder, tmp
     # Where it has no part, or is the default, it asks for nothing.
     assert start("hybrid.keras", "encoder.detail_gain=1").stem is not None
     assert start("plain.keras", "encoder.stem_skip=false", "encoder.detail_gain=4").stem is None
+
+
+def test_a_step_is_compiled_where_keras_would_or_always():
+    compiled = {
+        jit: build_model(load_recipe("quickstart", [*TINY, f"train.jit={jit}"])).jit_compile
+        for jit in ("true", "false", "always")
+    }
+    on_a_cpu = {"tensorflow": False, "jax": True, "torch": False}
+    if backend.backend() != "torch":
+        assert compiled["always"] is True
+    assert compiled["true"] is on_a_cpu[backend.backend()] and compiled["false"] is False

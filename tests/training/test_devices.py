@@ -196,6 +196,7 @@ def test_two_processes_judge_a_guide_on_images_held_out_as_one_does(tmp_path, ti
     "backend, override, parts",
     [
         ("torch", "distribution.devices=null", ["not on torch", "jax"]),
+        ("torch", "train.jit=always", ["train.jit: always", "torch"]),
         ("tensorflow", "distribution.processes=2", ["not on tensorflow", "--backend jax"]),
     ],
 )
@@ -205,7 +206,7 @@ def test_what_a_backend_cannot_is_one_line(tiny, monkeypatch, backend, override,
     from clicv2_keras.training.devices import Devices
 
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
-    with pytest.raises(UserError, match=r"^distribution\.") as caught:
+    with pytest.raises(UserError, match=r"^(distribution|train)\.") as caught:
         Devices(load_recipe(tiny, [PARALLEL, override]))
     for part in parts:
         assert part in str(caught.value)
