@@ -1,5 +1,6 @@
 """The one place where the model knows its backend: a training step that ends by moving the teacher."""
 
+import contextlib
 import warnings
 
 import keras
@@ -10,7 +11,12 @@ class TeacherTrainer:
 
     TensorFlow and PyTorch assign variables in place. JAX's step is a pure function from values to values: there the
     update runs on the values that the step returns, and its assignments are collected into the next ones.
+
+    Attributes:
+        elementwise_jit: compile, by XLA, all but the products of a step that is not compiled as a whole; on TensorFlow.
     """
+
+    elementwise_jit = False
 
     # A property and not an argument of an own `compile`, which `load_model` would not call.
     @property
@@ -26,8 +32,9 @@ class TeacherTrainer:
 
     def train_step(self, *args):
         if keras.backend.backend() != "jax":
-            logs = super().train_step(*args)
-            self.update_teacher()
+            with self._compiling():
+                logs = super().train_step(*args)
+                self.update_teacher()
             return logs
 
         logs, (trainable, non_trainable, optimizer, metrics) = super().train_step(*args)
@@ -37,3 +44,12 @@ class TeacherTrainer:
             self.update_teacher()
         non_trainable = [scope.get_current_value(variable) for variable in self.non_trainable_variables]
         return logs, (trainable, non_trainable, optimizer, metrics)
+
+    def _compiling(self):
+        """Context of a step's operations."""
+        in_parts = self.elementwise_jit and not (self.jit_compile or self.run_eagerly)
+        if not in_parts or keras.backend.backend() != "tensorflow":
+            return contextlib.nullcontext()
+        from clicv2_keras.models.elementwise_jit_tensorflow import elementwise_jit
+
+        return elementwise_jit()

@@ -264,7 +264,7 @@ class Train(Section):
     jit: bool | Literal["always"] = Field(
         True,
         description="compile the step with XLA where Keras does so by itself: on JAX, and on TensorFlow on a GPU; "
-        "`always` on TensorFlow on a CPU too, which takes a minute at the start and makes steps in float32 cheaper",
+        "`always` on TensorFlow on a CPU too, all but the products: half a minute at the start, then cheaper steps",
     )
     recompute: bool = Field(
         False, description="recompute activations of the blocks in the backward pass: less memory, more time"

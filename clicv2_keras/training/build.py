@@ -121,11 +121,21 @@ def build_model(recipe, labels=None):
         guide=_guide(recipe),
         labels=_label_branch(recipe.labels, labels) if labels else None,
     )
-    # By itself Keras compiles no step for TensorFlow on a CPU.
-    jit_compile = {True: "auto", "always": True, False: False}[recipe.train.jit]
-    model.compile(build_optimizer(recipe, model), jit_compile=jit_compile)
+    _compile(model, recipe)
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _compile(model, recipe):
+    """`compile` as `train.jit` says: by itself Keras has no XLA for TensorFlow on a CPU.
+
+    There oneDNN is better at convolutions, and at products in bfloat16, which XLA has not: these stay apart.
+    """
+    jit, convolutions = recipe.train.jit, model.encoder.stem or (model.guide and model.guide.teacher)
+    apart = jit == "always" and bool(convolutions or recipe.train.precision == "bfloat16")
+    jit_compile = jit == "always" and not apart or ("auto" if jit else False)
+    model.compile(build_optimizer(recipe, model), jit_compile=jit_compile)
+    model.elementwise_jit = apart
 
 
 def _guide(recipe):

@@ -197,14 +197,33 @@ def test_mixed_precision(make_model, batch):
 
 def test_jit_and_eager_agree(make_model, batch):
     """Without random shifts, and with every token: XLA draws other numbers than eager TensorFlow."""
-    logs = []
-    for eager in (True, False):
-        jit = not eager and keras.backend.backend() != "torch"
-        model = make_model({"shift_mode": "none", "tokens": 16}, None, run_eagerly=eager, jit_compile=jit)
+    logs, backend = [], keras.backend.backend()
+    for how in ("eager", "jit", "jit of all but products")[: 3 if backend == "tensorflow" else 2]:
+        jit = how == "jit" and backend != "torch"
+        model = make_model({"shift_mode": "none", "tokens": 16}, None, run_eagerly=how == "eager", jit_compile=jit)
+        model.elementwise_jit = how == "jit of all but products"
         model.train_on_batch(batch)
         logs.append(model.train_on_batch(batch, return_dict=True))
-    for name in logs[0]:
-        np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-3, err_msg=name)
+    for other in logs[1:]:
+        for name in other:
+            np.testing.assert_allclose(logs[0][name], other[name], rtol=1e-3, err_msg=name)
+
+
+def test_products_are_left_out_of_the_jit_in_parts():
+    tf = pytest.importorskip("tensorflow")
+    from clicv2_keras.models.elementwise_jit_tensorflow import elementwise_jit
+
+    @tf.function
+    def step(x):
+        with elementwise_jit():
+            y = tf.tanh(x @ x)
+        return y * x
+
+    compiled = {
+        node.op: node.attr["_XlaCompile"].b
+        for node in step.get_concrete_function(tf.ones((2, 2))).graph.as_graph_def().node
+    }
+    assert [compiled[op] for op in ("Tanh", "MatMul", "Mul")] == [True, False, False]
 
 
 def test_a_model_saved_mid_training_goes_on_as_if_nothing_had_happened(make_model, batch, tmp_path):

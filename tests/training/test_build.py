@@ -60,11 +60,12 @@ def test_keys_that_say_otherwise_than_the_weights_are_mistakes(tiny_encoder, tmp
 
 
 def test_a_step_is_compiled_where_keras_would_or_always():
-    compiled = {
-        jit: build_model(load_recipe("quickstart", [*TINY, f"train.jit={jit}"])).jit_compile
-        for jit in ("true", "false", "always")
-    }
-    on_a_cpu = {"tensorflow": False, "jax": True, "torch": False}
-    if backend.backend() != "torch":
-        assert compiled["always"] is True
-    assert compiled["true"] is on_a_cpu[backend.backend()] and compiled["false"] is False
+    by_keras = {"tensorflow": False, "jax": True, "torch": False}[backend.backend()]
+    for settings, compiled, in_parts in (
+        (["train.jit=true"], by_keras, False),
+        (["train.jit=false"], False, False),
+        (["train.jit=always", "train.precision=bfloat16"], by_keras, True),
+        (["train.jit=always"], True, False),
+    ):
+        model = build_model(load_recipe("quickstart", [*TINY, *settings]))
+        assert (model.jit_compile, model.elementwise_jit) == (compiled, in_parts), settings
