@@ -264,7 +264,8 @@ class Train(Section):
     jit: bool | Literal["always"] = Field(
         True,
         description="compile the step with XLA where Keras does so by itself: on JAX, and on TensorFlow on a GPU; "
-        "`always` on TensorFlow on a CPU too, all but the products: half a minute at the start, then cheaper steps",
+        "`always` on TensorFlow on a CPU too (all but products where these are in bfloat16, beside convolutions, or on "
+        "several devices): half a minute at the start, then cheaper steps",
     )
     recompute: bool = Field(
         False, description="recompute activations of the blocks in the backward pass: less memory, more time"

@@ -129,13 +129,16 @@ def build_model(recipe, labels=None):
 def _compile(model, recipe):
     """`compile` as `train.jit` says: by itself Keras has no XLA for TensorFlow on a CPU.
 
-    There oneDNN is better at convolutions, and at products in bfloat16, which XLA has not: these stay apart.
+    There oneDNN is better at convolutions, and at products in bfloat16, which XLA has not: these stay apart. Nor can a
+    step be compiled as a whole that sums over several devices.
     """
-    jit, convolutions = recipe.train.jit, model.encoder.stem or (model.guide and model.guide.teacher)
-    apart = jit == "always" and bool(convolutions or recipe.train.precision == "bfloat16")
-    jit_compile = jit == "always" and not apart or ("auto" if jit else False)
+    convolutions = model.encoder.stem or (model.guide and model.guide.teacher)
+    in_parts = convolutions or recipe.train.precision == "bfloat16" or recipe.distribution.strategy != "none"
+    jit_compile = "auto" if recipe.train.jit else False
+    if recipe.train.jit == "always":
+        model.elementwise_jit = bool(in_parts)
+        jit_compile = "auto" if in_parts else True
     model.compile(build_optimizer(recipe, model), jit_compile=jit_compile)
-    model.elementwise_jit = apart
 
 
 def _guide(recipe):

@@ -143,8 +143,8 @@ def fit(model, folder, start, source, labels, probed, skipped, devices, stop, di
         if folder.is_first:
             of_rows += _reports(model, folder, interval, source, probed, skipped, display, told)
         # The checkpoint is of a step whose row is written.
-        callbacks = [guard, interval, *of_rows, checkpoints, StopOnSignal(interval, stop, devices)]
-        callbacks.append(GiveBackCompilerMemory())
+        last = [checkpoints, StopOnSignal(interval, stop, devices), GiveBackCompilerMemory()]
+        callbacks = [guard, interval, *of_rows, *last]
         for first, length, epochs in spans(start, steps, recipe.run.log_every):
             batches = wait.watch(build_dataset(recipe, source, first, skipped, devices, labels=labels))
             settings = {"steps_per_epoch": length * recipe.train.accumulate, "epochs": epochs}

@@ -66,6 +66,7 @@ def test_a_step_is_compiled_where_keras_would_or_always():
         (["train.jit=false"], False, False),
         (["train.jit=always", "train.precision=bfloat16"], by_keras, True),
         (["train.jit=always"], True, False),
+        (["train.jit=always", "distribution.strategy=data_parallel"], by_keras, True),
     ):
         model = build_model(load_recipe("quickstart", [*TINY, *settings]))
         assert (model.jit_compile, model.elementwise_jit) == (compiled, in_parts), settings

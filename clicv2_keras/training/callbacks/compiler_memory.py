@@ -9,8 +9,8 @@ import keras
 class GiveBackCompilerMemory(keras.callbacks.Callback):
     """Hands back to the system, after the first step, what its compilation has freed.
 
-    glibc keeps that to itself, for hours of a run: of the quickstart some 100 MB on TensorFlow and 370 on JAX
-    (benchmarks/results/step_memory.md). Nothing happens where the C library is another.
+    glibc keeps that to itself, for hours of a run (benchmarks/results/step_memory.md says how much). Nothing happens
+    where the C library is another.
     """
 
     def __init__(self):
