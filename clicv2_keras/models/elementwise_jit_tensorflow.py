@@ -1,5 +1,7 @@
 """XLA for all of a TensorFlow step but its products: what makes a step on a CPU cheaper, in bfloat16 as in float32."""
 
+import contextlib
+
 import tensorflow as tf
 
 # What XLA makes one loop of. Products and convolutions are oneDNN's, which has them in bfloat16; XLA on a CPU has not.
@@ -15,6 +17,35 @@ FUSED = frozenset(
 )
 
 
-def elementwise_jit():
-    """Context to trace a step in; what it holds of these operations is compiled, neighbours together."""
-    return tf.xla.experimental.jit_scope(lambda node: node.op in FUSED)
+@contextlib.contextmanager
+def elementwise_jit(model):
+    """Context to trace a step of `model` in. What it holds of these operations is compiled, neighbours together.
+
+    What only moves weights, the optimizer and `update_teacher`, is one program each: by weights they would be some
+    hundred. Not where there are several devices, whose sums XLA does not make on a CPU.
+    """
+    moves = [(model.optimizer, "apply"), (model, "update_teacher")]
+    with contextlib.ExitStack() as stack:
+        if not tf.distribute.has_strategy():
+            for owner, name in moves:
+                stack.enter_context(_as_one_program(owner, name))
+        stack.enter_context(tf.xla.experimental.jit_scope(lambda node: node.op in FUSED))
+        yield
+
+
+@contextlib.contextmanager
+def _as_one_program(owner, name):
+    """A method whose first argument, where it has one, is a list of tensors."""
+    method = getattr(owner, name)
+
+    def compiled(tensors=(), *others):
+        def program(*tensors):
+            method(*([list(tensors)] if tensors else []), *others)
+
+        tf.function(program, jit_compile=True, autograph=False)(*tensors)
+
+    setattr(owner, name, compiled)
+    try:
+        yield
+    finally:
+        delattr(owner, name)

@@ -52,4 +52,4 @@ class TeacherTrainer:
             return contextlib.nullcontext()
         from clicv2_keras.models.elementwise_jit_tensorflow import elementwise_jit
 
-        return elementwise_jit()
+        return elementwise_jit(self)

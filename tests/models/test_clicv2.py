@@ -213,17 +213,35 @@ def test_products_are_left_out_of_the_jit_in_parts():
     tf = pytest.importorskip("tensorflow")
     from clicv2_keras.models.elementwise_jit_tensorflow import elementwise_jit
 
+    weight = tf.Variable(1.0)
+
+    class Optimizer:
+        def apply(self, gradients, variables):
+            variables[0].assign_sub(gradients[0])
+
+    class Model:
+        optimizer = Optimizer()
+
+        def update_teacher(self):
+            weight.assign(2 * weight)
+
+    model = Model()
+
     @tf.function
     def step(x):
-        with elementwise_jit():
+        with elementwise_jit(model):
             y = tf.tanh(x @ x)
+            model.optimizer.apply([y[0, 0]], [weight])
+            model.update_teacher()
         return y * x
 
-    compiled = {
-        node.op: node.attr["_XlaCompile"].b
-        for node in step.get_concrete_function(tf.ones((2, 2))).graph.as_graph_def().node
-    }
+    nodes = step.get_concrete_function(tf.ones((2, 2))).graph.as_graph_def().node
+    compiled = {node.op: node.attr["_XlaCompile"].b for node in nodes}
     assert [compiled[op] for op in ("Tanh", "MatMul", "Mul")] == [True, False, False]
+    assert [node.attr["_XlaMustCompile"].b for node in nodes if "PartitionedCall" in node.op] == [True, True]
+    assert not vars(model) and not vars(model.optimizer), "what was replaced is there again"
+    step(tf.ones((2, 2)))
+    np.testing.assert_allclose(weight, 2 * (1 - np.tanh(2)), rtol=1e-6)
 
 
 def test_a_model_saved_mid_training_goes_on_as_if_nothing_had_happened(make_model, batch, tmp_path):
