@@ -18,7 +18,10 @@ def all_gather(x):
 
     # TensorFlow forgets the shape.
     rows = x.shape[0] and x.shape[0] * context.num_replicas_in_sync
-    gathered = tf.ensure_shape(context.all_gather(x, axis=0), (rows, *x.shape[1:]))
+    # Nor does it exchange bfloat16 between CPUs.
+    half = keras.backend.standardize_dtype(x.dtype) == "bfloat16"
+    gathered = context.all_gather(ops.cast(x, "float32") if half else x, axis=0)
+    gathered = ops.cast(tf.ensure_shape(gathered, (rows, *x.shape[1:])), x.dtype)
     return gathered, context.replica_id_in_sync_group * ops.shape(x)[0]
 
 

@@ -7,7 +7,7 @@ from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS, kept_patches, mask_ratios, view_patches
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
-from clicv2_keras.training.checkpoints import find_checkpoint, step_of
+from clicv2_keras.training.checkpoints import step_of
 from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.utils.backend import choose_backend
@@ -53,7 +53,7 @@ def describe_run(
         images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
     probe_sets(recipe)
     packed = packed_targets(recipe)
-    begin = find_checkpoint(begin, train.steps) if begin else None
+    begin = RunFolder(recipe).find_begin(begin, resume)
     check_wandb(recipe)
     start, whence = _start(recipe, resume, begin)
     left = train.steps - start

@@ -9,7 +9,6 @@ from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PIXELS
 from clicv2_keras.training.callbacks.wandb_log import WandbLog, check_wandb
-from clicv2_keras.training.checkpoints import find_checkpoint
 from clicv2_keras.training.plan import micro_batches
 from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.training.run_log import run_log
@@ -68,7 +67,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     source = recipe_source(recipe) if recipe.reads_images else labels.images.source
     probed = probe_sets(recipe)
     packed_targets(recipe)
-    begin = find_checkpoint(begin, recipe.train.steps) if begin else None
+    begin = RunFolder(recipe).find_begin(begin, resume)
     check_wandb(recipe)
     choose_backend(recipe.backend)
     from clicv2_keras.training.batches import measure_images

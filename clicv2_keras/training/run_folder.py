@@ -6,7 +6,7 @@ import functools
 from clicv2_keras.recipe.files import read_started
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.text import flat, recipe_yaml
-from clicv2_keras.training.checkpoints import Checkpoints
+from clicv2_keras.training.checkpoints import Checkpoints, find_checkpoint
 from clicv2_keras.utils.atomic_files import atomic_write, save_model, write_csv, write_text
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import FolderLock, user_path
@@ -108,6 +108,11 @@ class RunFolder:
             raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
         self._compare(read_started(self.path / "recipe.yaml", "the run goes on as the recipe that is given says"))
         return True
+
+    def find_begin(self, place, resume):
+        """The checkpoint that `--from` names, by `find_checkpoint`; None where none is, or where this run goes on."""
+        # The other run may have dropped that step since.
+        return find_checkpoint(place, self.recipe.train.steps) if place and not (resume and self.is_begun) else None
 
     def open(self, resume, begin=None):
         """Make the folder, or open it again.

@@ -105,9 +105,14 @@ def test_two_devices_have_the_losses_of_one_on_tensorflow(tmp_path, tiny):
 
 @pytest.mark.slow
 def test_two_devices_have_the_losses_of_one_where_all_but_products_is_compiled(tmp_path, tiny):
-    one, two = tmp_path / "one", tmp_path / "two"
-    on_devices("tensorflow", 2, train(tiny, one), train(tiny, two, PARALLEL, "train.jit=always"))
+    one, two, half = (tmp_path / name for name in ("one", "two", "half"))
+    settings = (PARALLEL, "train.jit=always")
+    in_half = train(tiny, half, *settings, "train.precision=bfloat16")
+    on_devices("tensorflow", 2, train(tiny, one), train(tiny, two, *settings), in_half)
     assert_same_losses(one, two, 3)
+    # What the devices exchange is bfloat16 there.
+    for whole, rounded in zip(rows(one), rows(half), strict=True):
+        assert rounded["loss"] == pytest.approx(whole["loss"], rel=0.05)
 
 
 def test_two_devices_have_the_losses_of_one_on_jax(tmp_path, tiny):

@@ -75,6 +75,8 @@ def test_a_guided_run_and_a_branch_from_it(tmp_path, guided, eagerly):
     before = {path: path.read_bytes() for path in sorted((tmp_path / "whole").rglob("*")) if path.is_file()}
     branch = train(tmp_path / "branch", guided, begin=f"{tmp_path / 'whole'}@2")
     assert {path: path.read_bytes() for path in before} == before
+    # The same command again, when the other run has dropped that step: what has begun goes on.
+    train(tmp_path / "branch", guided, resume=True, begin=f"{tmp_path / 'whole'}@1")
     assert rows(tmp_path / "branch") == rows(tmp_path / "whole")[1:]
     for one, other in zip(whole.model.encoder.get_weights(), branch.model.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -92,8 +92,8 @@ def test_what_is_left_of_a_run_is_told_and_its_folder_stays_as_it_was(stopped, m
         assert f"start       at step 200, with the weights and the optimizer of {checkpoint}\n" in told
         assert "steps       160 of 32 images, of 360 in all: 5,120 images, 1.25 passes\n" in told
         assert "time        about 2.7 min on" in told and f"{flops * 160 / 1e15:.3g} P in all" in told
-    # What has begun goes on as it is, as in a job script that names both.
-    both = describe_run("quickstart", [f"run.dir={stopped}"], resume=True, begin=f"{stopped}@200")
+    # What has begun goes on as it is, as in a job script that names both, when the other run has dropped the step.
+    both = describe_run("quickstart", [f"run.dir={stopped}"], resume=True, begin=f"{stopped}@100")
     assert both == resumed and contents(stopped) == before
     nothing = describe_run("quickstart", resume=True)
     assert "start       at step 0: runs/quickstart has no checkpoint" in nothing and "360 of 32 images: " in nothing
