@@ -3,8 +3,9 @@
     python benchmarks/method_study.py STAGE [--data ../shared/data]       # screen, combine, table, paper
     python benchmarks/method_study.py --plan 60                           # what is left, at 60 images a second
 
-Runs a stage, one training after the other, and adds each to benchmarks/results/method.csv. What stands there already is
-passed over, and a training that was stopped goes on: the same command again is all that is needed. `val` is never read.
+Runs a stage, one training after the other, and adds each to benchmarks/results/method.csv, its bootstrap samples, which
+pair between runs, to method_samples.npz beside it. What stands there already is passed over, and a training that was
+stopped goes on: the same command again is all that is needed. `val` is never read. method_report.py makes the tables.
 """
 
 import argparse
@@ -22,10 +23,11 @@ from within_train import DATA, train_sets
 from clicv2_keras.ablation.row import LEVERS, TABLE, row_changes
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
-from clicv2_keras.utils.atomic_files import write_csv
+from clicv2_keras.utils.atomic_files import atomic_write, write_csv
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "method.csv"
+SAMPLES = HERE / "results" / "method_samples.npz"
 STAGES = ("screen", "combine", "table", "paper")
 FIGURES = ("savoias", "savoias_low", "savoias_high", "nagle", "nagle_low", "nagle_high", "crop_retrieval")
 SIGNS = ("retrieval", "layout_retrieval")
@@ -72,10 +74,25 @@ def train_and_judge(row, levers, seed, recipe, overrides, options):
     # In a process of its own, as the training: TensorFlow keeps what it has once taken.
     judging = [sys.executable, __file__, "--judge", folder, "--data", options.data]
     figures = json.loads(subprocess.run(judging, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    add_samples(folder.name, figures.pop("samples"))
     settings = load_recipe(folder / "recipe.yaml").train
     images = settings.steps * settings.batch_size
     every = [*rows(), {"row": row, "levers": "+".join(levers), "seed": seed, "images": images, **figures}]
     write_csv(RESULTS, COLUMNS, ([each.get(name) for name in COLUMNS] for each in every))
+
+
+def add_samples(run, samples):
+    """Add a run's bootstrap samples, (2, resamples) of Savoias and Nagle; float16 is exact to .0005."""
+    with atomic_write(SAMPLES) as unfinished, open(unfinished, "wb") as file:
+        np.savez_compressed(file, **{**all_samples(), run: np.array(samples, "float16")})
+
+
+def all_samples():
+    """Name of a run's folder to its samples."""
+    if not SAMPLES.exists():
+        return {}
+    with np.load(SAMPLES) as saved:
+        return dict(saved)
 
 
 def train(recipe, overrides, folder, options):
@@ -169,10 +186,15 @@ def missing(runs):
 
 
 def judge(folder, data):
-    """Figures of a run folder: agreement with people by judge_encoder.py, content, signs, and the hours it trained."""
-    figures = {}
+    """Figures of a run folder: agreement with people by judge_encoder.py, content, signs, and the hours it trained.
+
+    `samples` are those of `Agreement`, one list each of Savoias and Nagle.
+    """
+    figures = {"samples": []}
     for name, labelled in train_sets(data).items():
-        value, low, high = judge_encoder(str(folder), labelled).headline["SRCC"]
+        agreement = judge_encoder(str(folder), labelled)
+        figures["samples"].append(agreement.samples.tolist())
+        value, low, high = agreement.headline["SRCC"]
         figures[name.lower()] = f"{value:.4f}"
         figures |= {f"{name.lower()}_low": f"{low:.3f}", f"{name.lower()}_high": f"{high:.3f}"}
     with open(folder / "metrics.csv", newline="") as file:

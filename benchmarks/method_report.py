@@ -1,0 +1,118 @@
+"""What the study of the method found, from its rows: `python benchmarks/method_report.py` writes results/method.md.
+
+A row's figure is the mean of its seeds. A difference is the mean over the seeds that both rows have, its interval that
+of the images, by paired bootstrap; two rows differ, on a set, where their seeds do not overlap and the interval leaves
+0 out. Seeds of one are no ground for that, so that in the screen nothing does.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+from method_study import HERE, SCREENED, SEEDS, all_samples, rows
+
+from clicv2_keras.ablation.row import TABLE
+from clicv2_keras.evaluation.statistics import interval
+from clicv2_keras.utils.atomic_files import write_text
+
+REPORT = HERE / "results" / "method.md"
+SETS = ("Savoias", "Nagle")
+SIGNS = {"crop_retrieval": "crops", "retrieval": "own view", "layout_retrieval": "by layout"}
+HEAD = """# What each part of the method gives
+
+```bash
+python benchmarks/method_study.py STAGE    # screen, combine, table, paper
+python benchmarks/method_report.py
+```
+
+{count} runs, {hours:.1f} hours of 2 cores so far, each of 51,200 images; a row a run in [method.csv](method.csv). SRCC
+with people of a ridge by 5 folds within `train`, Savoias the mean of 7 kinds; of several seeds the mean (least to most).
+"Crops": how often a mean token finds another crop of its image among 256. "Own view" and "by layout": `retrieval` and
+`layout_retrieval` at the end of the run. Bold: the two rows differ, by the rule of docs/method.md.
+"""
+
+
+def main():
+    found = defaultdict(list)
+    for each in rows():
+        found[each["row"], each["levers"]].append(each)
+    count = sum(len(runs) for (row, _), runs in found.items() if row != "random")
+    hours = sum(float(each["hours"]) for runs in found.values() for each in runs)
+    parts = [HEAD.format(count=count, hours=hours)]
+    parts += section("Each lever alone, then together, one seed", screen(found), found, ("clicv2", ""))
+    for levers in sorted({levers for row, levers in found if row != "clicv2" and row in TABLE and row != "random"}):
+        title = f"The paper's table, {levers.replace('+', ', ') or 'the paper’s reading'}"
+        parts += section(title, [(row, levers) for row in TABLE], found, ("clicv2", levers))
+    parts += section("The predecessor", [("clic", ""), ("clicv2", "")], found, ("clicv2", ""))
+    parts += section("Beside a teacher", [key for key in found if key[0].startswith("guide")], found, None)
+    write_text(REPORT, "\n".join(parts))
+    print(REPORT.read_text())
+
+
+def screen(found):
+    """The keys of the whole method: a lever alone in the levers' order, then those of two, three and so on."""
+    alone = [("clicv2", lever) for lever in ("", *SCREENED)]
+    return alone + sorted(
+        (key for key in found if "+" in key[1] and key[0] == "clicv2"), key=lambda key: key[1].count("+")
+    )
+
+
+def section(title, keys, found, base):
+    """Lines of a table of the rows `keys`, those that have run, beside the untrained encoders."""
+    keys = [key for key in dict.fromkeys([("random", ""), *keys]) if found.get(key) and key[0] != "random"]
+    base = base or (keys[0] if keys else None)
+    if not keys or base not in found:
+        return []
+    yield f"\n## {title}\n"
+    columns = ["", "seeds", *(f"{each} | to untrained | to the first" for each in SETS), *SIGNS.values()]
+    yield f"| {' | '.join(columns)} |"
+    yield "| --- " * 11 + "|"
+    yield table_row("untrained", found["random", ""], None, None)
+    for key in [base, *(key for key in keys if key != base)]:
+        yield table_row(name_of(key), found[key], found["random", ""], None if key == base else found[base])
+
+
+def table_row(name, runs, untrained, base):
+    cells = [name, str(len(runs))]
+    for number, each in enumerate(SETS):
+        values = values_of(runs, each)
+        cells.append(f"{np.mean(values):.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(runs) > 1 else ""))
+        cells.append(difference(runs, untrained, number, paired=False) if untrained else "")
+        cells.append(difference(runs, base, number) if base else "")
+    for sign in SIGNS:
+        values = [float(run[sign]) for run in runs if run[sign]]
+        cells.append(f"{np.mean(values):.2f}" if values else "")
+    return "| " + " | ".join(cells) + " |"
+
+
+def difference(runs, others, number, paired=True):
+    """How much higher `runs` are, with its interval; bold where they differ. `paired`: by the seeds that both have."""
+    if paired:
+        seeds = {run["seed"] for run in runs} & {run["seed"] for run in others}
+        runs, others = ([run for run in each if run["seed"] in seeds] for each in (runs, others))
+    if not runs or not others:
+        return ""
+    mine, theirs = (values_of(each, SETS[number]) for each in (runs, others))
+    samples = {name: values[number].astype("float64") for name, values in all_samples().items()}
+    drawn = [np.mean([samples[folder_of(run)] for run in each], axis=0) for each in (runs, others)]
+    low, high = interval(drawn[0] - drawn[1])
+    text = f"{np.mean(mine) - np.mean(theirs):+.3f} [{low:+.3f}, {high:+.3f}]"
+    apart = min(mine) > max(theirs) or max(mine) < min(theirs)
+    enough = min(len(runs), len(others)) >= len(SEEDS)
+    return f"**{text}**" if apart and enough and (low > 0 or high < 0) else text
+
+
+def values_of(runs, name):
+    return [float(run[name.lower()]) for run in runs]
+
+
+def folder_of(run):
+    return "-".join(filter(None, (run["row"], *run["levers"].split("+"), run["seed"])))
+
+
+def name_of(key):
+    row, levers = key
+    return row + (f": {levers.replace('+', ', ')}" if levers else "")
+
+
+if __name__ == "__main__":
+    main()
