@@ -24,10 +24,10 @@ python benchmarks/method_study.py STAGE    # screen, combine, table, paper
 python benchmarks/method_report.py
 ```
 
-{count} runs, {hours:.1f} hours of 2 cores so far, each of 51,200 images; a row a run in [method.csv](method.csv). SRCC
-with people of a ridge by 5 folds within `train`, Savoias the mean of 7 kinds; of several seeds the mean (least to most).
-"Crops": how often a mean token finds another crop of its image among 256. "Own view" and "by layout": `retrieval` and
-`layout_retrieval` at the end of the run. Bold: the two rows differ, by the rule of docs/method.md.
+{count} runs, {hours:.1f} hours of 2 cores so far, each of 51,200 images; a row a run in [method.csv](method.csv).
+SRCC with people of a ridge by 5 folds within `train`, Savoias the mean of 7 kinds; of several seeds the mean (least to
+most). "Crops": how often a mean token finds another crop of its image among 256. "Own view" and "by layout":
+`retrieval` and `layout_retrieval` at the end of the run. Bold: the two rows differ, by the rule of docs/method.md.
 """
 
 
