@@ -186,6 +186,40 @@ def test_rows_that_are_lost_or_doubled_are_told(tmp_path):
             check(files, inputs)
 
 
+def test_what_begins_anew_replaces_earlier_scores_once_it_is_done(tmp_path):
+    from clicv2_keras.deployment.scoring.ray.parts import Parts
+
+    output = tmp_path / "scores"
+
+    def begun(settings, **how):
+        parts = Parts(str(output))
+        parts.begin(settings, **{"resume": False, "force": False} | how)
+        return parts
+
+    def add(parts, name):
+        Path(parts.folder, name).write_text(name)
+
+    parts = begun({"tile": 1})
+    add(parts, "part-old.parquet")
+    parts.finish()
+    # A mistake changes nothing.
+    begun({"tile": 2}, force=True).undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["scores"] and (output / "part-old.parquet").exists()
+    # Nor does a job that is killed, and what goes on is the new one.
+    add(begun({"tile": 2}, force=True), "part-new.parquet")
+    assert (output / "part-old.parquet").exists()
+    with pytest.raises(UserError, match="of another model"):
+        begun({"tile": 1}, resume=True)
+    parts = begun({"tile": 2}, resume=True)
+    assert parts.names() == {"part-new.parquet"} and (output / "part-old.parquet").exists()
+    parts.finish()
+    assert {path.name for path in output.iterdir()} == {"_settings.json", "part-new.parquet"}
+    assert not Path(parts.folder).exists()
+    # Begun anew again, what was left half-way goes.
+    add(begun({}, force=True), "part-half.parquet")
+    assert begun({}, force=True).names() == set()
+
+
 def test_units_grow_with_the_job_and_a_shard_is_one_by_itself():
     from clicv2_keras.deployment.scoring.corpus_inputs import Input
     from clicv2_keras.deployment.scoring.ray.units import units_of

@@ -25,6 +25,8 @@ INPUT = ["source", "version", "group"]
 SUMMARY = b"clicv2_keras.summary"
 UNITS = "_units.parquet"
 MODEL_FILE = "_model.tflite"
+# Of a job that begins anew beside scores, which it replaces once it is done.
+ANEW = "_anew"
 
 
 class Parts:
@@ -54,7 +56,8 @@ class Parts:
                 settings.
         """
         check_begin(resume, force)
-        there = [folder for folder in (self._whole, self.folder) if self.files.exists(folder)]
+        self._anew = resume and self.files.exists(f"{self.folder}/{ANEW}")
+        there = [folder for folder in (self._whole, self.folder)[self._anew :] if self.files.exists(folder)]
         for folder in there:
             kept = f"{folder}/{SETTINGS}"
             if not self.files.exists(kept):
@@ -67,12 +70,15 @@ class Parts:
                     f"--resume: the scores in {folder} are of another model, --tile, --stride, --column or columns; "
                     "give the same, or name another --output"
                 )
-        for folder in there if force else ():
-            self.files.rm(folder, recursive=True)
+        if force and self.folder in there:
+            self.files.rm(self.folder, recursive=True)
+        self._anew = self._anew or (force and self._whole in there)
         self._was_whole = self._whole in there and not force
         if self._was_whole:
             self._move(self._whole, self.folder)
         self.files.makedirs(self.folder, exist_ok=True)
+        if self._anew:
+            self.files.pipe_file(f"{self.folder}/{ANEW}", b"")
         self.files.pipe_file(f"{self.folder}/{SETTINGS}", json.dumps(settings).encode())
 
     def undo(self):
@@ -85,9 +91,12 @@ class Parts:
             self._move(self.folder, self._whole)
 
     def finish(self):
-        """Give the whole its name."""
+        """Give the whole its name, in place of the scores that it replaces."""
+        # First of all: what is left where this ends half-way goes on as what it is.
+        if self._anew and self.files.exists(self._whole):
+            self.files.rm(self._whole, recursive=True)
         for path in self.files.ls(self.folder, detail=False):
-            if os.path.basename(path).startswith(("_unfinished", UNITS, MODEL_FILE)):
+            if os.path.basename(path).startswith(("_unfinished", UNITS, MODEL_FILE, ANEW)):
                 self.files.rm(path)
         self._move(self.folder, self._whole)
 
