@@ -27,37 +27,23 @@ def run(backend, *arguments):
     return result.stdout
 
 
-FOLDERS = [TESTS / name for name in ("layers", "losses", "models", "training/test_optimizer.py")]
+FOLDERS = {
+    "layers and losses": [TESTS / name for name in ("layers", "losses", "training/test_optimizer.py")],
+    "models": [TESTS / "models"],
+}
 OTHERS = [backend for backend in BACKENDS if backend != os.environ.get("KERAS_BACKEND", "tensorflow")]
-# JAX compiles each of these anew, which takes it minutes: the slow run has them.
-LONG = (
-    "learning or ablation or scorer or preset or steps_per or accumulation or jit_and or mixed or wrong or collapse"
-    " or floats_score or respect_to_the_pixels and not linear"
-)
 
 
-def pytest_under(backend, *arguments, folders=FOLDERS):
-    return run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *folders, *arguments)
-
-
-# JAX's in two parts, so that two cores have each something to do.
-PARTS = [pytest.param(backend, FOLDERS, id=backend) for backend in OTHERS if backend != "jax"]
-if "jax" in OTHERS:
-    PARTS += [
-        pytest.param("jax", FOLDERS[:2] + FOLDERS[3:], id="jax: layers and losses"),
-        pytest.param("jax", FOLDERS[2:3], id="jax: models"),
-    ]
-
-
-@pytest.mark.parametrize(("backend", "part"), PARTS)
-def test_layers_losses_and_models_pass_on(backend, part):
-    """The suite that ran here, under the other backends."""
-    assert " passed" in pytest_under(backend, *(["-k", f"not ({LONG})"] if backend == "jax" else []), folders=part)
+def pytest_under(backend, folders):
+    return run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *folders)
 
 
 @pytest.mark.slow
-def test_the_long_ones_pass_on_jax():
-    assert " passed" in pytest_under("jax", "-k", LONG)
+@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("part", FOLDERS)
+def test_layers_losses_and_models_pass_on(backend, part):
+    """The suite that ran here, under the other backends."""
+    assert " passed" in pytest_under(backend, FOLDERS[part])
 
 
 @pytest.mark.slow
@@ -65,7 +51,7 @@ def test_the_long_ones_pass_on_jax():
 def test_evaluation_and_fine_tuning_pass_on(backend):
     folders = [TESTS / "evaluation" / f"test_{name}.py" for name in ("evaluate", "evaluator", "known_images")]
     folders.append(TESTS / "training" / "test_finetune.py")
-    assert " passed" in pytest_under(backend, folders=folders)
+    assert " passed" in pytest_under(backend, folders)
 
 
 def test_backends_agree_on_a_training_step_and_fit_on_a_pipeline(tmp_path):

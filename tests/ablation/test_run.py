@@ -24,6 +24,7 @@ def lines(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_stopped_and_gone_on_with_and_done_again_the_figures_are_the_same(tiny):
     tiny["seeds"], out = 1, tiny["output"]
     command = [SCRIPT, "ablate", tiny["recipe"], "--rows", tiny["rows"], "--seeds", "1", "--output", out]

@@ -86,6 +86,7 @@ def assert_same_run(one, two):
         np.testing.assert_allclose(theirs[name], mine[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_devices_have_the_losses_of_one_on_tensorflow(tmp_path, tiny):
     """And a run that began on one device goes on with two."""
     one, two, resumed = tmp_path / "one", tmp_path / "two", tmp_path / "resumed"

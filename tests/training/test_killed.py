@@ -140,7 +140,7 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
 
 
 # JAX, which never raced, compiles this step for minutes.
-@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("torch", marks=pytest.mark.slow)])
 def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
     settings = [*LARGE, "train.steps=4", "run.log_every=1", "run.checkpoint_every=1", "data.jitter=0"]
@@ -154,7 +154,8 @@ def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
 
 
 # JAX compiles the step of all branches anew in each attempt, a minute each.
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow), "torch"])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpegs, scored):
     """All branches at once; the checkpoint of step 2 is the last before the kill."""
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"

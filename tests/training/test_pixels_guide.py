@@ -28,6 +28,7 @@ def overrides(folder, images, *more):
     return [*TINY, f"data.path={images}", f"run.dir={folder}", "guide.sample=8", "run.log_every=2", *more]
 
 
+@pytest.mark.slow
 def test_unseen_images_are_told_as_they_are_counted(tmp_path, tiny_encoder, monkeypatch):
     # To count takes a tenth of a second an image: whole images only, each counted once.
     counted_before = {}
@@ -69,6 +70,7 @@ def test_the_measures_are_those_of_the_very_view_that_the_encoder_reads(tmp_path
         np.testing.assert_array_equal(pixel_targets(image), measures)
 
 
+@pytest.mark.slow
 def test_beside_the_other_branches_on_images_held_out(tmp_path, jpegs, eagerly):
     more = ["contrast.level=patch", "entropy.weight=1", "data.held_out=3", "data.jitter=0", "probe.every=2"]
     clicv2_keras.train("pixels_vit_tiny", overrides(tmp_path / "run", jpegs, "train.steps=2", *more), progress=False)

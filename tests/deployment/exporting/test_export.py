@@ -256,7 +256,8 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_models_of_other_backends(tmp_path, backend):
     result = subprocess.run(
         [sys.executable, "-c", UNDER_ANOTHER_BACKEND, tmp_path / "other.tflite"],
