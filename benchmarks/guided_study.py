@@ -1,13 +1,14 @@
 """Do contrast and masked entropy add anything beside a teacher? `python benchmarks/guided_study.py [--minutes 60]`
 
 The recipe guided_hybrid_tiny with its guide alone, with masked entropy, with the patch-wise contrast, and with both, by
-the levers that benchmarks/method_study.py chose (its stages `screen` and `combine` first). Equal minutes: a short run
-of each tells its images a second, and with them how many steps it gets. Two seeds; judged as there, rows of the same
+the levers that benchmarks/method_study.py chose (its stages `screen` and `combine` first). Equal minutes of 2 cores,
+twice as many on one: a short run of each tells its images a second, and with them how many steps it gets. Two seeds; judged as there, rows of the same
 method.csv. The recipe says how to make the two networks that it names. The same command again goes on.
 """
 
 import csv
 import json
+import os
 
 import numpy as np
 from method_study import best, missing, options_of, train, train_and_judge
@@ -20,8 +21,8 @@ RECIPE = "guided_hybrid_tiny"
 BRANCHES = {"mem": ("entropy.weight=1", ("entropy",)), "pw": ("contrast.level=patch", ("contrast", "data"))}
 ROWS = {"guide": (), "guide_mem": ("mem",), "guide_pw": ("pw",), "guide_all": ("mem", "pw")}
 SEEDS = (0, 1)
-# The last fifth of the steps, whatever their number.
-DECAY = "optimizer.decay_steps=null"
+# Decays in the last fifth of the steps, whatever their number.
+ALIKE = ("optimizer.decay_steps=null", "train.precision=bfloat16", "train.jit=always")
 # The first line of a run holds its compilation.
 MEASURED, LOGGED = 20, 4
 
@@ -31,7 +32,7 @@ def main(options):
     for row, _, seed in missing([(row, levers, seed) for seed in SEEDS for row in ROWS]):
         branches = overrides_of(row, levers)
         steps = steps_of(row, levers, branches, options)
-        overrides = [*branches, f"train.steps={steps}", DECAY, f"seed={seed}"]
+        overrides = [*branches, *ALIKE, f"train.steps={steps}", f"seed={seed}"]
         train_and_judge(row, levers, seed, RECIPE, overrides, options)
 
 
@@ -48,12 +49,12 @@ def overrides_of(row, levers):
 def steps_of(row, levers, branches, options):
     """Steps in `--minutes`, from the median speed of a short run, which is made once for all seeds."""
     folder = options.runs / "-".join(("speed", row, *levers))
-    short = [f"train.steps={MEASURED}", f"run.log_every={LOGGED}", DECAY]
-    train(RECIPE, [*branches, *short], folder, options)
+    train(RECIPE, [*branches, *ALIKE, f"train.steps={MEASURED}", f"run.log_every={LOGGED}"], folder, options)
     with open(folder / "metrics.csv", newline="") as file:
         speeds = [float(line["images_per_second"]) for line in csv.DictReader(file)]
     batch = load_recipe(folder / "recipe.yaml").train.batch_size
-    return round(options.minutes * 60 * float(np.median(speeds[1:])) / batch)
+    seconds = options.minutes * 60 * 2 / len(os.sched_getaffinity(0))
+    return round(seconds * float(np.median(speeds[1:])) / batch)
 
 
 if __name__ == "__main__":
