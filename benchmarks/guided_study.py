@@ -2,8 +2,9 @@
 
 The recipe guided_hybrid_tiny with its guide alone, with masked entropy, with the patch-wise contrast, and with both, by
 the levers that benchmarks/method_study.py chose (its stages `screen` and `combine` first). Equal minutes of 2 cores,
-twice as many on one: a short run of each tells its images a second, and with them how many steps it gets. Two seeds; judged as there, rows of the same
-method.csv. The recipe says how to make the two networks that it names. The same command again goes on.
+twice as many on one: a short run of each tells its images a second, and with them how many steps it gets. Two seeds;
+judged as there, rows of the same method.csv. The recipe says how to make the two networks that it names. The same
+command again goes on.
 """
 
 import csv
