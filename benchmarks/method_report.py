@@ -62,8 +62,8 @@ def section(title, keys, found, base):
     """Lines of a table of the rows `keys`, those that have run, beside the untrained encoders."""
     keys = [key for key in dict.fromkeys([("random", ""), *keys]) if found.get(key) and key[0] != "random"]
     base = base or (keys[0] if keys else None)
-    if not keys or base not in found:
-        return []
+    if base not in found or not set(keys) - {base}:
+        return
     yield f"\n## {title}\n"
     columns = ["", "seeds", *(f"{each} | to untrained | to the first" for each in SETS), *SIGNS.values()]
     yield f"| {' | '.join(columns)} |"
