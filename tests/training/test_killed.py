@@ -140,10 +140,21 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
 
 
 # JAX, which never raced, compiles this step for minutes.
-@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("torch", marks=pytest.mark.slow)])
-def test_a_run_repeats_bit_by_bit_killed_or_not(backend, tmp_path, jpegs):
+@pytest.mark.parametrize(
+    ("backend", "more"),
+    [
+        ("tensorflow", []),
+        pytest.param("torch", [], marks=pytest.mark.slow),
+        pytest.param("tensorflow", ["train.jit=always"], marks=pytest.mark.slow, id="XLA"),
+        # All but the products.
+        pytest.param(
+            "tensorflow", ["train.jit=always", "train.precision=bfloat16"], marks=pytest.mark.slow, id="in parts"
+        ),
+    ],
+)
+def test_a_run_repeats_bit_by_bit_killed_or_not(backend, more, tmp_path, jpegs):
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
-    settings = [*LARGE, "train.steps=4", "run.log_every=1", "run.checkpoint_every=1", "data.jitter=0"]
+    settings = [*LARGE, "train.steps=4", "run.log_every=1", "run.checkpoint_every=1", "data.jitter=0", *more]
     attempt = {"args": run(troubled, jpegs, *settings)}
     with Attempts(backend) as attempts:
         attempts.begin(args=run(steady, jpegs, *settings), beside=True)
