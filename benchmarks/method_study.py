@@ -62,7 +62,7 @@ def main(options):
     if options.plan:
         plan(options.plan)
         return
-    for row, levers, seed in missing(runs_of(options.stage)):
+    for row, levers, seed in missing(run for run in runs_of(options.stage) if run[2] in options.seeds):
         train_and_judge(row, levers, seed, f"ablation/{row}", overrides_of(row, levers, seed), options)
 
 
@@ -254,6 +254,7 @@ if __name__ == "__main__":
     parser = options_of(__doc__)
     parser.add_argument("stage", nargs="?", choices=STAGES, default="screen")
     parser.add_argument("--plan", type=float, metavar="IMAGES_PER_SECOND")
+    parser.add_argument("--seeds", type=int, nargs="+", default=UNTRAINED, help="of them alone, as beside the others")
     parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.judge:
