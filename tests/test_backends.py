@@ -20,7 +20,7 @@ def run(backend, *arguments):
         env={**os.environ, **({"XLA_FLAGS": QUICK} if backend == "jax" else {}), "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=3600,
         cwd=TESTS.parent,
     )
     assert result.returncode == 0, f"{backend}:\n{result.stdout[-6000:]}\n{result.stderr[-3000:]}"
