@@ -9,21 +9,23 @@ command again goes on.
 
 import csv
 import json
-import os
 
 import numpy as np
-from method_study import best, missing, options_of, train, train_and_judge
+from method_study import CORES, FAST, SECTIONS, best, missing, options_of, train, train_and_judge
 
 from clicv2_keras.ablation.row import row_changes
 from clicv2_keras.recipe.files import load_recipe
 
 RECIPE = "guided_hybrid_tiny"
-# What switches a branch on, and the sections whose levers are its own: the views are the contrast's.
-BRANCHES = {"mem": ("entropy.weight=1", ("entropy",)), "pw": ("contrast.level=patch", ("contrast", "data"))}
+# What switches a branch on, and the sections whose levers are its own.
+BRANCHES = {
+    "mem": ("entropy.weight=1", SECTIONS["entropy"]),
+    "pw": ("contrast.level=patch", SECTIONS["contrast"]),
+}
 ROWS = {"guide": (), "guide_mem": ("mem",), "guide_pw": ("pw",), "guide_all": ("mem", "pw")}
 SEEDS = (0, 1)
 # Decays in the last fifth of the steps, whatever their number.
-ALIKE = ("optimizer.decay_steps=null", "train.precision=bfloat16", "train.jit=always")
+ALIKE = ("optimizer.decay_steps=null", *FAST)
 # The first line of a run holds its compilation.
 MEASURED, LOGGED = 20, 4
 
@@ -54,8 +56,7 @@ def steps_of(row, levers, branches, options):
     with open(folder / "metrics.csv", newline="") as file:
         speeds = [float(line["images_per_second"]) for line in csv.DictReader(file)]
     batch = load_recipe(folder / "recipe.yaml").train.batch_size
-    seconds = options.minutes * 60 * 2 / len(os.sched_getaffinity(0))
-    return round(seconds * float(np.median(speeds[1:])) / batch)
+    return round(options.minutes * 60 / CORES * float(np.median(speeds[1:])) / batch)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,19 @@ of the images, by paired bootstrap; two rows differ, on a set, where their seeds
 0 out. Seeds of one are no ground for that, so that in the screen nothing does.
 """
 
+import functools
 from collections import defaultdict
 
 import numpy as np
-from method_study import HERE, SCREENED, SEEDS, all_samples, own, rows
+from method_study import HERE, SCREENED, SEEDS, all_samples, own, rows, run_name
 
 from clicv2_keras.ablation.row import TABLE
 from clicv2_keras.evaluation.statistics import interval
 from clicv2_keras.utils.atomic_files import write_text
 
 REPORT = HERE / "results" / "method.md"
+# Row and levers: the paper's reading.
+WHOLE = ("clicv2", ())
 SETS = ("Savoias", "Nagle")
 SIGNS = {"crop_retrieval": "crops", "retrieval": "own view", "layout_retrieval": "by layout"}
 HEAD = """# What each part of the method gives
@@ -24,7 +27,7 @@ python benchmarks/method_study.py STAGE    # screen, combine, table, paper
 python benchmarks/method_report.py
 ```
 
-{count} runs, {hours:.1f} hours of 2 cores so far, each of 51,200 images; a row a run in [method.csv](method.csv).
+{count} runs, {hours:.1f} hours of 2 cores so far; a row a run, with the images it saw, in [method.csv](method.csv).
 SRCC with people of a ridge by 5 folds within `train`, Savoias the mean of 7 kinds; of several seeds the mean (least to
 most). "Crops": how often a mean token finds another crop of its image among 256. "Own view" and "by layout":
 `retrieval` and `layout_retrieval` at the end of the run. Bold: the two rows differ, by the rule of docs/method.md.
@@ -34,43 +37,45 @@ most). "Crops": how often a mean token finds another crop of its image among 256
 def main():
     found = defaultdict(list)
     for each in rows():
-        found[each["row"], each["levers"]].append(each)
+        levers = tuple(filter(None, each["levers"].split("+")))
+        found[each["row"], levers].append(each | {"name": run_name(each["row"], levers, each["seed"])})
     count = sum(len(runs) for (row, _), runs in found.items() if row != "random")
     hours = sum(float(each["hours"]) for runs in found.values() for each in runs)
     parts = [HEAD.format(count=count, hours=hours)]
-    parts += section("Each lever alone, then together, one seed", screen(found), found, ("clicv2", ""))
-    for (row, levers), runs in found.items():
-        if row == "clicv2" and len(runs) >= len(SEEDS):
-            title = f"The paper's table, {levers.replace('+', ', ') or 'as the paper reads'}"
-            keys = [(row, "+".join(own(row, tuple(filter(None, levers.split("+")))))) for row in TABLE]
-            parts += section(title, keys, found, ("clicv2", levers))
-    parts += section("The predecessor", [("clic", ""), ("clicv2", "")], found, ("clicv2", ""))
+    parts += section("Each lever alone, then together, one seed", screen(found), found, WHOLE)
+    for (name, levers), runs in found.items():
+        if name == WHOLE[0] and len(runs) >= len(SEEDS):
+            title = f"The paper's table, {', '.join(levers) or 'as the paper reads'}"
+            keys = [(row, own(row, levers)) for row in TABLE if row != "random"]
+            parts += section(title, keys, found, (name, levers))
+    parts += section("The predecessor", [("clic", ())], found, WHOLE)
     parts += section("Beside a teacher", [key for key in found if key[0].startswith("guide")], found, None)
-    write_text(REPORT, "\n".join(parts))
+    write_text(REPORT, "\n".join(parts) + "\n")
     print(REPORT.read_text())
 
 
 def screen(found):
     """The keys of the whole method: a lever alone in the levers' order, then those of two, three and so on."""
-    alone = [("clicv2", lever) for lever in ("", *SCREENED)]
-    return alone + sorted(
-        (key for key in found if "+" in key[1] and key[0] == "clicv2"), key=lambda key: key[1].count("+")
-    )
+    together = [key for key in found if key[0] == WHOLE[0] and len(key[1]) > 1]
+    return [*((WHOLE[0], (lever,)) for lever in SCREENED), *sorted(together, key=lambda key: len(key[1]))]
 
 
 def section(title, keys, found, base):
-    """Lines of a table of the rows `keys`, those that have run, beside the untrained encoders."""
-    keys = [key for key in dict.fromkeys([("random", ""), *keys]) if found.get(key) and key[0] != "random"]
-    base = base or (keys[0] if keys else None)
-    if base not in found or not set(keys) - {base}:
+    """Lines of a table of the rows `keys`, those that have run, after `base` or the first of them, and the untrained
+    encoders; none where there is nothing beside `base`."""
+    keys = [key for key in dict.fromkeys([*filter(None, [base]), *keys]) if key in found]
+    if len(keys) < 2:
         return
     yield f"\n## {title}\n"
     columns = ["", "seeds", *(f"{each} | to untrained | to the first" for each in SETS), *SIGNS.values()]
     yield f"| {' | '.join(columns)} |"
-    yield "| --- " * 11 + "|"
-    yield table_row("untrained", found["random", ""], None, None)
-    for key in [base, *(key for key in keys if key != base)]:
-        yield table_row(name_of(key), found[key], found["random", ""], None if key == base else found[base])
+    yield "| --- " * (" | ".join(columns).count("|") + 1) + "|"
+    untrained, first = found["random", ()], found[keys[0]]
+    yield table_row("untrained", untrained, None, None)
+    for row, levers in keys:
+        runs = found[row, levers]
+        name = row + (f": {', '.join(levers)}" if levers else "")
+        yield table_row(name, runs, untrained, None if runs is first else first)
 
 
 def table_row(name, runs, untrained, base):
@@ -94,8 +99,7 @@ def difference(runs, others, number, paired=True):
     if not runs or not others:
         return ""
     mine, theirs = (values_of(each, SETS[number]) for each in (runs, others))
-    samples = {name: values[number].astype("float64") for name, values in all_samples().items()}
-    drawn = [np.mean([samples[folder_of(run)] for run in each], axis=0) for each in (runs, others)]
+    drawn = [np.mean([samples()[run["name"]][number] for run in each], axis=0) for each in (runs, others)]
     low, high = interval(drawn[0] - drawn[1])
     text = f"{np.mean(mine) - np.mean(theirs):+.3f} [{low:+.3f}, {high:+.3f}]"
     apart = min(mine) > max(theirs) or max(mine) < min(theirs)
@@ -107,13 +111,9 @@ def values_of(runs, name):
     return [float(run[name.lower()]) for run in runs]
 
 
-def folder_of(run):
-    return "-".join(filter(None, (run["row"], *run["levers"].split("+"), run["seed"])))
-
-
-def name_of(key):
-    row, levers = key
-    return row + (f": {levers.replace('+', ', ')}" if levers else "")
+@functools.cache
+def samples():
+    return {name: values.astype("float64") for name, values in all_samples().items()}
 
 
 if __name__ == "__main__":

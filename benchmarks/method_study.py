@@ -34,9 +34,12 @@ SIGNS = ("retrieval", "layout_retrieval")
 COLUMNS = ("row", "levers", "seed", "images", "hours", *FIGURES, *SIGNS)
 # The levers that are screened: ways to read the whole method. CLIC is another objective.
 SCREENED = tuple(name for name in LEVERS if name != "clic")
+# Of a recipe, those whose keys are of a branch alone: the views are the contrast's.
+SECTIONS = {"entropy": ("entropy",), "contrast": ("contrast", "data")}
 # So much above the paper's reading, in the mean of Savoias and Nagle, a lever must be to be combined.
 HELPS = 0.005
 SEEDS, UNTRAINED = (0, 1, 2), (0, 1, 2, 3, 4)
+FAST = ("train.precision=bfloat16", "train.jit=always")
 # The same for all runs: 51,200 images, three times the corpus.
 BASE = (
     "data.source=folder",
@@ -49,13 +52,14 @@ BASE = (
     "optimizer.learning_rate=1e-3",
     "train.batch_size=64",
     "train.steps=800",
-    "train.precision=bfloat16",
-    "train.jit=always",
+    *FAST,
     "run.checkpoint_every=200",
 )
 # Of Savoias' train, for how often a mean token finds another crop of its image.
 CROPPED, CROP_AREA = 256, 0.3
 JUDGING = 0.05  # hours a run, for the plan
+# Of the 2 cores in which hours are counted: two runs side by side (`taskset`) are done sooner than one after the other.
+CORES = len(os.sched_getaffinity(0)) / 2
 
 
 def main(options):
@@ -68,7 +72,7 @@ def main(options):
 
 def train_and_judge(row, levers, seed, recipe, overrides, options):
     """Train a recipe, or go on with it, judge it and add its row."""
-    folder = options.runs / "-".join((row, *levers, str(seed)))
+    folder = options.runs / run_name(row, levers, seed)
     print(f"{row}, {'+'.join(levers) or 'as the paper'}, seed {seed}", flush=True)
     train(recipe, overrides, folder, options)
     # In a process of its own, as the training: TensorFlow keeps what it has once taken.
@@ -81,6 +85,10 @@ def train_and_judge(row, levers, seed, recipe, overrides, options):
     write_csv(RESULTS, COLUMNS, ([each.get(name) for name in COLUMNS] for each in every))
 
 
+def run_name(row, levers, seed):
+    return "-".join((row, *levers, str(seed)))
+
+
 def add_samples(run, samples):
     """Add a run's bootstrap samples, (2, resamples) of Savoias and Nagle; float16 is exact to .0005."""
     with atomic_write(SAMPLES) as unfinished, open(unfinished, "wb") as file:
@@ -88,7 +96,7 @@ def add_samples(run, samples):
 
 
 def all_samples():
-    """Name of a run's folder to its samples."""
+    """`run_name` of each run to its samples."""
     if not SAMPLES.exists():
         return {}
     with np.load(SAMPLES) as saved:
@@ -118,8 +126,11 @@ def runs_of(stage):
 
 def own(row, levers):
     """The levers that change anything in a row: with those of a branch that it has not it would be the same run."""
-    whole = {"entropy.weight": None, "contrast.level": None} | row_changes([row])[row]
-    off = ("entropy",) * (whole["entropy.weight"] == 0) + ("contrast", "data") * (whole["contrast.level"] == "none")
+    changed, off = row_changes([row])[row], []
+    if changed.get("entropy.weight") == 0:
+        off += SECTIONS["entropy"]
+    if changed.get("contrast.level") == "none":
+        off += SECTIONS["contrast"]
     changes = row_changes(levers)
     return tuple(lever for lever in levers if any(key.split(".")[0] not in off for key in changes[lever]))
 
@@ -210,8 +221,7 @@ def judge(folder, data):
     train = load_recipe(folder / "recipe.yaml").train
     # By the median, since a training may have been held still while something else was measured.
     speed = np.median([float(line["images_per_second"]) for line in lines]) if lines else np.inf
-    # Of 2 cores: two runs side by side, a core each (`taskset`), are done sooner than one after the other on both.
-    figures["hours"] = f"{train.steps * train.batch_size / speed / 3600 * len(os.sched_getaffinity(0)) / 2:.3f}"
+    figures["hours"] = f"{train.steps * train.batch_size / speed / 3600 * CORES:.3f}"
     figures["crop_retrieval"] = f"{crop_retrieval(folder, data):.4f}"
     return figures | {name: lines[-1][name] for name in SIGNS if lines and lines[-1].get(name)}
 

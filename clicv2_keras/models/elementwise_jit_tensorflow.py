@@ -35,12 +35,14 @@ def elementwise_jit(model):
 
 @contextlib.contextmanager
 def _as_one_program(owner, name):
-    """A method whose first argument, where it has one, is a list of tensors."""
+    """A method of which only the first argument, where it has one, holds tensors."""
     method = getattr(owner, name)
 
-    def compiled(tensors=(), *others):
+    def compiled(*arguments):
+        tensors, others = arguments[:1], arguments[1:]
+
         def program(*tensors):
-            method(*([list(tensors)] if tensors else []), *others)
+            method(*tensors, *others)
 
         tf.function(program, jit_compile=True, autograph=False)(*tensors)
 

@@ -53,9 +53,10 @@ def describe_run(
         images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
     probe_sets(recipe)
     packed = packed_targets(recipe)
-    begin = RunFolder(recipe).find_begin(begin, resume)
+    folder = RunFolder(recipe)
+    begin = folder.find_begin(begin, resume)
     check_wandb(recipe)
-    start, whence = _start(recipe, resume, begin)
+    start, whence = _start(folder, resume, begin)
     left = train.steps - start
 
     lines = {
@@ -124,9 +125,8 @@ def describe_run(
     return "\n".join(f"{name:<11} {line}" for name, line in lines.items())
 
 
-def _start(recipe, resume, begin):
+def _start(folder, resume, begin):
     """The step that `train` would go on from, and one line on what it has from where; None of a run that begins."""
-    folder = RunFolder(recipe)
     if folder.is_begun and not resume:
         # What a run costs may be asked beside one that is there.
         return 0, f"not here: {folder.path} holds a run; add --resume to continue it, or take another run.dir"

@@ -57,7 +57,9 @@ class Parts:
         """
         check_begin(resume, force)
         self._anew = resume and self.files.exists(f"{self.folder}/{ANEW}")
-        there = [folder for folder in (self._whole, self.folder)[self._anew :] if self.files.exists(folder)]
+        # What it replaces has no part in it.
+        looked_at = [self.folder] if self._anew else [self._whole, self.folder]
+        there = [folder for folder in looked_at if self.files.exists(folder)]
         for folder in there:
             kept = f"{folder}/{SETTINGS}"
             if not self.files.exists(kept):
