@@ -19,16 +19,19 @@ from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.data.sources import FileSource, open_source
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.layers import PatchEntropy
+from clicv2_keras.models import LinearHead
 
 UNSEEN_SEED = 2**31 - 2
 SEEDS = range(5)
 
 parser = argparse.ArgumentParser()
-parser.add_argument("preset", nargs="?", default="default")
+parser.add_argument("preset", nargs="?", default="clicv2_vit_tiny_d4_patch16_128")
 parser.add_argument("--data", type=Path, default=Path("../shared/data"))
 arguments = parser.parse_args()
 
 scorer = ComplexityScorer.from_preset(arguments.preset)
+if isinstance(scorer.head, LinearHead):
+    raise SystemExit(f"{arguments.preset}: its head is fitted to labels; name a model without")
 untrained = [ComplexityScorer.label_free(scorer.encoder.untrained(seed)) for seed in SEEDS]
 entropy = PatchEntropy(scorer.encoder.patch_size)
 

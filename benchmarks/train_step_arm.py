@@ -131,6 +131,7 @@ def products(recipe):
 def shapes_of(recipe):
     """(batch, m, k, n, how often) of every product that `cost.py` counts; a product's gradients are two more."""
     from clicv2_keras.recipe.cost import count_cost
+    from clicv2_keras.recipe.shapes import decoder_heads, projector_hidden
 
     images, cost, shape = recipe.train.batch_size, count_cost(recipe), recipe.encoder.shape()
     contrast, entropy = recipe.contrast, recipe.entropy
@@ -160,7 +161,7 @@ def shapes_of(recipe):
             last = index + 1 == shape["depth"]
             block(images, tokens, shape["width"], shape["num_heads"], backward, read if last else None)
 
-    hidden, out = contrast.projector_hidden or (1024 if shape["width"] <= 192 else 4096), contrast.projection_dim
+    hidden, out = projector_hidden(shape["width"], contrast.projector_hidden), contrast.projection_dim
     for backward in (True, False):
         encoder(2 * images, cost.patches, backward, contrast.tokens)
         rows = 2 * images * contrast.tokens
@@ -170,7 +171,7 @@ def shapes_of(recipe):
     encoder(images, cost.kept, True)
     dense(images * cost.kept, shape["width"], entropy.decoder_width, True)
     for _ in range(entropy.decoder_depth):
-        block(images, cost.patches, entropy.decoder_width, max(entropy.decoder_width // 32, 1), True)
+        block(images, cost.patches, entropy.decoder_width, decoder_heads(entropy.decoder_width), True)
     return found
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clicv2_keras.recipe.shapes import kept_patches
+from clicv2_keras.recipe.shapes import decoder_heads, kept_patches, projector_hidden
 
 LUMA = (77, 150, 29)
 
@@ -84,7 +84,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.mask_token = nn.Parameter(0.02 * torch.randn(width))
         self.embed = nn.Linear(inputs, width)
-        self.blocks = nn.ModuleList(Block(width, max(width // 32, 1)) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, decoder_heads(width)) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Linear(width, 1)
         self.register_buffer("positions", sincos(grid, width), persistent=False)
@@ -139,7 +139,7 @@ class Reference:
             shape["depth"],
             shape["num_heads"],
             recipe.encoder.detail_gain,
-            contrast.projector_hidden or (1024 if width <= 192 else 4096),
+            projector_hidden(width, contrast.projector_hidden),
             contrast.projection_dim,
             entropy.decoder_width,
             entropy.decoder_depth,

@@ -56,7 +56,14 @@ def restore(state, recipe, overrides):
         for i, variable in enumerate(variables):
             variable.assign(saved[f"{i:05d}"])
     # Else the rate would begin anew.
-    model.optimizer._iterations.assign(step * recipe.train.accumulate)
+    optimizer = model.optimizer
+    optimizer._iterations.assign(step * recipe.train.accumulate)
+    if optimizer.use_ema:
+        # Keras begins an average at its first step alone.
+        for average, variable in zip(
+            optimizer._model_variables_moving_average, optimizer._trainable_variables, strict=True
+        ):
+            average.assign(variable)
     folder.checkpoints.save(model, step)
     print(f"{folder.path}: a run at step {step} with fresh moments; go on with --resume")
 

@@ -56,7 +56,9 @@ from clicv2_keras.cli import options
     help="Images computed at a time; of the whole network, those of a step.",
 )
 @options.device
-@click.option("--seed", default=0, show_default=True, help="Of the order of the images.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of the order of the images."
+)
 def finetune(**arguments):
     """Fit MODEL to labelled images: a scorer whose map averages to its score.
 

@@ -29,6 +29,7 @@ def training_dataset(
     start_step=0,
     share=(0, 1),
     on_unreadable=None,
+    on_failure=None,
     brought=None,
 ):
     """Endless batches for `CLICv2.fit`; batch k is a function of `seed` and k alone.
@@ -51,6 +52,8 @@ def training_dataset(
         share: (k, n): of each batch the k-th of n equal parts, for the k-th of n processes; n divides `batch_size`.
         on_unreadable: called once for each unreadable image with its name and the reason. The image after it in the
             source takes its place.
+        on_failure: called with the reason where no batch can be filled any more: what tf.data raises then has another
+            type.
         brought: what a guide knows of the images beforehand: an object with `parts`, shape and type by a batch's key,
             and `read(number, epoch, image)`, their values of the image of that number as it is in the batch, uint8
             (S, S, 3). Its `draw(number, epoch)`, where it is not None, says what crop that is.
@@ -96,12 +99,22 @@ def training_dataset(
         return views | {name: batch[name] for name in (brought.parts if brought else ())}
 
     jitter_colors = color_jitter() if recolored else None
-    batches = _batches(reader, read, parts, batch_size, seed, start_step, share)
+    batches = _batches(reader, read, parts, batch_size, seed, start_step, share, on_failure)
     return batches.map(assemble, num_parallel_calls=1).prefetch(2)
 
 
 def labelled_dataset(
-    source, scores, groups, *, image_size, batch_size, seed=0, start_step=0, share=(0, 1), on_unreadable=None
+    source,
+    scores,
+    groups,
+    *,
+    image_size,
+    batch_size,
+    seed=0,
+    start_step=0,
+    share=(0, 1),
+    on_unreadable=None,
+    on_failure=None,
 ):
     """Endless batches of images with labels, two crops of each that a person would find as complex as the whole.
 
@@ -129,10 +142,10 @@ def labelled_dataset(
         # The label is that of the image that was read in the end.
         return images, scores[number], groups[number]
 
-    return _batches(reader, read, parts, batch_size, seed, start_step, share).prefetch(2)
+    return _batches(reader, read, parts, batch_size, seed, start_step, share, on_failure).prefetch(2)
 
 
-def _batches(reader, read, parts, batch_size, seed, start_step, share):
+def _batches(reader, read, parts, batch_size, seed, start_step, share, on_failure):
     """Endless batches of what `read(index, epoch, rng)` gives of an image: dicts of `parts`, shape and type each."""
     import tensorflow as tf
 
@@ -151,7 +164,12 @@ def _batches(reader, read, parts, batch_size, seed, start_step, share):
                 array[i] = value
 
         # Whole batches, filled by threads of ours: a call of Python an image by tf.data costs half as much as decoding.
-        list(threads.map(one, range(count)))
+        try:
+            list(threads.map(one, range(count)))
+        except UserError as error:
+            if on_failure:
+                on_failure(str(error))
+            raise
         return arrays
 
     def load(number):

@@ -13,11 +13,11 @@ EVERY = 7
 class GuideTargets(keras.layers.Layer):
     """A teacher's feature maps as what a student is to learn: a vector a patch, and one of the whole image.
 
-    The grid target is made of the last map of each stage (a run of maps of one size and number of channels), brought to
-    the patches' grid, each scaled to a total variance of 1; the pooled target of every map's means, standardised. Both
-    are projected to their first principal components. A component of eigenvalue λ gets the deviation (λ / λ₁)^¼: not
-    fully whitened, or noise would count as much as what the teacher sees; and not normalised by length, since magnitude
-    is what complexity lives on.
+    The grid target is made of the last map of each stage (a run of maps of one size and number of channels; where all
+    are of one kind, as a transformer's blocks, each map is a stage), brought to the patches' grid, each scaled to a
+    total variance of 1; the pooled target of every map's means, standardised. Both are projected to their first
+    principal components. A component of eigenvalue λ gets the deviation (λ / λ₁)^¼: not fully whitened, or noise would
+    count as much as what the teacher sees; and not normalised by length, since magnitude is what complexity lives on.
 
     Args:
         strides, channels: of the teacher's maps; see `FeatureMaps`.

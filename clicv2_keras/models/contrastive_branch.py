@@ -124,9 +124,7 @@ class ContrastiveBranch(SeededLayer):
         self.teacher_encoder = type(encoder).from_config({**encoder.get_config(), "name": "teacher_encoder"})
         self.teacher_projector = ProjectionHead(depth=3, **heads)
         self.teacher_projector.build((None, None, encoder.output_dim))
-        # Values, not variables: `a.assign(b)` may alias one buffer, which JAX then donates twice.
-        self.teacher_encoder.set_weights(encoder.get_weights())
-        self.teacher_projector.set_weights(self.projector.get_weights())
+        self.begin_teacher(encoder)
         set_trainable(self.teacher_encoder, False)
         set_trainable(self.teacher_projector, False)
         if self.copies:
@@ -136,6 +134,13 @@ class ContrastiveBranch(SeededLayer):
         if self.energy_weight:
             self.whole_entropy = PatchEntropy(encoder.image_size, self.bins)
         self.built = True
+
+    def begin_teacher(self, encoder):
+        """Make the teacher a copy of `encoder` and the projector; once more where what is not learnt has changed, as a
+        stem's statistics do."""
+        # Values, not variables: `a.assign(b)` may alias one buffer, which JAX then donates twice.
+        self.teacher_encoder.set_weights(encoder.get_weights())
+        self.teacher_projector.set_weights(self.projector.get_weights())
 
     def call(self, view_a, view_b, encoder=None):
         """Contrast two uint8 views (B, S, S, 3).

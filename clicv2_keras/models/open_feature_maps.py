@@ -24,9 +24,9 @@ def open_feature_maps(name):
         name: one of
 
             - `"keras_hub:PRESET"`, or a folder that keras_hub's `save_to_preset` wrote, of a backbone that reads images
-              alone. A convolutional one gives a map a stage, a transformer the patch tokens of four evenly spaced
-              blocks, no class or register tokens. The normalisation is that of the preset's image converter; where it
-              has none, a warning says that pixels are read as they are.
+              (alone, or beside text by a vision encoder). A convolutional one gives a map a stage, a transformer the
+              patch tokens of four evenly spaced blocks, no class or register tokens. The normalisation is that of the
+              preset's image converter; where it has none, a warning says that pixels are read as they are.
             - a `.keras` file: of `FeatureMaps`, or of a functional model whose outputs are maps (B, h, w, C), shallow
               to deep, and which reads pixels in [0, 255].
 
@@ -87,6 +87,8 @@ def _of_preset(name, preset):
     except ImportError:
         raise UserError(f"{name}: needs keras_hub; {install_hint('hub')}") from None
     backbone = _try(name, lambda: keras_hub.models.Backbone.from_preset(preset))
+    # Of a backbone of images and text, that of images.
+    backbone = getattr(backbone, "vision_encoder", backbone)
     shapes = [tuple(x.shape) for x in backbone.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
         raise UserError(f"{name}: holds a {type(backbone).__name__}; give a backbone that reads images alone")

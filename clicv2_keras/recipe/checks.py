@@ -9,7 +9,7 @@ def mistakes(recipe):
     data, encoder, contrast, entropy = recipe.data, recipe.encoder, recipe.contrast, recipe.entropy
     labels, guide = recipe.labels, recipe.guide
     if encoder.weights is None:
-        yield from _of_shapes(recipe)
+        yield from shape_mistakes(recipe)
     else:
         for key in ("patch_size", "width", "depth", "num_heads"):
             if getattr(encoder, key) is not None:
@@ -86,7 +86,7 @@ def mistakes(recipe):
     decay = recipe.optimizer.decay_steps
     if recipe.optimizer.schedule == "cosine" and decay is not None:
         yield "optimizer.decay_steps", "a cosine has no level part; take null, or schedule constant_then_decay"
-    if decay is not None and decay > steps:
+    if steps and decay is not None and decay > steps:
         yield "optimizer.decay_steps", f"{decay} is more than the {steps} steps of train.steps; take fewer, or null"
 
 
@@ -116,14 +116,17 @@ def _of_levers(recipe):
         yield "entropy.mask_ratio", f"{len(ratios)} ratios need as many images, and there are {images} at a time"
 
 
-def _of_shapes(recipe):
-    """Those that follow from the encoder's shape, where the recipe says it."""
+def shape_mistakes(recipe):
+    """Those that follow from the encoder's shape, where the recipe says it.
+
+    With `encoder.weights` the weights say it, and the keys are to be filled in.
+    """
     data, encoder, contrast, entropy = recipe.data, recipe.encoder, recipe.contrast, recipe.entropy
     shape = encoder.shape()
     patch, size = shape["patch_size"], data.image_size
     if size % patch:
         near = " or ".join(str(n) for n in (size // patch * patch, (size // patch + 1) * patch) if n)
-        if encoder.patch_size:
+        if encoder.patch_size and encoder.weights is None:
             yield "encoder.patch_size", f"{patch} does not divide data.image_size {size}; an image of {near} would do"
         yield "data.image_size", f"{size} is not a multiple of the patch of {patch} pixels; take {near}"
         return

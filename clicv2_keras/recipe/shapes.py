@@ -57,8 +57,13 @@ def mask_ratios(mask_ratio):
 
 
 def stage_ends(strides, channels):
-    """Numbers of the last map of each stage: a run of maps of one stride and number of channels."""
+    """Numbers of the last map of each stage: a run of maps of one stride and number of channels.
+
+    Where all maps are of one kind, as a transformer's blocks, each is a stage.
+    """
     kinds = [*zip(strides, channels, strict=True), None]
+    if len(set(kinds[:-1])) == 1:
+        return list(range(len(kinds) - 1))
     return [i for i in range(len(kinds) - 1) if kinds[i] != kinds[i + 1]]
 
 

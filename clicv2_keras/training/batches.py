@@ -12,11 +12,11 @@ from clicv2_keras.training.source import packed_targets
 STEM_SAMPLE = 1000
 
 
-def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch_size=None, labels=None):
+def build_dataset(recipe, source, start_step, skipped, devices=None, batch_size=None, labels=None):
     """The endless micro-batches of a recipe from a step on, of its size or another.
 
     With `devices`, the share of this process in each. With `labels`, its `JointSets`, the labelled images beside the
-    others; or alone, where nothing is learnt from the others.
+    others; or alone, where nothing is learnt from the others. `skipped` are the `SkippedImages` of the run, or None.
     """
     accumulate = recipe.train.accumulate
     settings = {
@@ -25,7 +25,8 @@ def build_dataset(recipe, source, start_step, on_unreadable, devices=None, batch
         "seed": recipe.seed,
         "start_step": start_step * accumulate,
         "share": (devices.process, devices.processes) if devices else (0, 1),
-        "on_unreadable": on_unreadable,
+        "on_unreadable": skipped,
+        "on_failure": skipped and skipped.fail,
     }
     parts = []
     if recipe.reads_images:
@@ -59,7 +60,7 @@ def _views(recipe, source, settings):
     return dataset.map(lambda batch: {name: batch[name] for name in batch if not name.startswith("view_")})
 
 
-def measure_images(model, recipe, source, on_unreadable):
+def measure_images(model, recipe, source, skipped):
     """Before the first step: the stem's statistics and the guide's targets, of the first images of the run."""
     stem, guide = model.encoder.stem, model.guide
     # What is packed was measured then.
@@ -71,7 +72,7 @@ def measure_images(model, recipe, source, on_unreadable):
     if stem is None and guide is None:
         return
     count, size = recipe.guide.sample, 32
-    dataset = build_dataset(recipe, source, 0, on_unreadable, batch_size=size)
+    dataset = build_dataset(recipe, source, 0, skipped, batch_size=size)
     batches = list(dataset.take(-(-count // size)).as_numpy_iterator())
 
     def all_of(name):
@@ -79,6 +80,8 @@ def measure_images(model, recipe, source, on_unreadable):
 
     if stem is not None:
         stem.adapt(all_of("image")[:STEM_SAMPLE], model.encoder.grid)
+        if model.contrast is not None:
+            model.contrast.begin_teacher(model.encoder)
     if guide is not None and recipe.guide.teacher == PIXELS:
         guide.targets.fit(all_of("guide_measures"))
     elif guide is not None:

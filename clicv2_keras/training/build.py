@@ -2,7 +2,7 @@
 
 import keras
 
-from clicv2_keras.layers import FeatureStem, GuideTargets, MeasureTargets
+from clicv2_keras.layers import FeatureStem, MeasureTargets
 from clicv2_keras.layers.set_trainable import set_trainable
 from clicv2_keras.models import (
     CLICv2,
@@ -16,9 +16,11 @@ from clicv2_keras.models import (
 )
 from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.models.open_feature_maps import open_feature_maps
+from clicv2_keras.recipe.checks import shape_mistakes
 from clicv2_keras.recipe.schema import Encoder
 from clicv2_keras.recipe.shapes import ENCODERS, PARTS, PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.optimizer import adamw
+from clicv2_keras.training.pack_targets import fitted_targets
 from clicv2_keras.training.source import packed_targets
 from clicv2_keras.utils.errors import UserError
 
@@ -29,8 +31,8 @@ def build_encoder(recipe):
     That of `encoder.weights`, or one at its random initialisation, whose stem has its pretrained weights.
 
     Raises:
-        UserError: where the weights are of no model, or not of what other keys ask for, their patch does not divide the
-            image, or the stem that shall be trained is linear.
+        UserError: where the weights are of no model, or not of what other keys ask for, their shape does not suit
+            other keys, or the stem that shall be trained is linear.
     """
     settings = recipe.encoder
     if settings.weights is not None:
@@ -59,11 +61,9 @@ def build_stem(recipe):
 
 def _start(recipe):
     encoder, size = encoder_of(find_model(recipe.encoder.weights)), recipe.data.image_size
-    if size % encoder.patch_size:
-        raise UserError(
-            f"{recipe.name}: data.image_size: {size} is not a multiple of the patch of {encoder.patch_size} pixels"
-        )
     _check_weights(recipe, encoder)
+    for key, message in shape_mistakes(_shaped(recipe, encoder)):
+        raise UserError(f"{recipe.name}: {key}: {message}")
     keras.utils.set_random_seed(recipe.seed)
     changes = {"image_size": size, "freeze_patch_projection": recipe.encoder.freeze_patch_projection}
     # A file may hold an encoder that was frozen when it was saved.
@@ -101,8 +101,13 @@ def with_shape(recipe):
     if recipe.encoder.weights is None:
         return recipe, build_stem(recipe)
     encoder = build_encoder(recipe)
+    return _shaped(recipe, encoder), encoder.stem
+
+
+def _shaped(recipe, encoder):
+    """The recipe with the shape of an encoder in its keys."""
     shape = {key: getattr(encoder, key) for key in ("patch_size", "width", "depth", "num_heads", "stem_skip")}
-    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=shape)}), encoder.stem
+    return recipe.model_copy(update={"encoder": recipe.encoder.model_copy(update=shape)})
 
 
 def build_model(recipe, labels=None):
@@ -149,10 +154,8 @@ def _guide(recipe):
     if settings.teacher == PIXELS:
         return GuideBranch(targets=MeasureTargets(PIXEL_TARGETS), **values)
     if packed := packed_targets(recipe):
-        dims = packed.packing.model_dump(include={"strides", "channels", "grid_dim", "pooled_dim"})
-        targets = GuideTargets(grid=packed.packing.grid, **dims)
-        targets.set_weights(packed.projection())
-        return GuideBranch(targets=targets, **values | {key: dims[key] for key in ("grid_dim", "pooled_dim")})
+        dims = packed.packing.model_dump(include={"grid_dim", "pooled_dim"})
+        return GuideBranch(targets=fitted_targets(packed.folder, packed.packing), **values | dims)
     return GuideBranch(open_feature_maps(settings.teacher), **values)
 
 
@@ -168,7 +171,8 @@ def build_optimizer(recipe, model):
     settings, steps, stem = recipe.optimizer, max(recipe.train.steps, 1), model.encoder.stem
     # The stem of a model that is trained on learns as the model does, where no rate of its own is named.
     apart = stem is not None and (recipe.encoder.weights is None or recipe.encoder.stem_rate)
-    warmup = steps // 10 if settings.warmup_steps is None else settings.warmup_steps
+    # Of a row that is not trained the optimizer is built all the same.
+    warmup = steps // 10 if settings.warmup_steps is None else min(settings.warmup_steps, steps - 1)
     decay = None
     if settings.schedule == "constant_then_decay":
         decay = steps // 5 if settings.decay_steps is None else settings.decay_steps

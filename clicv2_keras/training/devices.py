@@ -5,6 +5,7 @@ import os
 
 import keras
 
+from clicv2_keras.recipe.shapes import mask_ratios
 from clicv2_keras.utils.errors import UserError
 
 
@@ -52,7 +53,7 @@ class Devices:
             micro = f" × {accumulate} micro-batches" if accumulate > 1 else ""
             near = max(batch // parts, 1) * parts
             raise UserError(f"train.batch_size: {batch} is not a multiple of {self.count} devices{micro}; take {near}")
-        self._open(names, accumulate)
+        self._open(names, recipe)
 
     def building(self):
         """Context to make, load and compile the model in."""
@@ -107,15 +108,23 @@ class Devices:
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return [device.name for device in devices]
 
-    def _open(self, names, accumulate):
+    def _open(self, names, recipe):
         if self.backend == "jax":
             # The pipeline reads this process's share itself.
             self._strategy = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
             return
         import tensorflow as tf
 
-        if accumulate > 1 and self.count > 1:
+        if recipe.train.accumulate > 1 and self.count > 1:
             raise UserError("train.accumulate: TensorFlow cannot, on several devices; take 1, or add --backend jax")
+        ratios, share = len(mask_ratios(recipe.entropy.mask_ratio)), recipe.train.batch_size // self.count
+        if recipe.entropy.weight and self.count > 1 and share % ratios:
+            # Each device deals its share out by itself: the ratios would get other images than on one device.
+            near = max(share // ratios, 1) * ratios * self.count
+            raise UserError(
+                f"entropy.mask_ratio: {ratios} ratios do not divide the {share} images of a device; take "
+                f"train.batch_size {near}, or add --backend jax"
+            )
         self._strategy = tf.distribute.MirroredStrategy(names)
         self.copies = self.count
 

@@ -105,7 +105,9 @@ def _load(labels, side, every):
         kept.append(read.index)
     if len(images) < 10:
         raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
-    labels = labels.subset(np.array(kept))
+    groups, labels = labels.group_names, labels.subset(np.array(kept))
+    if lost := set(groups) - set(labels.group_names):
+        raise UserError(f"{data.name}: no image of {min(lost) or 'it'} can be read; mend it, or leave it out")
     if np.ptp(labels.images.scores) == 0:
         raise UserError(f"{data.name}: all labels are {labels.images.scores[0]:g}: there is nothing to learn from them")
     # Read once more: to change each image when one in `every` is wanted takes longer.

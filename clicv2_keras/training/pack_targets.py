@@ -5,6 +5,7 @@ Import only once the backend is chosen.
 
 import hashlib
 import os
+import zipfile
 from pathlib import Path
 
 import keras
@@ -66,9 +67,7 @@ def pack_targets(root, teacher, network, views, image_size, patch_size, min_area
         if before is None:
             _begin(folder, packing, source, network, targets, display)
         else:
-            with np.load(folder / PROJECTION) as arrays:
-                targets.set_weights([arrays[name] for name in arrays.files])
-            packing = before
+            targets, packing = fitted_targets(folder, before), before
         ask = _asked(network, targets)
         for view in range(views):
             _pack_view(folder, packing, source, view, ask, display)
@@ -80,6 +79,22 @@ def pack_targets(root, teacher, network, views, image_size, patch_size, min_area
         keys = ("data.source=records", f"data.path={root}", "guide.teacher=packed")
         display.say(f"Next: clicv2-keras train … {' '.join(f'--set {key}' for key in keys)}")
     return packing
+
+
+def fitted_targets(folder, packing):
+    """The `GuideTargets` that a folder of targets was packed with.
+
+    Raises:
+        UserError: where their projection is missing or damaged, or of an earlier version.
+    """
+    dims = packing.model_dump(include={"strides", "channels", "grid_dim", "pooled_dim"})
+    targets, path = GuideTargets(grid=packing.grid, **dims), folder / PROJECTION
+    try:
+        with np.load(path) as arrays:
+            targets.set_weights([arrays[name] for name in arrays.files])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{path}: is missing or damaged; remove {folder} and pack the targets again") from None
+    return targets
 
 
 def _begin(folder, packing, source, network, targets, display):

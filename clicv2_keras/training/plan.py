@@ -45,14 +45,15 @@ def describe_run(
     recipe = load_recipe(recipe, overrides)
     data, train, contrast = recipe.data, recipe.train, recipe.contrast
     labels = label_sets(recipe)
-    cost, shape = recipe_cost(recipe, labels)
+    cost, shaped = recipe_cost(recipe, labels)
+    shape = shaped.encoder.shape()
     size, batch, patch, width = data.image_size, train.batch_size, shape["patch_size"], shape["width"]
     unnamed = recipe.reads_images and data.source != "procedural" and data.path is None
     images = None
     if not unnamed:
         images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
     probe_sets(recipe)
-    packed = packed_targets(recipe)
+    packed = packed_targets(shaped)
     folder = RunFolder(recipe)
     begin = folder.find_begin(begin, resume)
     check_wandb(recipe)
@@ -138,7 +139,7 @@ def _start(folder, resume, begin):
 
 
 def recipe_cost(recipe, labels=None):
-    """The `Cost` of a recipe, whatever networks it names, and its encoder's shape; see `Encoder.shape`."""
+    """The `Cost` of a recipe, whatever networks it names, and the recipe `with_shape`."""
     networks = ()
     if recipe.encoder.weights is not None or recipe.encoder.stem != "linear" or recipe.guide.teacher is not None:
         choose_backend(recipe.backend)
@@ -148,7 +149,7 @@ def recipe_cost(recipe, labels=None):
         recipe, stem = with_shape(recipe)
         networks = recipe_networks(recipe, stem)
     groups = len(labels.group_names) if labels else 0
-    return count_cost(recipe, *networks, groups=groups), recipe.encoder.shape()
+    return count_cost(recipe, *networks, groups=groups), recipe
 
 
 def micro_batches(recipe):

@@ -69,13 +69,17 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     packed_targets(recipe)
     begin = RunFolder(recipe).find_begin(begin, resume)
     check_wandb(recipe)
-    choose_backend(recipe.backend)
+    # Whoever goes on must take the same: each draws other numbers from a seed.
+    recipe = recipe.model_copy(update={"backend": choose_backend(recipe.backend)})
     from clicv2_keras.training.batches import measure_images
-    from clicv2_keras.training.build import build_model
+    from clicv2_keras.training.build import build_model, with_shape
     from clicv2_keras.training.devices import Devices
     from clicv2_keras.training.fit_scorer import start_label_branch
 
     devices = Devices(recipe)
+    if recipe.encoder.weights is not None:
+        # What its shape demands of other keys shows before there is a folder.
+        packed_targets(with_shape(recipe)[0])
     folder = RunFolder(recipe, devices.process)
     start, broken = open_together(folder, resume, devices, begin)
     skipped = SkippedImages(recipe.data, source)

@@ -188,6 +188,9 @@ class RunFolder:
         mine = flat(self.recipe.model_dump(exclude={"run", "distribution"}))
         # A key that came after the run began had the value that is now its default.
         theirs = flat(Recipe().model_dump()) | flat({key: value for key, value in started.items() if key != "run"})
+        if None in (mine["backend"], theirs.get("backend")):
+            # A run that began before this was written down, or one that is only described.
+            mine.pop("backend")
         for key in mine:
             if mine[key] != theirs.get(key):
                 raise UserError(

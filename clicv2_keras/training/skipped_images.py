@@ -43,13 +43,15 @@ class SkippedImages:
         if name in self.names:
             return
         self.names[name] = reason
-        if len(self.names) == len(self.source):
-            self.fault = f"{self.path or 'labels'}: none of the {len(self.source)} images can be read any more"
         try:
             log.debug("unreadable: %s: %s", name, reason)
         except OSError as error:
             self.fault = f"{error.filename}: {error.strerror}"
             raise
+
+    def fail(self, reason):
+        """Say why no batch can be filled any more: none of the images opens, or what is packed beside them is gone."""
+        self.fault = self.fault or reason
 
 
 @contextlib.contextmanager

@@ -39,7 +39,8 @@ def packed_targets(recipe, source=None):
         raise UserError(f"{recipe.name}: data.path: {error}") from None
     asked = {"data.image_size": recipe.data.image_size, "data.min_area": recipe.data.min_area}
     there = {"data.image_size": packed.packing.image_size, "data.min_area": packed.packing.min_area}
-    if recipe.encoder.weights is None:
+    # Where the encoder's weights say it, only once they are there: see `with_shape`.
+    if recipe.encoder.weights is None or recipe.encoder.patch_size is not None:
         asked["encoder.patch_size"] = recipe.encoder.shape()["patch_size"]
         there["encoder.patch_size"] = packed.packing.patch_size
     for name in ("grid_dim", "pooled_dim"):

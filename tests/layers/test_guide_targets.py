@@ -48,3 +48,8 @@ def test_only_the_last_map_of_a_stage_counts_in_the_grid():
     targets = GuideTargets((2, 4, 4, 4, 8), (16, 24, 24, 40, 40), (4, 4))
     assert targets.stage_ends == [0, 2, 3, 4]
     assert targets.grid_dim == 16 + 24 + 40 + 40 and targets.pooled_dim == 144
+
+
+def test_each_block_of_a_transformer_counts_in_the_grid():
+    targets = GuideTargets((8,) * 4, (6,) * 4, (4, 4))
+    assert targets.stage_ends == [0, 1, 2, 3] and targets.grid_dim == targets.pooled_dim == 24

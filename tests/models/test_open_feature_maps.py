@@ -239,6 +239,16 @@ assert [tuple(x.shape) for x in maps] == [(1, 24, 32, 8), (1, 12, 16, 1280)]
 
 
 @pytest.mark.slow
+def test_of_a_preset_of_images_and_text_that_of_images(hub, images, tmp_path):
+    size = {"num_layers": DEPTH, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
+    seen = hub.models.CLIPVisionEncoder(patch_size=PATCH, **size, **IMAGE)
+    read = hub.models.CLIPTextEncoder(vocabulary_size=16, embedding_dim=8, max_sequence_length=4, **size)
+    hub.models.CLIPBackbone(seen, read, projection_dim=8).save_to_preset(tmp_path / "clip")
+    feature_maps = opened(tmp_path / "clip")
+    assert feature_maps.strides == [PATCH] * 4 and feature_maps.channels == [8] * 4
+    assert all(np.ptp(each) > 0 for each in as_arrays(feature_maps(images)))
+
+
 def test_a_convolutional_preset_in_a_process_without_keras_hub(save, tmp_path):
     _, folder = save(efficientnet)
     opened(folder).save(tmp_path / "maps.keras")

@@ -81,8 +81,8 @@ def test_parameters_of_labels_are_those_of_the_model(ic9600):
     labels = f"labels={{dataset: ic9600, root: {ic9600}, within_category: true}}"
     recipe = load_recipe("quickstart", [*TINY, labels])
     sets = label_sets(recipe)
-    model, (cost, shape) = build_model(recipe, sets), recipe_cost(recipe, sets)
-    assert len(sets.group_names) == 3 and shape["width"] == 16
+    model, (cost, shaped) = build_model(recipe, sets), recipe_cost(recipe, sets)
+    assert len(sets.group_names) == 3 and shaped.encoder.width == 16
     assert cost.trainable == parameters(model.trainable_variables)
 
 

@@ -6,7 +6,11 @@ from tiny_recipe import TINY
 from clicv2_keras.layers import FeatureStem
 from clicv2_keras.models import CLICv2, ViTEncoder
 from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training.batches import measure_images
 from clicv2_keras.training.build import build_encoder, build_model
+from clicv2_keras.training.plan import describe_run
+from clicv2_keras.training.run import train
+from clicv2_keras.training.source import recipe_source
 from clicv2_keras.utils.errors import UserError
 
 
@@ -57,6 +61,36 @@ def test_keys_that_say_otherwise_than_the_weights_are_mistakes(tiny_encoder, tmp
     # Where it has no part, or is the default, it asks for nothing.
     assert start("hybrid.keras", "encoder.detail_gain=1").stem is not None
     assert start("plain.keras", "encoder.stem_skip=false", "encoder.detail_gain=4").stem is None
+
+
+def test_what_the_shape_of_the_weights_demands_of_other_keys(tiny_encoder, tmp_path):
+    tiny_encoder.save(tmp_path / "start.keras")  # 4 x 4 patches of 8 pixels
+    start = ["data.image_size=32", f"encoder={{depth: null, weights: {tmp_path / 'start.keras'}}}"]
+    procedural = ["data.source=procedural", "data.num_images=8", "train.batch_size=4", f"run.dir={tmp_path / 'run'}"]
+    for more, message in (
+        ("contrast.tokens=17", "quickstart: contrast.tokens: 17 of an image's 16 patches; take 16 or fewer"),
+        ("contrast.max_shift=9", "quickstart: contrast.max_shift: 9 is more than the patch of 8 pixels"),
+    ):
+        for call in (describe_run, train):
+            with pytest.raises(UserError, match=f"^{message}$"):
+                call("quickstart", [*start, *procedural, "contrast.tokens=4", more])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_row_that_is_not_trained_has_any_schedule():
+    for keys in (["optimizer.warmup_steps=5"], ["optimizer.schedule=constant_then_decay", "optimizer.decay_steps=9"]):
+        assert build_model(load_recipe("quickstart", [*TINY, "train.steps=0", *keys])).optimizer.built
+
+
+def test_a_teacher_begins_with_the_statistics_of_its_students_stem(jpegs, tmp_path):
+    tiny_feature_maps().save(tmp_path / "stem.keras")
+    keys = [f"data.path={jpegs}", f"encoder.stem={tmp_path / 'stem.keras'}", "guide.sample=9"]
+    recipe = load_recipe("quickstart", [*TINY, *keys])
+    model = build_model(recipe)
+    measure_images(model, recipe, recipe_source(recipe), None)
+    assert ops.convert_to_numpy(model.encoder.stem.mean).any()
+    for mine, teachers in zip(model.encoder.weights, model.contrast.teacher_encoder.weights, strict=True):
+        assert (ops.convert_to_numpy(mine) == ops.convert_to_numpy(teachers)).all(), mine.path
 
 
 def test_a_step_is_compiled_where_keras_would_or_always():

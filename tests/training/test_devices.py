@@ -225,6 +225,18 @@ def test_what_a_backend_cannot_is_one_line(tiny, monkeypatch, backend, override,
         assert part in str(caught.value)
 
 
+def test_ratios_that_a_devices_share_does_not_divide_by_are_one_line(tiny, monkeypatch):
+    import keras
+
+    from clicv2_keras.training.devices import Devices
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(Devices, "_names", lambda self: ["CPU:0", "CPU:1"])
+    message = "^entropy.mask_ratio: 3 ratios do not divide the 4 images of a device; take train.batch_size 6, or"
+    with pytest.raises(UserError, match=message):
+        Devices(load_recipe(tiny, [PARALLEL, "entropy.mask_ratio=[0, .5, .75]"]))
+
+
 @pytest.mark.parametrize(
     "override, parts",
     [

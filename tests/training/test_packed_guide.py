@@ -176,6 +176,15 @@ def test_what_is_not_packed_or_of_another_teacher_is_one_line(packed, jpegs, net
     with pytest.raises(UserError, match="targets.json: is damaged"):
         PackedTargets(packed)
     (tmp_path / "kept").replace(packed / "targets" / "targets.json")
+    (packed / "targets" / "projection.npz").rename(tmp_path / "kept")
+    (packed / "targets" / "projection.npz").write_text("[")
+    with pytest.raises(UserError, match="projection.npz: is missing or damaged; remove"):
+        build_model(recipe_of(packed))
+    (tmp_path / "kept").replace(packed / "targets" / "projection.npz")
+    (packed / "targets" / "00000.001.npy").rename(tmp_path / "kept")
+    with pytest.raises(UserError, match="00000.001.npy: is missing or damaged"):
+        describe_run(recipe_of(packed))
+    (tmp_path / "kept").replace(packed / "targets" / "00000.001.npy")
 
 
 def test_a_dry_run_tells_whose_they_are(packed, network, tmp_path, monkeypatch):

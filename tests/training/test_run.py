@@ -14,6 +14,7 @@ from clicv2_keras.data.sources import FileSource
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.recipe.files import load_recipe, shipped_recipes
 from clicv2_keras.training.run import spans
+from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.utils.errors import Diverged, UserError
 
 # Of the fixture `eagerly`.
@@ -102,6 +103,11 @@ def test_a_run_folder_is_not_overwritten_and_only_continued_by_its_own_recipe(tm
         clicv2_keras.train("quickstart", [*overrides, "optimizer.learning_rate=0.1"], resume=True, progress=False)
     clicv2_keras.train("quickstart", overrides, resume=True, progress=False)
     assert (folder / "metrics.csv").read_bytes() == before
+    # On another backend the draws would be others.
+    here = keras.backend.backend()
+    assert load_recipe(folder / "recipe.yaml").backend == here
+    with pytest.raises(UserError, match=f"was started with backend {here}, not jaxlike"):
+        RunFolder(load_recipe("quickstart", overrides).model_copy(update={"backend": "jaxlike"})).check(resume=True)
 
 
 def test_a_broken_image_is_skipped_and_named(tmp_path, jpegs, eagerly):

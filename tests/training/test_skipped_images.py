@@ -1,11 +1,16 @@
 import logging
 import os
+import shutil
 
 import pytest
+from tiny_recipe import TINY
 
+import clicv2_keras
 from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training.callbacks.safeguards import CheckpointWriter
 from clicv2_keras.training.skipped_images import SkippedImages
 from clicv2_keras.training.source import recipe_source
+from clicv2_keras.utils.errors import ResourceLost
 
 
 @pytest.fixture
@@ -22,10 +27,26 @@ def test_one_unreadable_image_is_passed_over_and_named_once(data, caplog):
     assert caplog.messages == ["unreadable: 1.jpg: not an image"]
 
 
-def test_images_that_all_became_unreadable_are_a_fault(data, one_image):
+def test_of_why_no_batch_can_be_filled_the_first_reason_is_kept(data):
     skipped = SkippedImages(data, range(1))
-    skipped("1.jpg", "not an image")
-    assert skipped.fault == f"{one_image}: none of the 1 images can be read any more"
+    skipped.fail("1.jpg and all 2 images with it are unreadable")
+    skipped.fail("another thread found so too")
+    assert skipped.fault == "1.jpg and all 2 images with it are unreadable"
+
+
+def test_labelled_images_that_go_away_end_a_run_in_one_line(tmp_path, jpegs, scored, eagerly, monkeypatch):
+    """Beside others that stay: who reads them is a thread of tf.data."""
+    labelled = shutil.copytree(scored.parent, tmp_path / "labelled")
+    keys = [f"data.path={jpegs}", f"run.dir={tmp_path / 'run'}", "train.steps=60", "run.log_every=1"]
+    keys += [f"labels={{dataset: csv, root: {labelled / 'scores.csv'}, parts: [token], steadiness: 0}}"]
+
+    def go_away(self, epoch, logs=None):
+        for path in labelled.glob("*.jpg"):
+            path.unlink()
+
+    monkeypatch.setattr(CheckpointWriter, "on_epoch_end", go_away)
+    with pytest.raises(ResourceLost, match=r"all 24 images with it are unreadable; .*no checkpoint yet.*--resume"):
+        clicv2_keras.train("quickstart", [*TINY, "entropy.weight=0", *keys], progress=False)
 
 
 @pytest.mark.parametrize("vanish", [os.rename, lambda folder, _: os.remove(folder / "1.jpg")])

@@ -13,7 +13,8 @@ INDEX = "index.jsonl"
 FORMAT = "clicv2-keras records 1"
 
 
-Count = Annotated[int, Field(ge=0)]
+# As what is read from a file takes them.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class ShardLine(BaseModel):

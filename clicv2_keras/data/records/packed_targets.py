@@ -122,7 +122,8 @@ class PackedTargets:
             "guide_pooled": ((self.packing.pooled_dim,), "float16"),
         }
         for shard in range(len(index.shards)):
-            self._opened(shard, 0)
+            for view in range(self.packing.views):
+                self._opened(shard, view)
 
     def draw(self, number, epoch):
         """The crop of an image in an epoch; see `Packing.draw`."""
@@ -135,11 +136,6 @@ class PackedTargets:
         values = self._opened(shard, epoch % self.packing.views)[number - self._first[shard]]
         pooled = self.packing.pooled_dim
         return values[:-pooled].reshape(self.parts["guide_grid"][0]), values[-pooled:]
-
-    def projection(self):
-        """The weights of the teacher's `GuideTargets`, in their order."""
-        with np.load(self.folder / PROJECTION) as arrays:
-            return [arrays[name] for name in arrays.files]
 
     def _open(self, shard, view):
         path = shard_file(self.folder, shard, view)

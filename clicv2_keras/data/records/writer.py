@@ -74,7 +74,7 @@ def _claim(output, images, plan):
     if mark.exists():
         if mark.read_text(encoding="utf-8", errors="replace") != json.dumps({"plan": plan}):
             raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
-    elif any(output.iterdir()):
+    elif any(not path.name.startswith("unfinished_") for path in output.iterdir()):
         raise UserError(f"{output}: is not empty; name a new folder for the records")
     else:
         write_text(mark, json.dumps({"plan": plan}))

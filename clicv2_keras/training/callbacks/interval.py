@@ -10,7 +10,7 @@ class Interval(keras.callbacks.Callback):
 
     `step` are the optimizer's steps so far, `step_ended` says whether the latest micro-batch ended one. A row is the
     metrics' means, `step`, `learning_rate`, `images_per_second` and `data_wait`, floats but for the step; callbacks
-    before the `RowWriter` may add to it.
+    before the `Tell` may add to it.
 
     Args:
         recipe: the `Recipe`.

@@ -24,14 +24,14 @@ class Pictures:
         recipe: the `Recipe`.
         model: the `CLICv2`.
         source: the images of the run.
-        on_unreadable: see `training_dataset`.
+        skipped: the `SkippedImages` of the run.
     """
 
-    def __init__(self, recipe, model, source, on_unreadable):
+    def __init__(self, recipe, model, source, skipped):
         self.model = model
         self.size = model.encoder.patch_size
         self.grid = model.encoder.grid
-        batch = next(iter(build_dataset(recipe, source, 0, on_unreadable, batch_size=IMAGES).take(1)))
+        batch = next(iter(build_dataset(recipe, source, 0, skipped, batch_size=IMAGES).take(1)))
         views = {name: ops.convert_to_tensor(pixels.numpy()) for name, pixels in batch.items()}
         image = ops.convert_to_numpy(views["image"])
         self.columns = [image]

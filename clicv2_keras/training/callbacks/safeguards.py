@@ -52,7 +52,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 
 class CheckpointWriter(RowCallback):
-    """Writes a checkpoint each `run.checkpoint_every` steps, and at the end; stands behind the `RowWriter`.
+    """Writes a checkpoint each `run.checkpoint_every` steps, and at the end; stands behind the `Tell`.
 
     Args:
         folder: the `RunFolder`.

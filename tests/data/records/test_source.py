@@ -111,6 +111,7 @@ def test_a_damaged_image_is_reported_and_a_missing_shard_is_a_mistake(records):
         lambda line: json.dumps(line | {"count": line["count"] + 1}),
         lambda line: json.dumps(line | {"images": [["a.jpg", -1, 2, 3]] * line["count"]}),
         lambda line: json.dumps(line | {"images": [["a.jpg", 1]] * line["count"]}),
+        lambda line: json.dumps(line | {"images": [["a.jpg", 2**63, 2, 3]] * line["count"]}),
     ],
 )
 @pytest.mark.parametrize("number", [0, 1])

@@ -143,6 +143,9 @@ def test_a_broken_line_of_a_shard_is_packed_again(photos, tmp_path, line):
 
 def test_mistakes(photos, tmp_path):
     out = tmp_path / "records"
+    out.mkdir()
+    # What a call that was killed at once leaves.
+    (out / "unfinished_plan.json").touch()
     prepare(photos, out, progress=False)
     with pytest.raises(UserError, match="other images or options"):
         prepare(photos, out, side=20, progress=False)
