@@ -2,8 +2,8 @@ import click
 from click.core import ParameterSource
 
 from clicv2_keras.cli import options
+from clicv2_keras.evaluation.output_folder import REPORT, TOP1, check_output
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable_folder
 
 
 @click.command()
@@ -55,13 +55,14 @@ def evaluate(context, output, per_class, **arguments):
     it is computed on devices.
     """
     _check_options(context)
+    top1 = arguments["dataset"] == "imagenet"
     if output:
-        check_writable_folder(output)
+        check_output(output, TOP1 if top1 else REPORT, kept=(arguments["root"], arguments["against"]))
     from rich.console import Console
 
     import clicv2_keras
 
-    if arguments["dataset"] == "imagenet":
+    if top1:
         shared = ("model", "root", "seed", "untrained_seeds", "batch_size", "device")
         found = clicv2_keras.top1(per_class=per_class, **{name: arguments[name] for name in shared})
         click.echo(f"top-1  model {found.model:.3f}  untrained {found.untrained:.3f}  chance {found.chance:.3f}")

@@ -36,6 +36,8 @@ def explain(context, images, model, saliency, output, device):
             click.echo(f"{file}: {explanation.error}", err=True)
         else:
             click.echo(f"{explanation.score:.3f}  {file}")
+        # They are written: of a folder of images they would fill the memory.
+        explanation.map, explanation.saliency = None, {}
 
     explanations = clicv2_keras.explain(images, model, saliency, output, report, device)
     if any(explanation.error for explanation in explanations):

@@ -1,5 +1,3 @@
-import os
-
 import click
 
 from clicv2_keras.cli import options
@@ -22,14 +20,17 @@ def select(context, scores, least, most, top_share, output, shards):
     """
     from clicv2_keras.deployment.scoring.selection import Selection, check_shards
     from clicv2_keras.utils.errors import UserError
-    from clicv2_keras.utils.paths import check_writable
+    from clicv2_keras.utils.paths import check_writable, user_path
 
     if least is not None and most is not None and least > most:
         raise UserError(f"--min {least}: is above --max {most}: nothing would be kept")
-    if output and os.path.realpath(os.path.expanduser(output)) == os.path.realpath(os.path.expanduser(scores)):
-        raise UserError(f"--output {output}: is SCORES itself, which it would replace; name another file")
     if output:
         check_writable(output)
+        path = user_path(output)
+        if path.is_dir():
+            raise UserError(f"--output {output}: is a folder; name a file")
+        if path.exists() and path.stat().st_size:
+            raise UserError(f"--output {output}: exists; name another, or remove it")
     if shards:
         check_shards(shards)
     selection = Selection(scores, least, most, top_share)

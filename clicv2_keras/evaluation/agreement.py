@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clicv2_keras.data.labelled.scored_images import MEAN, OVERALL
 from clicv2_keras.evaluation.statistics import CORRELATIONS, METRICS, Bootstrap, interval
 
 # Of images that are left, fewer say nothing.
 FEWEST = 3
-MEAN = "mean of categories"
 
 
 class Figure(NamedTuple):
@@ -49,7 +49,7 @@ class Agreement:
     @property
     def headline(self):
         """The row by which predictors are compared: metric to `Figure`."""
-        return self.rows["overall"] if "overall" in self.rows else self.rows[MEAN]
+        return self.rows[OVERALL] if OVERALL in self.rows else self.rows[MEAN]
 
     @property
     def srcc(self):
@@ -104,7 +104,7 @@ class Judge:
         left_out = int(prediction.left_out.sum())
         of = prediction.predictor, prediction.group, prediction.calibrated
         if not own.any():
-            part = "overall" if self.pooled else MEAN
+            part = OVERALL if self.pooled else MEAN
             nothing = {metric: Figure(np.nan) for metric in _metrics(prediction)}
             samples = np.full(self.resamples, np.nan) if self.resamples else None
             return Agreement(*of, {part: nothing}, samples, {part: 0}, own, left_out)
@@ -122,7 +122,7 @@ class Judge:
         names = [name for name in np.unique(categories) if name != ""]
         parts = {str(name): np.flatnonzero(categories == name) for name in names}
         if self.pooled or not parts:
-            parts = {"overall": np.arange(len(known)), **parts}
+            parts = {OVERALL: np.arange(len(known)), **parts}
         bootstrap = self._bootstrap(images) if self.resamples else None
         runs = np.atleast_2d(prediction.values)
         # By part and metric: of each run, the value and the bootstrap samples; then the mean of the categories' both.
@@ -141,7 +141,7 @@ class Judge:
             result.rows[part] = {
                 metric: _figure(float(value.mean()), samples[part].get(metric)) for metric, value in row.items()
             }
-        headline = "overall" if "overall" in values else MEAN
+        headline = OVERALL if OVERALL in values else MEAN
         result.spread = float(values[headline]["SRCC"].std(ddof=1)) if len(runs) > 1 else None
         result.samples = samples[headline].get("SRCC")
         result.counts = {part: len(parts[part]) if part in parts else len(known) for part in result.rows}
@@ -165,8 +165,8 @@ class Judge:
 
 def _ordered(parts):
     """The rows: over all images, the mean of the categories, each category."""
-    single = [part for part in parts if part != "overall"]
-    return [*(["overall"] if "overall" in parts else []), *([MEAN] if single else []), *single]
+    single = [part for part in parts if part != OVERALL]
+    return [*([OVERALL] if OVERALL in parts else []), *([MEAN] if single else []), *single]
 
 
 def _figure(value, samples):

@@ -6,6 +6,7 @@ import numpy as np
 
 from clicv2_keras.data.class_folders import open_class_folders
 from clicv2_keras.data.reading import unreadable_note
+from clicv2_keras.evaluation.output_folder import TOP1, check_output
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
@@ -25,7 +26,12 @@ class Top1(NamedTuple):
     notes: list
 
     def save(self, folder):
-        """Write `top1.csv` to a folder: a row each for the model, the untrained encoder and chance."""
+        """Write `top1.csv` to a folder: a row each for the model, the untrained encoder and chance.
+
+        Raises:
+            UserError: where a file of that name is there and none of an evaluation's; see `check_output`.
+        """
+        check_output(folder, TOP1)
         folder = user_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         rows = [f"{name},{getattr(self, name):.6g}\n" for name in ("model", "untrained", "chance")]
@@ -61,7 +67,7 @@ def top1(
     choose_backend()
     from rich.progress import Progress
 
-    from clicv2_keras.evaluation.content import fit_classifier
+    from clicv2_keras.evaluation.content import linear_probe
     from clicv2_keras.evaluation.features import FeatureExtractor
     from clicv2_keras.models.find_model import find_model
 
@@ -76,7 +82,7 @@ def top1(
 
     def accuracy(read):
         token = read.parts["token"]
-        return float(fit_classifier(token[train], classes[train]).score(token[val], classes[val]))
+        return float(linear_probe().fit(token[train], classes[train]).score(token[val], classes[val]))
 
     names, counts = np.unique(classes[val], return_counts=True)
     notes = [f"fitted on {train.sum()} images of train, judged on {val.sum()} of val; {len(names)} classes"]

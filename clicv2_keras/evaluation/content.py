@@ -55,9 +55,9 @@ def measure_content(model, data, features, seed=0, untrained_seeds=()):
     return found
 
 
-def fit_classifier(features, labels):
-    """A linear classifier on standardised features (n, D) of labels (n,): the usual linear probe."""
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(features, labels)
+def linear_probe():
+    """The usual one, not fitted yet: a linear classifier on standardised features (n, D)."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
 def category_accuracy(features, categories, seed=0):
@@ -69,8 +69,7 @@ def category_accuracy(features, categories, seed=0):
     if len(names) < 2 or counts.min() < 5:
         return None
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(np.mean(cross_val_predict(probe, features, categories, cv=folds) == categories))
+    return float(np.mean(cross_val_predict(linear_probe(), features, categories, cv=folds) == categories))
 
 
 def token_retrieval(encoder, images, seed=0):

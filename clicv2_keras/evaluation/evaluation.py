@@ -10,6 +10,7 @@ from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.evaluation.agreement import Agreement, Judge
 from clicv2_keras.evaluation.content import Content
 from clicv2_keras.evaluation.judged_model import KerasModel, KnownImages, TFLiteModel
+from clicv2_keras.evaluation.output_folder import REPORT, check_output
 from clicv2_keras.evaluation.predictors import MODEL, OTHER, Prediction
 from clicv2_keras.evaluation.report.provenance import Provenance
 from clicv2_keras.utils.atomic_files import write_csv, write_text
@@ -151,7 +152,11 @@ class Evaluation:
 
         The tables name predictors by their keys. A prediction of an image that the model was fitted to is an empty
         cell; each of several random initialisations has a column.
+
+        Raises:
+            UserError: where one of them is there and none of an evaluation's; see `check_output`.
         """
+        check_output(folder, REPORT)
         # On demand: matplotlib takes a second to import.
         from clicv2_keras.evaluation.report.report import report_html
 

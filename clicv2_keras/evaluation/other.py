@@ -1,6 +1,7 @@
 """What a model is evaluated against by name: another model, a handcrafted measure, or the scores of any other tool."""
 
 import csv
+import operator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -98,7 +99,7 @@ def read_scores(path):
     """The scores of a CSV file with the columns `file` and `score`: a dict; rows without a number are left out.
 
     Raises:
-        UserError: where there is no such file, or it is none, or names an image twice.
+        UserError: where there is no such file, or it is none, or a row names no image, or one that has a row already.
     """
     scores = {}
     try:
@@ -111,6 +112,9 @@ def read_scores(path):
                 name, score = row[columns["file"]], parse_score(row[columns["score"]])
                 if score is None:
                     continue
+                if not PurePath(name or "").name:
+                    at = f"{path}, line {rows.line_num}"
+                    raise UserError(f"{at}: {name or ''!r} names no image; name one, or leave the row out")
                 if name in scores:
                     raise UserError(f"{path}, line {rows.line_num}: {name} has a score already; keep one of the rows")
                 scores[name] = score
@@ -122,28 +126,36 @@ def read_scores(path):
 
 
 def match_scores(scores, names, path):
-    """The scores by the names of images, of a dict by paths: of one of the two the other is the end, with or without
-    the file's ending.
+    """The scores by the names of images, of a dict by paths. A row is of the image that it names; else of one where of
+    the two names the one is the end of the other; else where it is so without the file's ending.
 
     Raises:
-        UserError: where two rows are of one image.
+        UserError: where two rows may be of one image, or one of two.
     """
-    found = {}
-    for spell in (str, lambda name: str(PurePath(name).with_suffix(""))):
-        by_last = {}
-        for row in scores:
+    found, left = {}, list(scores)
+    for spell, alike in ((str, operator.eq), (str, _ends_alike), (_without_ending, _ends_alike)):
+        by_last, fits = {}, {}
+        for row in left:
             parts = PurePath(spell(row)).parts
             by_last.setdefault(parts[-1:], []).append((parts, row))
-        for name in names:
+        for name in dict.fromkeys(names):
             if name in found:
                 continue
             parts = PurePath(spell(name)).parts
-            rows = [row for other, row in by_last.get(parts[-1:], ()) if _ends_alike(parts, other)]
+            rows = [row for other, row in by_last.get(parts[-1:], ()) if alike(parts, other)]
             if len(rows) > 1:
                 raise UserError(f"{path}: {rows[0]} and {rows[1]} may both be {name}; name files as the data set does")
-            if rows:
-                found[name] = scores[rows[0]]
+            for row in rows:
+                if row in fits:
+                    raise UserError(f"{path}: {row} may be {fits[row]} or {name}; name files as the data set does")
+                fits[row] = name
+        found |= {name: scores[row] for row, name in fits.items()}
+        left = [row for row in left if row not in fits]
     return found
+
+
+def _without_ending(name):
+    return str(PurePath(name).with_suffix(""))
 
 
 def _ends_alike(one, other):

@@ -1,4 +1,5 @@
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,15 @@ from clicv2_keras.utils.paths import check_writable_folder, user_path
 
 # No path is longer.
 MOST_BYTES = 2**20
+# Of an image's name as much as leaves room, in the 255 bytes of a file's name, for what is put around it.
+MOST_OF_NAME = 200
 
 
 class OutputFolder:
     """Writes explanations: for `photos/cat.jpg` the figure `cat.png` and the arrays `cat.npz`.
 
     Explained again, an image's files are replaced. Where the name is taken by anything else, the photograph itself or
-    another `cat.jpg`, it is `cat-2`, `cat-3`, …
+    another `cat.jpg`, it is `cat-2`, `cat-3`, … A name of more than 200 bytes is cut.
 
     The arrays: `image_file`, `score`, `size` (width, height); `map` and the saliency by method on their own grids; each
     of them once more as `map_pixels` and so on, float32 (height, width), at the pixels of the upright image.
@@ -33,8 +36,11 @@ class OutputFolder:
 
     def figure_path(self, file):
         """Where the figure of the image `file` goes."""
+        stem = Path(file).stem
+        if len(os.fsencode(stem)) > MOST_OF_NAME:
+            stem = os.fsencode(stem)[:MOST_OF_NAME].decode(errors="ignore")
         for number in itertools.count(1):
-            path = self.path / (Path(file).stem + (f"-{number}" if number > 1 else "") + ".png")
+            path = self.path / (stem + (f"-{number}" if number > 1 else "") + ".png")
             arrays = path.with_suffix(".npz")
             if not path.exists() and not arrays.exists() or _file_of(arrays) == str(file):
                 return path

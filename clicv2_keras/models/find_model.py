@@ -1,5 +1,8 @@
 """MODEL, as every verb takes it: a preset's name, a run folder, a `.keras` file, `hf://owner/name`, or one at hand."""
 
+import json
+import zipfile
+
 import keras
 
 from clicv2_keras.models.clicv2 import CLICv2
@@ -52,6 +55,16 @@ def find_model(model="default"):
     except ValueError as error:
         raise UserError(f"MODEL {model}: no file, no run folder, no preset. {error}") from None
     return _unlabelled(load_preset(KINDS, str(model)))
+
+
+def holds_model(path):
+    """Whether the `.keras` file of a path holds one of `KINDS`, as its configuration says; no weights are loaded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = json.loads(archive.read("config.json"))["registered_name"]
+    except Exception:  # zipfile and json raise whatever a broken file leads them to
+        return False
+    return name in [keras.saving.get_registered_name(kind) for kind in KINDS]
 
 
 def encoder_of(model):

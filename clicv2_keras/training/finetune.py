@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.shapes import PARTS
 from clicv2_keras.training.run import train_recipe
@@ -16,7 +18,7 @@ from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError, refuse_unused
-from clicv2_keras.utils.paths import StrPath, check_local, check_writable, user_path
+from clicv2_keras.utils.paths import StrPath, check_local, check_replaceable, check_writable, user_path
 
 if TYPE_CHECKING:
     import keras
@@ -59,7 +61,7 @@ def finetune(
         model: see `find_model`; its encoder is used, whatever head it has.
         dataset, root, within_category: see `evaluate`; each of the first two may be a list, of as many data sets.
         splits: the parts of a data set that are fitted to.
-        output: the `.keras` file to write; None writes none.
+        output: the `.keras` file to write; None writes none. Only a model of this package is replaced there.
         parts: the features the head reads; see `PatchReadOut`. None is those of the model's own `LinearHead`, or all.
         steadiness: how little mirroring, slight crops and resizing shall move a score: what their mean square counts
             against the fit's. With it, blank pictures are taught as 0 and collages as 1. 0 fits the labels alone.
@@ -102,10 +104,12 @@ def finetune(
     from clicv2_keras.data.labelled.joint_sets import join_sets
     from clicv2_keras.data.labelled.scored_sets import open_scored_sets
     from clicv2_keras.models import ComplexityScorer, LinearHead
-    from clicv2_keras.models.find_model import encoder_of, find_model
+    from clicv2_keras.models.find_model import encoder_of, find_model, holds_model
     from clicv2_keras.training.fit_scorer import fit_scorer
     from clicv2_keras.utils.atomic_files import save_model
 
+    if output is not None:
+        check_replaceable(output, holds_model, "finetune")
     sets = open_scored_sets(dataset, root, within_category)
     labels = join_sets(fitted_parts(sets, splits))
     with contextlib.ExitStack() as stack:
@@ -149,15 +153,25 @@ def _list(values):
     return list(values) if isinstance(values, list | tuple) else [values]
 
 
+def _named(encoder, folder):
+    """The `.keras` file that a model at hand is begun from, in its run's folder."""
+    from clicv2_keras.models.find_model import encoder_of, find_model
+    from clicv2_keras.utils.atomic_files import save_model
+
+    path = folder / "start.keras"
+    if not (folder / "recipe.yaml").exists():
+        save_model(encoder, path)
+        return path
+    before = encoder_of(find_model(path)).get_weights()
+    if len(before) != len(encoder.get_weights()) or not all(map(np.array_equal, before, encoder.get_weights())):
+        raise UserError(f"{folder}: holds the run of another model; name another run_dir")
+    return path
+
+
 def _whole_network(model, encoder, stem_rate, folder, count, epochs, batch_size, learning_rate):
     """The other sections of the recipe that trains a whole network on `count` labelled images."""
     if not isinstance(model, str | Path):
-        # A model at hand gets a name.
-        model = folder / "start.keras"
-        if not model.exists():
-            from clicv2_keras.utils.atomic_files import save_model
-
-            save_model(encoder, model)
+        model = _named(encoder, folder)
     epoch = -(-count // batch_size)
     return {
         "data": {"image_size": encoder.image_size},

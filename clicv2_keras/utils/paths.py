@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from clicv2_keras.utils.errors import UserError
@@ -55,6 +56,21 @@ def check_writable_folder(path: StrPath, option: str = "--output") -> None:
     check_writable(path, option)
 
 
+def check_replaceable(path: StrPath, is_ours: Callable[[Path], bool], verb: str) -> None:
+    """Find out before the work whether what is at `path`, if anything, may be replaced: an empty file, or one of ours.
+
+    Args:
+        is_ours: whether an earlier version or this one wrote the file of a path.
+        verb: what is to write there, for the message.
+
+    Raises:
+        UserError: where it is anything else.
+    """
+    path = user_path(path)
+    if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or is_ours(path))):
+        raise UserError(f"--output {path}: is no output of clicv2-keras {verb}, and is kept; name another")
+
+
 def check_local(path: StrPath, option: str) -> None:
     """Say that nothing is written to a URL: as a path it would be folders here, called `s3:` for example.
 
@@ -63,6 +79,26 @@ def check_local(path: StrPath, option: str) -> None:
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):
         raise UserError(f"{option} {path}: is a URL; name a place on this machine, and copy what is written there")
+
+
+def lock(file, place: StrPath) -> None:
+    """Keep others out of an opened file until it is closed, or until this process is gone, however it ends.
+
+    Args:
+        place: what the file stands for, for the message.
+
+    Raises:
+        UserError: where another process works there; the file is closed then.
+    """
+    if not fcntl:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"{place}: another process is at work there; wait for it, or stop it") from None
+    except OSError:
+        pass  # not every file system can
 
 
 class FolderLock:
@@ -77,14 +113,7 @@ class FolderLock:
 
     def __init__(self, folder):
         self._file = open(Path(folder) / ".lock", "a+")
-        if fcntl:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.close()
-                raise UserError(f"{folder}: another process is at work there; wait for it, or stop it") from None
-            except OSError:
-                pass  # not every file system can
+        lock(self._file, folder)
 
     def release(self):
         with contextlib.suppress(OSError):

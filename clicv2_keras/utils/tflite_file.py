@@ -73,7 +73,7 @@ def read_fitted_to(path):
     """
     found = dict.fromkeys(FITTED_TO)
     try:
-        with zipfile.ZipFile(path) as folder:
+        with zipfile.ZipFile(user_path(path)) as folder:
             for part, name in FITTED_TO.items():
                 if name not in folder.namelist():
                     continue

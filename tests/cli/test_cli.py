@@ -105,6 +105,14 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path):
     assert_mistake(call("recipe", "quickstart", "--set", "seed=-1"), "seed", "greater than or equal to 0")
 
 
+def test_a_list_of_what_is_selected_replaces_nothing(tmp_path):
+    (tmp_path / "scores.csv").write_text("file,score,width,height,error\na.jpg,0.5,10,10,\n")
+    (tmp_path / "mine.txt").write_text("mine")
+    for name, says in {"mine.txt": "exists; name another, or remove it", ".": "is a folder; name a file"}.items():
+        assert_mistake(call("select", tmp_path / "scores.csv", "--output", tmp_path / name), "--output", says)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     for module in [name for name in sys.modules if name.startswith("clicv2_keras.recipe.")]:

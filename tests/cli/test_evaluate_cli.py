@@ -2,6 +2,7 @@
 
 import csv
 
+import keras
 import pytest
 from click.testing import CliRunner
 
@@ -57,3 +58,36 @@ def test_a_mistake_is_one_line_and_exit_2(ic9600, arguments, says):
     result = CliRunner().invoke(main, [argument.format(root=ic9600) for argument in arguments])
     assert result.exit_code == 2 and says in result.stderr and result.stdout == ""
     assert result.stderr.strip().count("\n") == 0 and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("table.csv", "file,score\na.jpg,0.1\nb.jpg,0.2\n"),
+        ("predictions.csv", "file,category,human,score\na.jpg,x,0.1,0.1\nb.jpg,x,0.2,0.2\n"),  # as ours, but read
+        ("report.html", "<!DOCTYPE html><title>My holidays</title>"),
+        ("top1.csv", "model,top1\nmine,0.9\n"),
+    ],
+)
+def test_nothing_of_the_users_is_replaced_and_it_is_told_before_the_work(tmp_path, monkeypatch, name, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "classes").mkdir()
+    (tmp_path / name).write_text(text)
+    root = name if name.endswith(".csv") else "none.csv"
+    data = ("imagenet", "classes") if name == "top1.csv" else ("csv", root)
+    result = run("evaluate", "--dataset", data[0], "--root", data[1], "--output", ".")
+    assert (result.exit_code, result.stdout) == (2, "") and (tmp_path / name).read_text() == text
+    assert result.stderr.startswith(f"Error: --output {name}: is ") and result.stderr.count("\n") == 1
+
+
+def test_a_scorer_replaces_a_model_of_ours_and_nothing_else(tiny_encoder, ic9600, tmp_path):
+    tiny_encoder.save(tmp_path / "mine.keras")
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    (tmp_path / "notes.keras").write_text("no model")
+    command = ("finetune", tmp_path / "mine.keras", "--dataset", "ic9600", "--root", ic9600, "--output")
+    for name in ("other.keras", "notes.keras"):
+        before = (tmp_path / name).read_bytes()
+        result = run(*command, tmp_path / name)
+        assert (result.exit_code, result.stdout) == (2, "") and (tmp_path / name).read_bytes() == before
+        assert f"{name}: is no output of clicv2-keras finetune, and is kept; name another" in result.stderr
+    assert run(*command, tmp_path / "mine.keras").exit_code == 0

@@ -9,6 +9,7 @@ import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 
+import clicv2_keras
 from clicv2_keras.cli.main import main
 from clicv2_keras.models import ViTEncoder
 from clicv2_keras.utils.procedural import procedural_image
@@ -54,3 +55,12 @@ def test_mistakes_exit_with_2(tmp_path):
 def test_a_folder_without_an_image_is_told_as_score_tells_it(tmp_path):
     result = CliRunner().invoke(main, ["explain", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (1, "") and "no image in this folder" in result.stderr
+
+
+def test_what_is_written_is_not_kept(photos, monkeypatch):
+    kept = []
+    explain = clicv2_keras.explain
+    monkeypatch.setattr(clicv2_keras, "explain", lambda *a: kept.extend(explain(*a)) or kept)
+    result = CliRunner().invoke(main, ["explain", str(photos), "--output", str(photos.parent / "out")])
+    assert result.exit_code == 0 and len(kept) == len(list((photos.parent / "out").glob("*.npz"))) == 5
+    assert not any(explanation.grids for explanation in kept)

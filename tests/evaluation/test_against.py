@@ -135,12 +135,27 @@ def test_names_match_by_their_ends():
         match_scores({"a/2.png": 1, "b/2.png": 2}, names, "t.csv")
 
 
+def test_a_row_scores_one_image():
+    assert match_scores({"0.jpg": 1, "1.jpg": 2}, ["Scenes/0.jpg", "Scenes/1.jpg", "Objects/0"], "t.csv") == {
+        "Scenes/0.jpg": 1,
+        "Scenes/1.jpg": 2,
+    }
+    assert match_scores({"5.png": 1}, ["5.jpg", "5.png"], "t.csv") == {"5.png": 1}
+    assert match_scores({"a/0.jpg": 2, "./0.jpg": 1}, ["0.jpg", "a/0.jpg"], "t.csv") == {"0.jpg": 1, "a/0.jpg": 2}
+    for names in (["Scenes/0.jpg", "Objects/0.jpg"], ["Scenes/0", "Objects/0"]):
+        with pytest.raises(UserError, match=f"t.csv: 0.jpg may be {names[0]} or {names[1]}; name files as"):
+            match_scores({"0.jpg": 1}, names, "t.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("name,score\na,1\n", "needs the columns file and score; it has name, score"),
         ("", "it has none"),
         ("file,score\na,1\na,2\n", "line 3: a has a score already"),
+        ("file,score\na,1\n,0.53\n", "t.csv, line 3: '' names no image"),
+        ("score,file\n0.53\n", "t.csv, line 2: '' names no image"),
+        ("file,score\n.,1\n", "t.csv, line 2: '.' names no image"),
         (b"file,score\n\xff,1\n", "no CSV file in UTF-8"),
     ],
 )
@@ -200,3 +215,9 @@ def test_a_label_free_tflite_file(tiny_encoder, ic9600, tmp_path):
     assert found.main.left_out == 0
     with pytest.raises(UserError, match=r"device: .*free.tflite is computed by LiteRT, on the CPU; leave gpu out"):
         judged_model(file, "gpu")
+
+
+def test_the_home_folder_is_where_the_user_means(tflite, monkeypatch):
+    _, file = tflite
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert judged_model(f"~/{file.name}").mapped == "fitted"

@@ -184,9 +184,13 @@ def test_tables_are_written_whole(evaluation, tmp_path):
     main = find(evaluation, "ridge", MODEL).values
     np.testing.assert_allclose([float(row["model/ridge"]) for row in rows], main, rtol=1e-4)
     assert not list((tmp_path / "out").glob("unfinished*"))
+    evaluation.save(tmp_path / "out")  # in the place of its own files
+    (tmp_path / "out" / "report.html").write_text("<title>Mine</title>")
+    with pytest.raises(UserError, match="report.html: is no output of clicv2-keras evaluate, and is kept"):
+        evaluation.save(tmp_path / "out")
 
 
-def test_a_category_may_be_called_anything(tiny_encoder, ic9600, tmp_path):
+def test_a_category_may_be_called_anything_but_what_other_rows_are(tiny_encoder, ic9600, tmp_path):
     data = open_scored("ic9600", ic9600)
     odd = np.where(data.categories == "person", "[/red]", data.categories)
     evaluation = evaluate(tiny_encoder, replace(data, categories=odd), resamples=10, baselines=False, progress=False)
@@ -194,6 +198,10 @@ def test_a_category_may_be_called_anything(tiny_encoder, ic9600, tmp_path):
         evaluation.show(Console(file=file, width=140))
     assert "[/red]" in (tmp_path / "shown.txt").read_text(encoding="utf-8")
     evaluation.save(tmp_path / "report")
+    for taken in ("overall", "mean of categories"):
+        odd = np.where(data.categories == "person", taken, data.categories)
+        with pytest.raises(UserError, match=f"person_0002.jpg: no category can be called {taken}, as a row"):
+            evaluate(tiny_encoder, replace(data, categories=odd), progress=False)
 
 
 def test_neither_the_batch_size_nor_the_device_changes_a_figure(

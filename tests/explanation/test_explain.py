@@ -65,6 +65,15 @@ def test_neither_the_photograph_nor_anything_else_is_overwritten(scorer, busy_co
     assert (photo.parent / "photo-3.png").is_file() and (photo.parent / "photo-3.npz").is_file()
 
 
+def test_a_long_name_is_cut_and_ends_nothing(scorer, busy_corner, tmp_path):
+    names = [f"{stem}{end}.jpg" for stem in ("x" * 246, "ü" * 123) for end in ("", "a", "b")]
+    photos = [busy_corner(f"photos/{name}") for name in names]
+    for _ in range(2):
+        result = clicv2_keras.explain(photos, scorer, output=tmp_path / "out")
+        assert [explanation.error for explanation in result] == [None] * 6
+        assert len(list((tmp_path / "out").iterdir())) == 12
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"text", b"\x93NUMPY"])
 def test_a_broken_npz_is_anyones_file_and_kept(scorer, busy_corner, tmp_path, content):
     photo, output = busy_corner("here/photo.png"), tmp_path / "out"

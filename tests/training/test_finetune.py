@@ -8,6 +8,7 @@ from tiny_network import tiny_feature_maps
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.sources import FileSource
 from clicv2_keras.evaluation.statistics import pcc
 from clicv2_keras.layers import FeatureStem
 from clicv2_keras.layers.patch_read_out import PARTS
@@ -141,6 +142,22 @@ def test_the_whole_network_is_a_run_that_goes_on_from_its_checkpoint(tiny_encode
     loaded = keras.saving.load_model(tmp_path / "killed.keras")
     for part in (loaded.encoder, loaded.head):
         assert part.fitted_to.known(fingerprints(ic9600)[0]).all() and len(part.fitted_to) == 36
+
+
+def test_a_run_of_another_model_at_hand_is_not_gone_on_with(tiny_encoder, ic9600, tmp_path):
+    options = {"dataset": "ic9600", "root": ic9600, "output": None, "whole": True, "epochs": 1, "progress": False}
+    options["run_dir"] = tmp_path / "run"
+    finetune(tiny_encoder, **options)
+    finetune(copy_of(tiny_encoder), **options, resume=True)
+    with pytest.raises(UserError, match="run: holds the run of another model; name another run_dir"):
+        finetune(tiny_encoder.untrained(1), **options, resume=True)
+
+
+def test_a_set_of_which_no_image_opens_is_told(tiny_encoder, ic9600, tmp_path):
+    data = open_scored("ic9600", ic9600)
+    gone = replace(data, name="gone", source=FileSource([tmp_path / name for name in data.names], data.names))
+    with pytest.raises(UserError, match="no image of gone can be read; mend it, or leave it out"):
+        finetune(tiny_encoder, [gone, data], output=None, progress=False)
 
 
 def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):

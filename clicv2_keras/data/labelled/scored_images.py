@@ -5,6 +5,9 @@ import numpy as np
 from clicv2_keras.data.subset import Subset
 from clicv2_keras.utils.errors import UserError
 
+# Rows of figures that stand beside those of the categories, by name: over all images, and the mean of the categories.
+SUMMARIES = OVERALL, MEAN = "overall", "mean of categories"
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredImages:

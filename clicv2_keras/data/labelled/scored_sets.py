@@ -5,6 +5,7 @@ from dataclasses import replace
 from clicv2_keras.data.labelled.ic9600 import open_ic9600
 from clicv2_keras.data.labelled.savoias import open_savoias
 from clicv2_keras.data.labelled.score_table import open_score_table
+from clicv2_keras.data.labelled.scored_images import SUMMARIES
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
 from clicv2_keras.utils.text import did_you_mean
@@ -42,9 +43,13 @@ def open_scored(dataset, root, ranked_within_category=None):
         `ScoredImages`.
 
     Raises:
-        UserError: where there is no such data set, or it cannot be read.
+        UserError: where there is no such data set, it cannot be read, or a category is called as one of `SUMMARIES`.
     """
     images = _open_named(dataset, root) if isinstance(dataset, str) else dataset
+    for row, category in enumerate(images.categories):
+        if category in SUMMARIES:
+            where = f"{images.name}: {images.source.name(row)}"
+            raise UserError(f"{where}: no category can be called {category}, as a row of all images is; rename it")
     if ranked_within_category is None:
         return images
     return replace(images, ranked_within_category=ranked_within_category)

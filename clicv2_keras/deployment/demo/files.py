@@ -15,6 +15,7 @@ from PIL import Image
 
 from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.deployment.scoring.percentiles import Percentiles
+from clicv2_keras.utils.atomic_files import naming
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.model_list import list_models
 from clicv2_keras.utils.package_data import trained_presets
@@ -77,7 +78,7 @@ def write_demo(folder: StrPath, model: StrPath = "default") -> Path:
     The page carries the same content policy as the server's, which forbids the browser to send anything elsewhere.
 
     Args:
-        folder: a new or an empty one; it appears when it is whole.
+        folder: a new or an empty one; the page appears in it last, when all else is there.
         model: a trained preset's name, or a `.tflite` file of `clicv2-keras export`.
 
     Returns:
@@ -93,15 +94,17 @@ def write_demo(folder: StrPath, model: StrPath = "default") -> Path:
     files = demo_files(file, unpack(file))
     policy = f'{_HEAD}\n<meta http-equiv="Content-Security-Policy" content="{html.escape(content_policy())}">'
     check_writable(folder, "--static")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
-        unfinished = Path(place) / "site"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Within it: a folder that is there may be the working folder or a mounted one, which nothing can take the place of.
+    with naming(folder), tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as place:
+        unfinished = Path(place)
         for name, content in files.items():
             path = unfinished / name
             path.parent.mkdir(parents=True, exist_ok=True)
             body = content()
             path.write_bytes(body.replace(_HEAD.encode(), policy.encode(), 1) if name == PAGE else body)
-        os.replace(unfinished, folder)
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == PAGE):
+            os.replace(path, folder / path.name)
     return folder
 
 

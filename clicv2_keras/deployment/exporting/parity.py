@@ -126,21 +126,41 @@ class Exported(NamedTuple):
     parity: Parity
 
 
+class Compared(NamedTuple):
+    """Images at a model's size, uint8 (n, S, S, 3): those that judge an export and their names, and others that int8 is
+    calibrated on."""
+
+    judged: np.ndarray
+    names: list
+    calibration: np.ndarray
+
+
 def images_to_compare_on(path, size):
-    """Up to 300 images at a model's size: uint8 (n, S, S, 3), and their names.
+    """200 images that judge an export, and up to 100 that calibrate it, both spread evenly.
 
     Args:
-        path: a folder; an evenly spaced choice of its images is taken. None draws procedural images.
+        path: a folder of images. None draws procedural ones.
         size: S.
+
+    Returns:
+        `Compared`.
 
     Raises:
         UserError: where fewer than 200 images can be read.
     """
     wanted = COMPARED + CALIBRATED
     source = ProceduralSource(wanted, size, UNSEEN_SEED) if path is None else FileSource.from_folder(path)
-    chosen = range(0, len(source), max(len(source) // wanted, 1))
-    reads = read_images(source, lambda image: network_input(image, size), 2 * size, chosen)
+    count = len(source)
+    spread = np.linspace(0, count - 1, min(count, wanted)).round().astype(int)
+    # In place of what cannot be read, any other.
+    order = [*spread.tolist(), *np.setdiff1d(np.arange(count), spread).tolist()]
+    reads = read_images(source, lambda image: network_input(image, size), 2 * size, order)
     readable = list(itertools.islice((read for read in reads if not read.error), wanted))
     if len(readable) < COMPARED:
         raise UserError(f"{path}: {len(readable)} readable images are too few to compare on; give {COMPARED} or more")
-    return np.stack([read.value for read in readable]), [read.name for read in readable]
+    images, others = np.stack([read.value for read in readable]), len(readable) - COMPARED
+    # Of 300 every third.
+    calibrates = np.zeros(len(readable), bool)
+    calibrates[np.arange(1, others + 1) * len(readable) // max(others, 1) - 1] = True
+    names = [read.name for read, other in zip(readable, calibrates, strict=True) if not other]
+    return Compared(images[~calibrates], names, images[calibrates])

@@ -1,5 +1,6 @@
 """Export, from a model of any backend to a file whose agreement with it has been measured."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -8,11 +9,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clicv2_keras.deployment.exporting.parity import COMPARED, Exported, Parity, images_to_compare_on, run_tflite
+from clicv2_keras.deployment.exporting.parity import (
+    CALIBRATED,
+    COMPARED,
+    Exported,
+    Parity,
+    images_to_compare_on,
+    run_tflite,
+)
 from clicv2_keras.deployment.exporting.push import push_model
+from clicv2_keras.utils.atomic_files import naming
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.hub import check_push
-from clicv2_keras.utils.paths import StrPath, check_writable, user_path
+from clicv2_keras.utils.paths import StrPath, check_replaceable, check_writable, user_path
 
 if TYPE_CHECKING:
     import keras
@@ -36,8 +45,10 @@ def export(
         model: see `find_model`; one without a head of its own is exported with the label-free head.
         format: `"tflite"` or `"saved_model"`.
         quantize: of TFLite: `"none"`, `"float16"`, `"dynamic"` or `"int8"`; see `convert`.
-        output: the file or folder to write; by default NAME.tflite or NAME_saved_model in the working folder.
-        images: folder of images to compare on, and to calibrate `"int8"`; procedural images by default.
+        output: the file or folder to write; by default NAME.tflite or NAME_saved_model in the working folder. Only a
+            TFLite file of an earlier export is replaced.
+        images: folder of 200 images or more to compare on, and of others, 100 if there are, to calibrate `"int8"`;
+            procedural images by default.
         push: `hf://owner/name[@branch]`, where the TFLite file goes too, as `model.tflite`, beside the Keras model and
             the card; `HF_TOKEN` must be one that may write there.
 
@@ -52,7 +63,9 @@ def export(
     if format == "saved_model" and quantize != "none":
         raise UserError(f"quantize: a SavedModel is float32; {quantize} needs --format tflite")
     if quantize == "int8" and images is None:
-        raise UserError("images: int8 is calibrated on real images; name a folder of 200 or more with --images")
+        raise UserError(
+            f"images: int8 is calibrated on real images; name a folder of {COMPARED + CALIBRATED} or more with --images"
+        )
     if push and format != "tflite":
         raise UserError("push: a repository holds the TFLite file and the Keras model; leave --format saved_model out")
     if push:
@@ -122,23 +135,24 @@ def _export(model, format, quantize, output, images):
     metadata, card = describe(model, scorer, quantize)
     labelled = fitted_to_of(scorer)
     target = _target(output, metadata["name"], format)
-    pixels, names = images_to_compare_on(images, scorer.encoder.image_size)
-    # What calibrates must not judge.
-    judged, names, calibration = pixels[:COMPARED], names[:COMPARED], pixels[COMPARED:]
+    judged, names, calibration = images_to_compare_on(images, scorer.encoder.image_size)
+    if quantize == "int8" and not len(calibration):
+        raise UserError(
+            f"{images}: int8 is calibrated on others than the {COMPARED} that judge it; "
+            f"give {COMPARED + CALIBRATED} or more images"
+        )
     expected = {name: np.asarray(v) for name, v in scorer.predict(judged, batch_size=25, verbose=0).items()}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror}") from None
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished_") as folder:
+    with naming(target), tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished_") as folder:
         unfinished = Path(folder) / target.name
         if format == "saved_model":
             write_saved_model(scorer, unfinished)
             found, milliseconds = _run_saved_model(unfinished, judged), {}
         else:
             write_tflite_source(scorer, Path(folder) / "source")
-            if quantize == "int8" and not len(calibration):
-                calibration = judged
             model = convert(Path(folder) / "source", quantize, [image[None] for image in calibration])
             unfinished.write_bytes(pack(model, metadata, card, labelled))
             found, milliseconds = run_tflite(unfinished, judged)
@@ -151,14 +165,23 @@ def _export(model, format, quantize, output, images):
 
 
 def _target(output, name, format):
-    """Where to write; a SavedModel never replaces a folder."""
+    """Where to write; a SavedModel replaces nothing, a TFLite file one of ours."""
     target = user_path(output) if output else Path(f"{name}.tflite" if format == "tflite" else f"{name}_saved_model")
     if format == "tflite" and (target.suffix != ".tflite" or target.is_dir()):
         raise UserError(f"{target}: a TFLite model is a file that ends in .tflite; name one")
     check_writable(target)
     if format == "saved_model" and target.exists():
         raise UserError(f"{target}: exists; remove it, or name another folder for the SavedModel")
+    check_replaceable(target, _is_ours, "export")
     return target
+
+
+def _is_ours(path):
+    from clicv2_keras.utils.tflite_file import unpack
+
+    with contextlib.suppress(UserError):
+        return bool(unpack(path))
+    return False
 
 
 def _run_saved_model(folder, images):

@@ -16,7 +16,7 @@ from clicv2_keras.utils.threads import ordered_map, share_cores
 
 # Without images of the user: this many, drawn and enlarged to the size of a small photograph.
 DRAWN, DRAWN_SIZE = 4, (1600, 1200)
-# Of the user's images as many as are kept in memory, encoded.
+# Of the user's images.
 AT_MOST = 64
 
 
@@ -30,8 +30,8 @@ class Measurement:
         load: seconds from the file to a model that is ready, LiteRT's import among them.
         cpu: CPU seconds of an image on one thread: `decode`, `resize`, `invoke`.
         latency: seconds of the network alone, by threads.
-        throughput: images a second from encoded bytes to score, by workers.
-        memory: bytes the process held at most; None where the system does not say.
+        throughput: images a second from the file, or its bytes, to the score, by workers.
+        memory: bytes the process held at most, which is what scoring takes; None where the system does not say.
     """
 
     model: str
@@ -76,17 +76,18 @@ def benchmark(
     Raises:
         UserError: where the model is none, or no image can be read.
     """
-    encoded = _drawn() if images is None else _read(images)
-    what = f"{DRAWN} drawn JPEGs of {DRAWN_SIZE[0]} x {DRAWN_SIZE[1]}" if images is None else f"{len(encoded)} images"
     start = time.perf_counter()
     scorer = Scorer(model)
     load = time.perf_counter() - start
-    found = Measurement(scorer.metadata["name"], scorer.image_size, find_tflite(model).stat().st_size, what, load)
+    size = scorer.image_size
+    encoded = _drawn() if images is None else _readable(images, 2 * size)
+    what = f"{DRAWN} drawn JPEGs of {DRAWN_SIZE[0]} x {DRAWN_SIZE[1]}" if images is None else f"{len(encoded)} images"
+    found = Measurement(scorer.metadata["name"], size, find_tflite(model).stat().st_size, what, load)
     found.cpu = cpu_seconds(model, encoded, seconds)
-    pixels = network_input(open_rgb(encoded[0], 2 * scorer.image_size), scorer.image_size)
+    pixels = network_input(open_rgb(encoded[0], 2 * size), size)
     for count in _up_to_the_cores():
         network = Network(model, count)
-        found.latency[count] = _repeat(network, [pixels], seconds, time.perf_counter)
+        found.latency[count] = _repeat(network, pixels, seconds, time.perf_counter)
     for count in _up_to_the_cores():
         found.throughput[count] = _throughput(scorer, encoded, count, seconds)
     found.memory = peak_memory()
@@ -94,18 +95,27 @@ def benchmark(
 
 
 def cpu_seconds(model, encoded, seconds=1.0):
-    """CPU seconds an image of the parts of scoring, each alone on one thread: `decode`, `resize` and `invoke`."""
+    """CPU seconds an image of the parts of scoring, each alone on one thread: `decode`, `resize` and `invoke`.
+
+    Args:
+        encoded: images, as paths or bytes.
+        seconds: that each part takes, about.
+    """
     network = Network(model)
     size = network.image_size
-    pictures = [open_rgb(data, 2 * size) for data in encoded]
-    inputs = [network_input(picture, size) for picture in pictures]
-    network(inputs[0])
-    parts = {
-        "decode": (lambda data: open_rgb(data, 2 * size), encoded),
-        "resize": (lambda picture: network_input(picture, size), pictures),
-        "invoke": (network, inputs),
-    }
-    return {name: _repeat(work, items, seconds, time.thread_time) for name, (work, items) in parts.items()}
+    spent = dict.fromkeys(("decode", "resize", "invoke"), 0.0)
+    for data in encoded:
+        # One decoded at a time, as in scoring: of large ones sixty-four would not fit in memory.
+        picture = open_rgb(data, 2 * size)
+        pixels = network_input(picture, size)
+        parts = {
+            "decode": (lambda data: open_rgb(data, 2 * size), data),
+            "resize": (lambda picture: network_input(picture, size), picture),
+            "invoke": (network, pixels),
+        }
+        for name, (work, item) in parts.items():
+            spent[name] += _repeat(work, item, seconds / len(encoded), time.thread_time)
+    return {name: total / len(encoded) for name, total in spent.items()}
 
 
 def peak_memory():
@@ -123,14 +133,13 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
-def _repeat(work, items, seconds, clock):
-    """Mean time of `work(item)`, over all items as often as it takes."""
-    work(items[0])
+def _repeat(work, item, seconds, clock):
+    """Mean time of `work(item)`, as often as it takes."""
+    work(item)
     count, start, end = 0, clock(), time.perf_counter() + seconds
     while not count or time.perf_counter() < end:
-        for item in items:
-            work(item)
-        count += len(items)
+        work(item)
+        count += 1
     return (clock() - start) / count
 
 
@@ -163,17 +172,17 @@ def _drawn():
     return encoded
 
 
-def _read(paths):
-    encoded = []
+def _readable(paths, at_least):
+    """The first files that can be read, decoded as in scoring: of a JPEG both sides keep `at_least` pixels."""
+    files = []
     for found in find_images(paths):
         try:
-            open_rgb(found.file)
-            with open(found.file, "rb") as stream:
-                encoded.append(stream.read())
-        except (UnreadableImage, OSError):
+            open_rgb(found.file, at_least)
+        except UnreadableImage:
             continue
-        if len(encoded) == AT_MOST:
+        files.append(found.file)
+        if len(files) == AT_MOST:
             break
-    if not encoded:
+    if not files:
         raise UserError(f"--images {paths}: holds no image that can be read")
-    return encoded
+    return files

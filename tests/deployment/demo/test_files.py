@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 
 import pytest
 from click.testing import CliRunner
@@ -74,6 +75,25 @@ def test_what_is_there_is_kept(tmp_path):
         write_demo(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in (tmp_path / "site").iterdir()) == before
+
+
+def test_the_working_folder_may_be_filled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call("--static", ".")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "index.html").is_file() and (tmp_path / "litert" / "index.js").is_file()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_full_disk_names_the_folder_and_leaves_it_empty(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError) as error:
+            write_demo(tmp_path / "site")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error.value.filename == str(tmp_path / "site") and not list((tmp_path / "site").iterdir())
 
 
 def test_mistakes_are_one_line(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from tiny_network import tiny_feature_maps
 from clicv2_keras.deployment.exporting import parity, run
 from clicv2_keras.deployment.exporting.describe import describe
 from clicv2_keras.deployment.exporting.formats_tensorflow import convert, write_tflite_source
-from clicv2_keras.deployment.exporting.parity import Parity
+from clicv2_keras.deployment.exporting.parity import Parity, images_to_compare_on
 from clicv2_keras.deployment.exporting.run import export
 from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.layers import FeatureStem
@@ -199,6 +200,21 @@ def test_fingerprints_are_in_no_graph(scorer, tmp_path):
     assert abs(sizes[1] - sizes[0]) < 2000 < codes.size
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the limit is of this process")
+def test_a_full_disk_names_the_file_and_leaves_nothing(scorer, tmp_path):
+    # 4 MB, which only the last file holds.
+    scorer.head.fitted_to = Fingerprints(np.random.default_rng(0).integers(0, 256, (20_000, 194)).astype("uint8"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))
+    try:
+        with pytest.raises(OSError) as error:
+            export(scorer, output=tmp_path / "tiny.tflite")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        scorer.head.fitted_to = Fingerprints()
+    assert error.value.filename == str(tmp_path / "tiny.tflite") and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("quantize", ["none", "dynamic"])
 def test_outside_the_bounds_nothing_is_written(scorer, folder, tmp_path, monkeypatch, quantize):
     run = parity.run_tflite
@@ -212,8 +228,40 @@ def test_outside_the_bounds_nothing_is_written(scorer, folder, tmp_path, monkeyp
     monkeypatch.setattr("clicv2_keras.deployment.exporting.run.run_tflite", disturbed)
     with pytest.raises(UserError, match="not written: its score") as error:
         export(scorer, "tflite", quantize, tmp_path / "tiny.tflite", folder)
-    assert "018.png" in str(error.value) or quantize == "dynamic"
+    assert "019.png" in str(error.value) or quantize == "dynamic"
     assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count, judged, calibrate", [(450, 200, 100), (220, 200, 20), (200, 200, 0)])
+def test_what_judges_and_what_calibrates_is_spread_over_the_folder_and_apart(tmp_path, count, judged, calibrate):
+    for i in range(count):
+        Image.new("RGB", (8, 8), (i % 256, i // 256, 0)).save(tmp_path / f"{i:03d}.png")
+    compared = images_to_compare_on(tmp_path, 8)
+    numbers = [np.dot(images[:, 0, 0].astype(int), [1, 256, 0]) for images in (compared.judged, compared.calibration)]
+    assert [len(found) for found in numbers] == [judged, calibrate]
+    assert compared.names == [f"{tmp_path}/{number:03d}.png" for number in numbers[0]]
+    both = np.concatenate(numbers)
+    assert len(set(both)) == len(both) and set(both) >= {0, count - 1}
+    assert all(np.diff(np.sort(found)).max() <= 1.1 * count / len(found) + 1 for found in numbers if len(found))
+
+
+def test_images_that_cannot_be_read_are_made_up_for(tmp_path):
+    for i in range(500):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{i:03d}.png")
+        if i % 2:
+            (tmp_path / f"{i:03d}.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    compared = images_to_compare_on(tmp_path, 8)
+    assert len(compared.judged) == 200 and len(compared.calibration) == 50
+
+
+def test_int8_is_not_calibrated_on_what_judges_it(scorer, folder, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    for file in sorted(folder.iterdir())[1:201]:
+        (few / file.name).symlink_to(file)
+    with pytest.raises(UserError, match="few: int8 is calibrated on others than the 200 that judge it; give 300"):
+        export(scorer, "tflite", "int8", tmp_path / "tiny.tflite", few)
+    assert not (tmp_path / "tiny.tflite").exists()
 
 
 def test_what_is_no_number_fails():
@@ -228,6 +276,7 @@ def test_what_is_no_number_fails():
 
 def test_mistakes_in_one_line(scorer, folder, tmp_path):
     (tmp_path / "there").mkdir()
+    (tmp_path / "other.tflite").write_bytes(b"0000TFL3 of another")
     for arguments, says in {
         ("onnx", "none", None, None): "onnx is not one; allowed are saved_model, tflite",
         ("tflite", "int4", None, None): "int4 is not one; allowed are none, float16, dynamic, int8",
@@ -235,6 +284,7 @@ def test_mistakes_in_one_line(scorer, folder, tmp_path):
         ("saved_model", "float16", None, None): "needs --format tflite",
         ("tflite", "none", tmp_path / "model.bin", None): "ends in .tflite",
         ("saved_model", "none", tmp_path / "there", None): "exists; remove it",
+        ("tflite", "none", tmp_path / "other.tflite", None): "is no output of clicv2-keras export, and is kept",
         ("tflite", "none", tmp_path / "a.tflite", tmp_path): "holds no image at any depth",
         ("tflite", "none", tmp_path / "no" / "a.tflite", tmp_path / "no"): "there is no such folder",
     }.items():

@@ -1,0 +1,25 @@
+"""What is measured of scoring is scoring alone."""
+
+import subprocess
+import sys
+
+from PIL import Image
+
+PEAK = """
+import sys
+from clicv2_keras.deployment.scoring.measurement import benchmark
+print(benchmark(images=sys.argv[1:], seconds=0.01).memory)
+"""
+
+
+def test_more_pictures_take_no_more_memory(tmp_path):
+    files = [tmp_path / f"{number}.png" for number in range(16)]
+    Image.new("RGB", (2500, 2500)).save(files[0], compress_level=1)
+    for file in files[1:]:
+        file.symlink_to(files[0])
+    one, many = (
+        int(subprocess.run([sys.executable, "-c", PEAK, *some], capture_output=True, check=True).stdout)
+        for some in (files[:1], files)
+    )
+    # A picture takes 19 MB.
+    assert many < one + 60e6
