@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from quick_xla import QUICK
+from tiny_network import tiny_feature_maps
 
 from clicv2_keras.utils.procedural import procedural_image
 
@@ -34,8 +35,8 @@ def train(tmp_path):
         lines.append(f"images/{seed}.jpg,{complexity},{'train' if seed < 12 else 'val'}\n")
     (tmp_path / "scores.csv").write_text("".join(lines))
 
-    def train(backend, *arguments):
-        command = [Path(sys.executable).parent / "clicv2-keras", "train", "clicv2_vit_tiny", "--backend", backend]
+    def train(backend, *arguments, recipe="clicv2_vit_tiny"):
+        command = [Path(sys.executable).parent / "clicv2-keras", "train", recipe, "--backend", backend]
         for override in (*OVERRIDES, "data.path=images"):
             command += ["--set", override]
         environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
@@ -69,3 +70,22 @@ def test_a_probe_and_pictures_change_nothing(tmp_path, train, backend):
     for name in plain.files:
         np.testing.assert_array_equal(plain[name], probed[name], err_msg=name)
     assert len((tmp_path / "probed" / "probe.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_guided_by_a_presets_folder_beside_contrast_and_masked_entropy(tmp_path, train, backend):
+    """A transformer of keras_hub teaches in the step, a network in a file is the stem."""
+    hub = pytest.importorskip("keras_hub")
+    shape = {"image_shape": (32, 32, 3), "patch_size": 8, "num_layers": 4, "num_heads": 2}
+    hub.models.ViTBackbone(hidden_dim=8, mlp_dim=16, **shape).save_to_preset(tmp_path / "vit")
+    tiny_feature_maps().save(tmp_path / "stem.keras")
+    settings = ["encoder.stem=stem.keras", "guide.teacher=vit", "guide.sample=8", "data.held_out=2"]
+    settings += ["optimizer.warmup_steps=0", "optimizer.decay_steps=2", "run.checkpoint_every=5"]
+    more = [word for override in settings for word in ("--set", override)]
+    result = train(backend, *more, recipe="guided_clicv2_tiny")
+    assert result.returncode == 0, result.stderr
+    with open(tmp_path / "run" / "metrics.csv", newline="") as file:
+        *_, last = csv.DictReader(file)
+    for name in ("contrastive_loss", "entropy_loss", "guide_loss", "held_out_grid", "held_out_pooled"):
+        assert np.isfinite(float(last[name])), name
