@@ -42,7 +42,7 @@ def find_images(paths, leave_out=None):
     nothing = True
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         for name in names_by_line(sys.stdin.buffer) if path == "-" else [path]:
-            for found in _expand(os.path.expanduser(name), leave_out):
+            for found in expand(os.path.expanduser(name), leave_out=leave_out):
                 nothing = False
                 yield found
     if nothing:
@@ -75,25 +75,42 @@ def names_ended_by_null(stream):
         yield os.fsdecode(rest)
 
 
-def _expand(name, leave_out):
-    name = os.fspath(name)
+def seems_image(file):
+    """Whether a file is an image by its name's ending or by its first bytes."""
+    return os.fspath(file).lower().endswith(ENDINGS) or begins_like_image(file)
+
+
+def begins_like_image(file):
+    """Whether the first bytes of a file are those of a JPEG, PNG, WebP, BMP or GIF; False where it cannot be read."""
     try:
-        if is_url(name):
-            yield Found(name)
-            return
-        if "://" in name and not os.path.lexists(name):
-            yield Found(name, "object stores are read by clicv2-keras score --engine ray alone")
-            return
-        if os.path.isdir(name):
-            files, nothing = files_below(name, seems_image, leave_out), "no image in this folder"
-        elif glob.has_magic(name) and not os.path.lexists(name):
-            matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
-            files, nothing = (Found(file) for file in matches if seems_image(file)), "no image matches"
-        else:
-            yield Found(name)
-            return
-    except ValueError:  # a null byte
+        # Never a pipe or a device: they may not end.
+        if not Path(file).is_file():
+            return False
+        with open(file, "rb") as stream:
+            return is_image(stream.read(16))
+    except OSError:
+        return False
+
+
+def expand(name, wanted=seems_image, leave_out=None):
+    """Yield what one path stands for, see `find_images`; in a folder or glob those files count that are `wanted`."""
+    name = os.fspath(name)
+    if is_url(name):
+        yield Found(name)
+        return
+    if "\0" in name:
         yield Found(name, "not a path")
+        return
+    if "://" in name and not os.path.lexists(name):
+        yield Found(name, "object stores are read by clicv2-keras score --engine ray alone")
+        return
+    if os.path.isdir(name):
+        files, nothing = files_below(name, wanted, leave_out), "no image in this folder"
+    elif glob.has_magic(name) and not os.path.lexists(name):
+        matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
+        files, nothing = (Found(file) for file in matches if wanted(file)), "no image matches"
+    else:
+        yield Found(name)
         return
     found = None
     for found in files:
@@ -121,20 +138,3 @@ def files_below(root, wanted, leave_out=None):
                 yield Found(file)
     for error in unreadable:
         yield Found(os.fspath(error.filename), f"this folder cannot be read: {error.strerror}")
-
-
-def seems_image(file):
-    """Whether a file is an image by its name's ending or by its first bytes."""
-    return os.fspath(file).lower().endswith(ENDINGS) or begins_like_image(file)
-
-
-def begins_like_image(file):
-    """Whether the first bytes of a file are those of a JPEG, PNG, WebP, BMP or GIF; False where it cannot be read."""
-    try:
-        # Never a pipe or a device: they may not end.
-        if not Path(file).is_file():
-            return False
-        with open(file, "rb") as stream:
-            return is_image(stream.read(16))
-    except OSError:
-        return False

@@ -21,7 +21,13 @@ _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 _ORIENTATION = 0x0112
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
+_SIGNATURES = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG\r\n\x1a\n": ".png",
+    b"BM": ".bmp",
+    b"GIF87a": ".gif",
+    b"GIF89a": ".gif",
+}
 
 
 # Bytes that decoded images may take in all threads together; one that does not fit is decoded by itself.
@@ -44,7 +50,14 @@ class DecodedImage(NamedTuple):
 
 def is_image(head):
     """Whether a file that begins with the bytes `head` (12 or more) is a JPEG, PNG, WebP, BMP or GIF."""
-    return head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    return ending_of(head) is not None
+
+
+def ending_of(head):
+    """How the name of such a file ends, `.jpg` for example; None of any other."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return ".webp"
+    return next((ending for signature, ending in _SIGNATURES.items() if head.startswith(signature)), None)
 
 
 def open_rgb(file, at_least=None):

@@ -1,5 +1,6 @@
 """What INPUT stands for where there are millions: files, tar shards and Parquet, here or in an object store."""
 
+import contextlib
 import glob
 import itertools
 import os
@@ -8,10 +9,12 @@ from typing import NamedTuple
 
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import is_url
-from clicv2_keras.utils.find_images import ENDINGS, files_below, find_images, names_by_line, seems_image
+from clicv2_keras.utils.find_images import ENDINGS, expand, names_by_line, seems_image
 
 SHARDS = (".tar", ".tar.gz", ".tgz")
 PARQUET = (".parquet",)
+# What counts in a folder or glob of an object store, of which no first bytes are read.
+REMOTE = (*ENDINGS, *SHARDS, *PARQUET)
 # In the folder of a data set of scores. Such a folder is no input: its Parquet files name pictures in a column `file`.
 SETTINGS = "_settings.json"
 
@@ -57,10 +60,8 @@ def filesystem(name):
             f"{name}: is on the web, and only object stores are read here, such as s3://; clicv2-keras score without "
             "--engine ray fetches pictures"
         )
-    try:
+    with told(name):
         return fsspec.url_to_fs(os.fspath(name))
-    except (ValueError, ImportError) as error:
-        raise UserError(f"{name}: {' '.join(str(error).split())}") from None
 
 
 def find_inputs(names, column=None):
@@ -85,7 +86,7 @@ def _found(names, column):
     nothing, tables = True, False
     named = (names_by_line(sys.stdin.buffer) if name == "-" else [name] for name in names)
     for name in itertools.chain.from_iterable(named):
-        for found in _remote(name) if has_scheme(name) else _local(os.path.expanduser(name)):
+        for found in _remote(name) if has_scheme(name) else _local(name):
             nothing, table = False, found.file.lower().endswith(PARQUET)
             tables = tables or table
             yield from _row_groups(found) if table and not found.error else (found,)
@@ -97,35 +98,14 @@ def _found(names, column):
         )
 
 
-def _local(name):
-    if "\0" in name:
-        yield Input(name, error="not a path")
-    elif os.path.isdir(name):
-        shards = sorted(found.file for found in files_below(name, _is_input_shard) if not found.error)
-        for found in find_images(name):
-            # A folder of shards alone is not an empty one.
-            if not (found.error and found.file == name and shards):
-                yield _with_version(found.file, found.error)
-        yield from map(_with_version, shards)
-    elif glob.has_magic(name) and not os.path.lexists(name):
-        files = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
-        found = None
-        for file in files:
-            if _is_shard(file) or seems_image(file):
-                found = _with_version(file)
-                yield found
-        if found is None:
-            yield Input(name, error="no image matches")
-    else:
-        yield _with_version(name)
-
-
 def _is_shard(name):
     return name.lower().endswith(SHARDS + PARQUET)
 
 
-def _is_input_shard(file):
-    return _is_shard(file) and not os.path.exists(os.path.join(os.path.dirname(file), SETTINGS))
+def _is_wanted(file):
+    if _is_shard(file):
+        return not os.path.exists(os.path.join(os.path.dirname(file), SETTINGS))
+    return seems_image(file)
 
 
 def _with_version(file, error=None):
@@ -137,44 +117,68 @@ def _with_version(file, error=None):
     return Input(file, f"{status.st_size}-{status.st_mtime_ns}", error=error)
 
 
+def _local(name):
+    for found in expand(os.path.expanduser(name), _is_wanted):
+        yield _with_version(found.file, found.error)
+
+
 def _remote(name):
     files, path = filesystem(name)
-    try:
-        if glob.has_magic(path):
-            found = files.glob(path, detail=True)
-        elif files.isdir(path):
-            found = files.find(path, detail=True)
-        else:
-            found = {path: files.info(path)}
-    except FileNotFoundError:
-        yield Input(name, error="no such file")
-        return
-    except (OSError, ValueError) as error:
-        raise UserError(f"{name}: cannot be listed: {' '.join(str(error).split())[:200]}") from None
-    scores = tuple(path.removesuffix(SETTINGS) for path in found if path.endswith(f"/{SETTINGS}"))
+    nothing = None
+    with told(f"{name}: cannot be listed"):
+        try:
+            if glob.has_magic(path):
+                found, nothing = files.glob(path, detail=True), "no image matches"
+            elif files.isdir(path):
+                found, nothing = files.find(path, detail=True), "no image in this folder"
+            else:
+                found = {path: files.info(path)}
+        except FileNotFoundError:
+            found, nothing = {}, "no such file"
+    if nothing:
+        scores = tuple(path.removesuffix(SETTINGS) for path in found if path.endswith(f"/{SETTINGS}"))
+        found = {
+            path: info
+            for path, info in found.items()
+            if info["type"] == "file" and path.lower().endswith(REMOTE) and not path.startswith(scores)
+        }
+    if not found:
+        yield Input(name, error=nothing)
     for path, info in sorted(found.items()):
-        if path.startswith(scores):
-            continue
-        if info["type"] == "file" and path.lower().endswith((*ENDINGS, *SHARDS, *PARQUET)):
-            version = info.get("ETag") or f"{info.get('size')}-{info.get('LastModified') or info.get('mtime')}"
-            yield Input(files.unstrip_protocol(path), version.strip('"'))
+        version = info.get("ETag") or f"{info.get('size')}-{info.get('LastModified') or info.get('mtime')}"
+        yield Input(files.unstrip_protocol(path), version.strip('"'))
 
 
 def _row_groups(found):
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         files, path = filesystem(found.file)
         with files.open(path, "rb") as stream:
             groups = pq.ParquetFile(stream).num_row_groups
-    except (OSError, pa.ArrowException) as error:
+    except Exception as error:  # whatever a broken file leads Arrow to, and an object store raises
         yield found._replace(error=one_line(error))
         return
     yield from (found._replace(group=group) for group in range(groups))
 
 
+@contextlib.contextmanager
+def told(about):
+    """Context in which whatever an object store or Arrow raises, of classes of their own, is told in a line.
+
+    Raises:
+        UserError: what is wrong, behind `about`.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{about}: {one_line(error)}") from None
+
+
 def one_line(error):
     """What an error of the system or of Arrow says, in a line."""
-    reason = getattr(error, "strerror", None) or str(error)
-    return " ".join(reason.split())[:400] or type(error).__name__
+    reason = " ".join((getattr(error, "strerror", None) or str(error)).split())
+    # Arrow begins with what it was about.
+    return reason.rpartition("file?: ")[2][:400] or type(error).__name__

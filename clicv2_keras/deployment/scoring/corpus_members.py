@@ -4,7 +4,6 @@ import tarfile
 from typing import NamedTuple
 
 from clicv2_keras.deployment.scoring.corpus_inputs import filesystem, has_scheme, one_line
-from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import ENDINGS
 from clicv2_keras.utils.images import UnreadableImage, is_image
 
@@ -38,7 +37,7 @@ def members(found, column=None):
     elif not found.is_shard:
         try:
             yield Member(found.file, source=_content(found.file) if has_scheme(found.file) else found.file)
-        except (OSError, UnreadableImage, UserError) as error:
+        except Exception as error:  # whatever an object store raises
             yield Member(found.file, error=one_line(error))
     else:
         try:
@@ -120,5 +119,5 @@ def member_of(file, key, value):
         return Member(file, key, error="its URL is of no object store; make shards of what is on the web first")
     try:
         return Member(file, key, _content(value))
-    except (OSError, UnreadableImage, UserError) as error:
+    except Exception as error:  # whatever an object store raises
         return Member(file, key, error=one_line(error))

@@ -14,6 +14,19 @@ def unfinished_embeddings(output):
     return output.with_name(f"{output.name}.embeddings")
 
 
+def whole_embeddings(output):
+    """Where all stand, beside an output other than Parquet; None where there is no such file, or somebody else's."""
+    whole = output.with_suffix(".npz")
+    return whole if output.suffix.lower() != ".parquet" and _is_ours(whole) else None
+
+
+def remove_embeddings(output):
+    """Remove what belongs to the rows of an output, which are to be others."""
+    unfinished_embeddings(output).unlink(missing_ok=True)
+    if whole := whole_embeddings(output):
+        whole.unlink()
+
+
 class EmbeddingsFile:
     """What a model sees in each image, beside the rows of an output: float32 (rows, D), NaN where a row has an error.
 
@@ -23,6 +36,9 @@ class EmbeddingsFile:
     Args:
         output: path of the rows, as of `OutputFile`.
         width: D.
+
+    Raises:
+        UserError: where somebody else's file has the name of the `.npz` file.
     """
 
     def __init__(self, output, width):
@@ -30,16 +46,10 @@ class EmbeddingsFile:
         self._begun = unfinished_embeddings(output)
         self._whole = None if output.suffix.lower() == ".parquet" else output.with_suffix(".npz")
         self._stream = None
-
-    def start(self, force):
-        """Begin anew.
-
-        Raises:
-            UserError: where an earlier file is there and `force` is False.
-        """
-        if self._whole and self._whole.exists() and not force:
-            raise UserError(f"--embeddings: {self._whole} exists; --resume goes on with it, --force begins anew")
-        self._begun.unlink(missing_ok=True)
+        if self._whole and self._whole.exists() and not _is_ours(self._whole):
+            raise UserError(
+                f"--embeddings: {self._whole}: is none of clicv2-keras score, and is kept; name another --output"
+            )
 
     def resume(self, rows):
         """Go on behind the first `rows`.
@@ -95,16 +105,28 @@ class EmbeddingsFile:
             self._begun.unlink(missing_ok=True)
 
     def _take_apart(self):
-        """The way back from the `.npz` file."""
-        with contextlib.suppress(Exception):  # whatever a foreign archive leads to: nothing is there then
-            with (
-                atomic_write(self._begun) as unfinished,
-                zipfile.ZipFile(self._whole) as archive,
-                archive.open("embedding.npy") as source,
-                open(unfinished, "wb") as target,
-            ):
-                np.lib.format.read_magic(source)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(source)
-                if (len(shape), shape[-1], dtype) != (2, self.width, np.dtype("<f4")):
-                    raise ValueError("other embeddings")
-                shutil.copyfileobj(source, target)
+        """The way back from the `.npz` file; nothing is there then of one that is broken or another model's."""
+        with (
+            contextlib.suppress(zipfile.BadZipFile),  # its values are not those that were written
+            zipfile.ZipFile(self._whole) as archive,
+            archive.open("embedding.npy") as source,
+        ):
+            if _read_header(source)[0][1] == self.width:
+                with atomic_write(self._begun) as unfinished, open(unfinished, "wb") as target:
+                    shutil.copyfileobj(source, target)
+
+
+def _is_ours(path):
+    """Whether a file is an archive as `finish` writes it, with nothing else in it."""
+    with contextlib.suppress(Exception):  # whatever a foreign archive leads to
+        with zipfile.ZipFile(path) as archive, archive.open("embedding.npy") as source:
+            shape, dtype = _read_header(source)
+            return (archive.namelist(), len(shape), dtype) == (["embedding.npy"], 2, np.dtype("<f4"))
+    return False
+
+
+def _read_header(source):
+    """Shape and type of an array; `source` is then at its values."""
+    np.lib.format.read_magic(source)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(source)
+    return shape, dtype

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 from pathlib import Path
@@ -8,6 +9,8 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.overlays import map_limits, overlay
 from clicv2_keras.utils.paths import check_local, user_path
 
+# Begins the PNG's Description; by it those of earlier runs are known.
+SCORE = "complexity "
 # A photograph's overlay need not be larger to be looked at.
 MAX_SIDE = 1024
 
@@ -46,15 +49,17 @@ class MapsFolder:
         return self.path.joinpath(*parts[:-1], f"{parts[-1]}.png")
 
     def write(self, file, image, score):
-        """Write the overlay of a `Score` on its decoded image.
+        """Write the overlay of a `Score` on its decoded image, in place of that of an earlier run.
 
         Raises:
-            OSError: where that is not possible.
+            OSError: where that is not possible, or a file of that name is no overlay.
         """
         path, unfinished = self.path_of(file), self._unfinished()
+        if path.is_file() and not _is_map(path):
+            raise FileExistsError(errno.EEXIST, f"{path} is no map of clicv2-keras, and is kept")
         low, high = map_limits(score.map)
         about = PngImagePlugin.PngInfo()
-        about.add_text("Description", f"complexity {score.score:.6f}; dark blue {low:.3f}, yellow {high:.3f}")
+        about.add_text("Description", f"{SCORE}{score.score:.6f}; dark blue {low:.3f}, yellow {high:.3f}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             overlay(_reduced(image), score.map).save(unfinished, "PNG", pnginfo=about)
@@ -64,6 +69,14 @@ class MapsFolder:
 
     def _unfinished(self):
         return self.path / f".unfinished-{os.getpid()}-{threading.get_ident()}"
+
+
+def _is_map(path):
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get("Description", "").startswith(SCORE)
+    except Exception:  # Pillow's decoders raise whatever a foreign file leads them to
+        return False
 
 
 def _reduced(image):

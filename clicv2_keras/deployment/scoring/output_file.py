@@ -2,11 +2,12 @@ import importlib.util
 import itertools
 import os
 
-from clicv2_keras.deployment.scoring.embeddings_file import unfinished_embeddings
+from clicv2_keras.deployment.scoring.embeddings_file import remove_embeddings, unfinished_embeddings, whole_embeddings
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, OtherColumnsError, OtherModelError, read_rows
 from clicv2_keras.deployment.scoring.tiles import tile_name
 from clicv2_keras.utils.errors import UserError, install_hint
-from clicv2_keras.utils.paths import check_local, user_path
+from clicv2_keras.utils.images import UnreadableImage
+from clicv2_keras.utils.paths import check_local, lock, user_path
 
 FORMATS = {".csv": Csv, ".jsonl": JsonLines, ".ndjson": JsonLines, ".parquet": JsonLines}
 
@@ -78,10 +79,8 @@ class OutputFile:
                 raise UserError(f"--output {path}: is no output of clicv2-keras score, and is kept; name another")
             if not force:
                 raise UserError(f"--output {path}: exists; --resume goes on with it, --force begins anew in its place")
-        if self._embeddings:
-            self._embeddings.start(force)
-        else:
-            unfinished_embeddings(self.path).unlink(missing_ok=True)
+        if not force:
+            self._check_embeddings()
 
     def resume(self, files):
         """Yield the rows that are there, and take from the iterator `files` what they are about; then go on behind
@@ -91,7 +90,8 @@ class OutputFile:
             UserError: where the file is none of ours, of another model, with other options, or about other images.
         """
         try:
-            if not self._embeddings and unfinished_embeddings(self.path).exists():
+            unfinished, whole = unfinished_embeddings(self.path), whole_embeddings(self.path)
+            if not self._embeddings and (whole or unfinished.exists()):
                 raise OtherColumnsError("--embeddings")
             if self._is_parquet and not self._rows.exists() and self.path.exists():
                 from clicv2_keras.deployment.scoring.parquet import to_json_lines
@@ -99,8 +99,7 @@ class OutputFile:
                 to_json_lines(self.path, self._rows, self._format, self._embeddings)
                 self._is_copy = True
             if not self._rows.exists() or self._has_only_a_part_of_the_header():
-                if self._embeddings:
-                    self._embeddings.resume(0)
+                self._check_embeddings()
                 return
             kept = 0
             for row in self._kept_rows(files):
@@ -123,25 +122,26 @@ class OutputFile:
             ) from None
 
     def write(self, row, embedding=None):
+        if self._stream is None:
+            self._begin()
         if self._embeddings:
             # Before its row: what a row is about is there.
             self._embeddings.write(embedding)
-        if self._stream is None:
-            self._stream = open(self._rows, "wb")
-            self._put(self._format.header)
         self._put(self._format.encode(row))
         self._is_copy = False
 
     def finish(self):
         """All rows are written."""
-        self._stream.close()
         if self._is_parquet:
             from clicv2_keras.deployment.scoring.parquet import from_json_lines
 
             from_json_lines(self._rows, self.path, self._format, self._embeddings)
+            # Windows removes no open file.
+            self._stream.close()
             os.unlink(self._rows)
         if self._embeddings:
             self._embeddings.finish()
+        self._stream.close()
 
     def close(self):
         if self._stream:
@@ -155,9 +155,26 @@ class OutputFile:
     def _options(self):
         return {"--percentile": self._format.percentiles, "--embeddings": self._embeddings}
 
-    def _kept_rows(self, files):
-        stream = open(self._rows, "r+b")
+    def _check_embeddings(self):
+        """Those of rows that are gone would be taken for those of the rows that begin here."""
+        if whole := whole_embeddings(self.path):
+            raise UserError(f"--output {self.path}: {whole} exists; name another, or --force begins anew in its place")
+
+    def _open(self, mode):
+        stream = open(self._rows, mode)
+        lock(stream, f"--output {self.path}")
         self._stream = stream
+
+    def _begin(self):
+        # Emptied once it is known that nobody else writes there.
+        self._open("ab")
+        remove_embeddings(self.path)
+        self._stream.truncate(0)
+        self._put(self._format.header)
+
+    def _kept_rows(self, files):
+        self._open("r+b")
+        stream = self._stream
         header = self._format.header
         if (begin := stream.read(len(header))) != header:
             columns = (begin + stream.readline(2**16)).partition(b"\n")[0]
@@ -193,7 +210,13 @@ class OutputFile:
         name = found.file if found else ""
         if self._tiling is None or row.error:
             return [name]
-        return [tile_name(name, box) for box in self._tiling.boxes(row.width, row.height)]
+        try:
+            return [tile_name(name, box) for box in self._tiling.boxes(row.width, row.height)]
+        except UnreadableImage:
+            raise UserError(
+                f"--resume: {self.path}: was begun with another --tile or --stride, or without; "
+                "give the same options, or name another file"
+            ) from None
 
     def _names(self, file):
         """What a file may be called in the rows: in Parquet a name that is not Unicode was made so."""

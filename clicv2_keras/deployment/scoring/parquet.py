@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clicv2_keras.deployment.scoring.embeddings_file import remove_embeddings
 from clicv2_keras.deployment.scoring.rows import OtherColumnsError, OtherModelError, Row, read_rows
 from clicv2_keras.utils.atomic_files import atomic_write
 
@@ -52,8 +53,7 @@ def to_json_lines(source, target, row_format, embeddings=None):
         OtherModelError: where they are of another model.
         OtherColumnsError: where they were written with other options.
     """
-    if embeddings:
-        embeddings.start(force=True)
+    remove_embeddings(source)
     with atomic_write(target) as unfinished, pq.ParquetFile(source) as table, open(unfinished, "wb") as stream:
         names = table.schema_arrow.names
         if names[: len(Row._fields)] != list(Row._fields):

@@ -1,6 +1,7 @@
 """From paths to rows."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -40,7 +41,8 @@ def score(
         paths: a path or an iterable of them: files, folders (all images below), globs, URLs, or `-` for a list on
             standard input; see `find_images`.
         model: a `.tflite` file of `clicv2-keras export`, or the name of a trained preset.
-        maps: folder for an overlay (PNG) of each image, see `MapsFolder`; none by default.
+        maps: folder for an overlay (PNG) of each image, see `MapsFolder`, none of `paths`; none by default. A file of
+            an overlay's name that is none is kept, and the row has the error.
         workers: images in work at a time; one a core by default.
         threads: that the network computes with for each image; what the workers leave of the cores by default. LiteRT
             computes on the CPU, an image at a time: there is neither a batch's size nor a device to choose.
@@ -57,7 +59,7 @@ def score(
     workers, threads = share_cores(workers, threads)
     tiling = _tiling(tile, stride, maps)
     scorer = Scorer(model, threads)
-    folder = _maps_folder(maps)
+    folder = _maps_folder(maps, paths)
     rows = _rows(scorer, folder, find_images(paths, folder and folder.path), workers, allow_private, tiling)
     return (row for row, _ in rows)
 
@@ -88,9 +90,10 @@ def score_to_file(
         resume: go on with the file that a stopped run of the same paths left; start where there is none. With `maps`
             the overlays of the rows that are there must be there too.
         report: called with each `Row`, those that the file held among them.
-        force: begin anew in place of an earlier output; a file of anything else is never replaced.
+        force: begin anew in place of an earlier output and its embeddings; a file of anything else is never replaced.
         embeddings: also write what the model sees in each image, float32 (D,): of Parquet in the column `embedding`,
             else as `embedding` (rows, D) in a file of the output's name that ends in `.npz`, NaN where there is none.
+            That file belongs to the output.
         percentile: also write a column `percentile`, see `Percentiles`.
 
     Returns:
@@ -110,7 +113,7 @@ def score_to_file(
     percentiles = Percentiles(scorer.metadata) if percentile else None
     beside = EmbeddingsFile(user_path(output), scorer.embedding_dim) if embeddings else None
     target = OutputFile(output, scorer.identity, percentiles, beside, tiling)
-    folder = _maps_folder(maps)
+    folder = _maps_folder(maps, paths)
     counts = Counts()
 
     def note(row):
@@ -151,9 +154,15 @@ def _tiling(tile, stride, maps):
     return tiling
 
 
-def _maps_folder(maps):
+def _maps_folder(maps, paths):
     if maps is None:
         return None
+    # An iterator of names is read only once.
+    named = [paths] if isinstance(paths, str | os.PathLike) else paths if isinstance(paths, list | tuple) else ()
+    if os.path.realpath(user_path(maps)) in map(os.path.realpath, filter(os.path.isdir, map(user_path, named))):
+        raise UserError(
+            f"--maps {maps}: is a PATH too, and its maps would be scored the next time; name another folder"
+        )
     from clicv2_keras.deployment.scoring.maps_folder import MapsFolder
 
     return MapsFolder(maps)

@@ -8,16 +8,15 @@ import tarfile
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.dataset
 
-from clicv2_keras.deployment.scoring.corpus_inputs import Input, filesystem, one_line
+from clicv2_keras.deployment.scoring.corpus_inputs import Input, told
 from clicv2_keras.deployment.scoring.corpus_members import members
-from clicv2_keras.deployment.scoring.parquet import COLUMNS
+from clicv2_keras.deployment.scoring.scored import open_scores
 from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.images import UnreadableImage, decode_image
+from clicv2_keras.utils.find_images import ENDINGS
+from clicv2_keras.utils.images import UnreadableImage, decode_image, ending_of
 from clicv2_keras.utils.paths import check_writable_folder, user_path
 
 # Scores have six decimals: a count of each says exactly which share lies above which, in 8 MB.
@@ -45,12 +44,10 @@ class Selection:
     """
 
     def __init__(self, scores, least=None, most=None, top_share=None):
-        self._table = _open(scores)
         self.counts, self.failed = np.zeros(STEPS + 1, np.int64), 0
-        try:
+        with told(f"SCORES {scores}"):
+            self._table, self._column = open_scores(scores)
             self._count()
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise UserError(f"SCORES {scores}: {_reason(error)}") from None
         self._low = 0 if least is None else int(np.ceil(round(least * STEPS, 6)))
         self._high = STEPS if most is None else int(np.floor(round(most * STEPS, 6)))
         above = self.counts[::-1].cumsum()[::-1]
@@ -135,7 +132,7 @@ class Selection:
             by_key = {}
             for row in rows:
                 by_key.setdefault(row.get("key"), []).append(row)
-            for member in members(Input(source, group=group)):
+            for member in members(Input(source, group=group), self._column):
                 found = by_key.pop(member.key, ()) if member.error is None else ()
                 if found:
                     yield from _cut(found, member.source, lost)
@@ -165,7 +162,7 @@ def _cut(rows, source, lost):
                 if isinstance(source, str):
                     with open(source, "rb") as stream:
                         data = stream.read()
-                yield row, os.path.splitext(name)[1].lower() or ".img", data
+                yield row, _ending(name, data), data
             else:
                 image = image or decode_image(source).image
                 stream = io.BytesIO()
@@ -175,35 +172,13 @@ def _cut(rows, source, lost):
             lost.append(row["file"])
 
 
+def _ending(name, data):
+    """That of the name; a row of Parquet has none, and loaders go by it."""
+    ending = os.path.splitext(name)[1].lower()
+    return ending if ending in ENDINGS else ending_of(data[:16]) or ".img"
+
+
 def _add(archive, name, data):
     entry = tarfile.TarInfo(name)
     entry.size = len(data)
     archive.addfile(entry, io.BytesIO(data))
-
-
-def _open(scores):
-    files, path = filesystem(os.path.expanduser(scores))
-    csv = pa.dataset.CsvFileFormat(
-        pa.csv.ParseOptions(newlines_in_values=True),
-        # A name need not be Unicode.
-        convert_options=pa.csv.ConvertOptions(column_types=COLUMNS | {"file": pa.binary()}),
-    )
-    forms = {".csv": csv, ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
-    form = "parquet" if files.isdir(path) else forms.get(os.path.splitext(path)[1].lower())
-    if form is None:
-        if not files.exists(path):
-            raise UserError(f"SCORES {scores}: there is no such file or folder")
-        raise UserError(f"SCORES {scores}: takes a .csv, .jsonl or .parquet file, or the folder of a data set")
-    try:
-        found = pa.dataset.dataset(path, filesystem=files, format=form)
-        names = found.schema.names
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"SCORES {scores}: {_reason(error)}") from None
-    if not {"file", "score"} <= set(names):
-        raise UserError(f"SCORES {scores}: has no columns file and score; was it written by clicv2-keras score?")
-    return found
-
-
-def _reason(error):
-    """What Arrow found, without what it was about."""
-    return one_line(error).rpartition("file?: ")[2]

@@ -1,7 +1,9 @@
 """What inputs of a corpus stand for: shards and tables to the last picture, what is broken told, no odd URL opened."""
 
 import io
+import json
 import os
+import re
 import tarfile
 from types import SimpleNamespace
 
@@ -131,3 +133,54 @@ def test_names_are_as_in_the_local_engine(tmp_path, monkeypatch):
     assert nothing.error == "no image matches"
     with pytest.raises(UserError, match="no image is named"):
         list(find_inputs([]))
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_each_name_has_its_row(tmp_path, scheme):
+    place = f"{scheme}{tmp_path}"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "photo").write_bytes(JPEG)
+    (tmp_path / "notes.txt").write_text("text")
+    names = ["photo", "notes.txt", "none", "empty", "*.bmp"]
+    found = list(find_inputs(f"{place}/{name}" for name in names))
+    assert [item.file for item in found] == [f"{place}/{name}" for name in names]
+    assert [bool(item.version) for item in found[:3]] == [True, True, False]
+    assert [item.error for item in found[3:]] == ["no image in this folder", "no image matches"]
+    told = {item.file: member.error for item in found for member in members(item)}
+    assert told[f"{place}/photo"] is None and told[f"{place}/none"] == ("no such file" if scheme else None)
+
+
+def test_a_store_without_credentials_is_told_and_leaves_scores_as_they_are(tmp_path, no_credentials):
+    from clicv2_keras.deployment.scoring.ray.job import score_corpus
+
+    for name in ("s3://bucket/photos", "s3://bucket/*.jpg", "s3://bucket/a.jpg"):
+        with pytest.raises(UserError, match=f"{re.escape(name)}: cannot be listed: Unable to locate credentials"):
+            list(find_inputs([name]))
+    (member,) = members(Input("s3://bucket/a.jpg"))
+    assert member.error == "Unable to locate credentials"
+    with pytest.raises(UserError, match="--output s3://bucket/scores: Unable to locate credentials"):
+        score_corpus([tmp_path], "s3://bucket/scores")
+    with pytest.raises(UserError, match="cannot be listed"):
+        score_corpus(["s3://bucket/photos"], tmp_path / "scores")
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_stops_the_listing_finds_the_scores_as_they_were(tmp_path, monkeypatch):
+    from clicv2_keras.deployment.scoring.ray.job import score_corpus
+    from clicv2_keras.deployment.scoring.scorer import Scorer
+
+    def stopped():
+        yield b"a.jpg\n"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stopped()))
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    settings = {"model": Scorer().identity, "tile": None, "embeddings": False, "column": None}
+    (scores / SETTINGS).write_text(json.dumps(settings))
+    rows = [{"file": "a.jpg", "score": 0.5, "source": "a.jpg", "version": "", "group": -1, "key": None}]
+    pq.write_table(pa.Table.from_pylist(rows), scores / "part-0.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        score_corpus(["-"], scores, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores"]
+    assert sorted(path.name for path in scores.iterdir()) == [SETTINGS, "part-0.parquet"]

@@ -80,6 +80,8 @@ def test_a_stopped_run_is_not_gone_on_with_without_them(tmp_path, name):
     plain.close()
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
     plain.start(force=True)
+    plain.write(ROWS[0])
+    plain.close()
     assert not list(tmp_path.glob("*.embeddings"))
 
 
@@ -110,3 +112,57 @@ def test_the_network_s_own_vectors_are_written(photos, tmp_path, scorer):
             assert np.isnan(vector).all()
         else:
             np.testing.assert_allclose(vector, scorer.score(file).embedding, atol=1e-6)
+
+
+def test_those_of_rows_that_are_gone_are_taken_for_no_others(photos, tmp_path):
+    path = tmp_path / "rows.csv"
+    score_to_file(photos / "a.jpg", path, embeddings=True)
+    with pytest.raises(UserError, match="was begun with --embeddings"):
+        score_to_file([photos / "a.jpg", photos / "b.png"], path, resume=True)
+    with pytest.raises(UserError, match="no image is named"):
+        score_to_file([], path, force=True)
+    assert len(stored(path)) == 1
+    score_to_file(photos / "b.png", path, force=True)
+    assert [each.name for each in tmp_path.iterdir() if each != photos] == ["rows.csv"]
+    with pytest.raises(UserError, match="was begun without --embeddings"):
+        score_to_file(photos / "b.png", path, resume=True, embeddings=True)
+
+
+def test_those_whose_rows_are_gone_are_replaced_only_when_asked(tmp_path):
+    path = tmp_path / "rows.csv"
+    write(path, 3).finish()
+    path.unlink()
+    before = path.with_suffix(".npz").read_bytes()
+    with pytest.raises(UserError, match="rows.npz exists"):
+        OutputFile(path, "tiny 01").start()
+    with pytest.raises(UserError, match="rows.npz exists"):
+        go_on(path)
+    assert path.with_suffix(".npz").read_bytes() == before
+    output = target(path)
+    output.start(force=True)
+    output.write(ROWS[0], VECTORS[0])
+    output.finish()
+    np.testing.assert_array_equal(stored(path), AS_TABLE[:1])
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        {"embedding": np.zeros((2, 3))},
+        {"embedding": np.zeros(3, "f4")},
+        {"a": 1},
+        {"embedding": AS_TABLE, "a": 1},
+        b"x",
+    ],
+)
+def test_somebody_s_archive_is_kept(photos, tmp_path, mine):
+    archive, path = tmp_path / "mine.npz", tmp_path / "mine.csv"
+    archive.write_bytes(mine) if isinstance(mine, bytes) else np.savez(archive, **mine)
+    before = archive.read_bytes()
+    for options in ({}, {"resume": True}, {"force": True}):
+        with pytest.raises(UserError, match="mine.npz: is none of clicv2-keras score, and is kept"):
+            score_to_file(photos / "a.jpg", path, embeddings=True, **options)
+    assert not path.exists()
+    for options in ({}, {"resume": True}, {"force": True}):
+        score_to_file(photos / "a.jpg", path, **options)
+    assert archive.read_bytes() == before

@@ -94,3 +94,30 @@ def test_a_folder_that_is_none_is_one_line(photos):
         clicv2_keras.score(photos, maps=photos / "a.jpg")
     with pytest.raises(UserError, match="--maps s3://bucket/maps: is a URL"):
         clicv2_keras.score(photos, maps="s3://bucket/maps")
+
+
+def test_only_a_map_is_replaced(photos, tmp_path):
+    (photos / "broken.jpg").write_text("text")
+    mine = [MapsFolder(tmp_path / "maps").path_of(str(photos / name)) for name in ("a.jpg", "b.png")]
+    mine[0].parent.mkdir(parents=True)
+    Image.new("RGB", (3, 2)).save(mine[0])
+    mine[1].write_text("text")
+    before = [path.read_bytes() for path in mine]
+    for _ in range(2):
+        rows = list(clicv2_keras.score([photos / "a.jpg", photos / "b.png", photos], maps=tmp_path / "maps"))
+        for row, path in zip(rows, mine, strict=False):
+            assert row.score is not None
+            assert row.error == f"its map cannot be written: {path} is no map of clicv2-keras, and is kept"
+    assert [path.read_bytes() for path in mine] == before
+    assert sum(row.error is None for row in rows) == 3
+
+
+def test_a_folder_that_is_scored_gets_no_maps(photos, tmp_path):
+    (tmp_path / "link").symlink_to(photos)
+    before = sorted(photos.rglob("*"))
+    for paths, maps in ((photos, photos), ([tmp_path / "none", photos], tmp_path / "link")):
+        with pytest.raises(UserError, match="--maps .*: is a PATH too"):
+            clicv2_keras.score(paths, maps=maps)
+        with pytest.raises(UserError, match="--maps .*: is a PATH too"):
+            clicv2_keras.score_to_file(paths, tmp_path / "rows.csv", maps=maps)
+    assert sorted(photos.rglob("*")) == before and not (tmp_path / "rows.csv").exists()

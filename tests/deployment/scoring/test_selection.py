@@ -6,11 +6,14 @@ import re
 import tarfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from clicv2_keras.cli.main import main
+from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, Row
 from clicv2_keras.deployment.scoring.run import score_to_file
 from clicv2_keras.deployment.scoring.selection import Selection
@@ -142,8 +145,50 @@ def test_a_broken_file_is_told_in_a_line(tmp_path, name, text, match):
     assert result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
 
 
-def test_names_that_are_no_unicode_keep_their_bytes(tmp_path):
-    path = tmp_path / "scores.csv"
-    path.write_bytes(Csv().header + Csv().encode(Row("\udcff.jpg", 0.5, 10, 10)))
+@pytest.mark.parametrize(("name", "form"), [("scores.csv", Csv()), ("scores.jsonl", JsonLines())])
+def test_names_that_are_no_unicode_keep_their_bytes(tmp_path, name, form):
+    path = tmp_path / name
+    path.write_bytes(form.header + form.encode(Row("\udcff.jpg", 0.5, 10, 10)))
     Selection(path).write_list(tmp_path / "kept.txt")
     assert (tmp_path / "kept.txt").read_bytes() == b"\xff.jpg\n"
+
+
+@pytest.mark.parametrize(("name", "form"), [("scores.csv", Csv()), ("scores.jsonl", JsonLines())])
+def test_any_number_of_errors_may_come_first(tmp_path, name, form):
+    path = tmp_path / name
+    gone = form.encode(Row("a/name/of/some/length.jpg", error="no such file"))
+    path.write_bytes(form.header + 70_000 * gone + form.encode(Row("b.jpg", 0.5, 10, 10)))
+    selection = Selection(path)
+    assert (selection.failed, selection.kept) == (70_000, 1)
+    assert [row["file"] for row in selection.rows()] == ["b.jpg"]
+
+
+def test_pictures_come_from_the_column_that_was_scored_and_say_what_they_are(tmp_path):
+    def encoded(color, form):
+        stream = io.BytesIO()
+        Image.new("RGB", (8, 8), color).save(stream, form)
+        return stream.getvalue()
+
+    pictures = {
+        "image": [encoded("red", "PNG")] * 3,
+        "photo": [encoded("blue", form) for form in ("PNG", "JPEG", "TIFF")],
+    }
+    table, scores = tmp_path / "t.parquet", tmp_path / "scores"
+    pq.write_table(pa.table(pictures), table)
+    scores.mkdir()
+    (scores / SETTINGS).write_text(json.dumps({"column": "photo"}))
+    rows = [
+        {"file": f"{table}/{key}", "score": 0.5, "source": str(table), "version": "", "group": 0, "key": f"{key}"}
+        for key in range(3)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), scores / "part-0.parquet")
+    assert Selection(str(scores)).write_shards(tmp_path / "shards") == (3, [])
+    with tarfile.open(tmp_path / "shards" / "000000.tar") as archive:
+        found = {entry.name: archive.extractfile(entry).read() for entry in archive if not entry.name.endswith(".json")}
+    names = ("000000000.png", "000000001.jpg", "000000002.img")
+    assert found == dict(zip(names, pictures["photo"], strict=True))
+
+
+def test_a_store_without_credentials_is_told_in_a_line(no_credentials):
+    with pytest.raises(UserError, match="SCORES s3://bucket/scores.csv: Unable to locate credentials"):
+        Selection("s3://bucket/scores.csv")

@@ -82,3 +82,13 @@ def test_resume_scores_the_tiles_of_a_cut_picture_again(picture, tmp_path, kept)
     for other in ({"tile": 32}, {}):
         with pytest.raises(UserError, match="--resume"):
             clicv2_keras.score_to_file(paths, output, resume=True, **other)
+
+
+def test_resume_with_tiles_too_many_is_told_as_other_tiles(tmp_path):
+    picture, output = tmp_path / "large.png", tmp_path / "rows.csv"
+    Image.new("L", (1000, 1000)).save(picture)
+    clicv2_keras.score_to_file(picture, output, tile=1000)
+    before = output.read_bytes()
+    with pytest.raises(UserError, match="--resume: .*rows.csv: was begun with another --tile or --stride, or without"):
+        clicv2_keras.score_to_file(picture, output, tile=2, resume=True)
+    assert output.read_bytes() == before

@@ -213,3 +213,23 @@ def test_a_parquet_file_with_a_name_that_is_not_unicode_is_gone_on_with(tmp_path
     path = tmp_path / "rows.parquet"
     write(path).finish()
     assert len(finish(path)) == len(ROWS)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.parquet"])
+def test_a_second_run_of_a_file_is_refused_while_the_first_is_at_work(tmp_path, name):
+    path = tmp_path / name
+    first = write(path, ROWS[:2])
+    (rows,) = tmp_path.iterdir()
+    before = rows.read_bytes()
+    resumed, anew = OutputFile(path, MODEL), OutputFile(path, MODEL)
+    with pytest.raises(UserError, match="another process is at work there"):
+        list(resumed.resume(iter(FILES)))
+    anew.start(force=True)
+    with pytest.raises(UserError, match="another process is at work there"):
+        anew.write(ROWS[0])
+    assert rows.read_bytes() == before
+    for output in (resumed, anew):
+        output.close()
+    first.write(ROWS[2])
+    first.close()
+    assert finish(path) == ROWS[:3]

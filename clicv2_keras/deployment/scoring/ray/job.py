@@ -13,7 +13,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError
 
-from clicv2_keras.deployment.scoring.corpus_inputs import find_inputs
+from clicv2_keras.deployment.scoring.corpus_inputs import find_inputs, told
 from clicv2_keras.deployment.scoring.decoder import SECONDS
 from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, Parts
@@ -86,15 +86,16 @@ def score_corpus(
     _check_address(address)
     found = find_inputs(inputs, column)
     settings = {"model": identity, "tile": tiling, "embeddings": embeddings, "column": column}
-    parts.begin(json.loads(json.dumps(settings)), resume, force)
-    names = sorted(parts.names())
-    done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
+    with told(f"--output {output}"):
+        parts.begin(json.loads(json.dumps(settings)), resume, force)
     with contextlib.ExitStack() as stack:
         try:
+            names = sorted(parts.names())
+            done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
             sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
             stack.enter_context(_cluster(address))
-        except UserError:
-            # A mistake changes nothing.
+        except BaseException:
+            # A mistake changes nothing, nor does who stops it meanwhile.
             parts.undo()
             raise
         for name, digests in done.items():
