@@ -54,6 +54,7 @@ def test_evaluation_and_fine_tuning_pass_on(backend):
     assert " passed" in pytest_under(backend, folders)
 
 
+@pytest.mark.slow
 def test_backends_agree_on_a_training_step_and_fit_on_a_pipeline(tmp_path):
     """Same weights, same draws: losses, metrics, the weights after a step, the teacher and the embeddings."""
     results = {}
@@ -88,7 +89,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tensorflow" a
 """
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
 def test_arrays_need_no_tensorflow(backend, tmp_path):
     run(backend, "-c", WITHOUT_TENSORFLOW, tmp_path / "model.keras")
 
@@ -121,6 +122,7 @@ print(logs["contrastive_loss"][0])
 """
 
 
+@pytest.mark.slow
 def test_replicas_contrast_against_the_keys_of_all_and_draw_what_one_device_draws():
     """Two replicas of 4 images: each query has 8 candidates, so that the loss is near 4 T ln 8 and not 4 T ln 4."""
     loss = float(run("tensorflow", "-c", TWO_REPLICAS).split()[-1])

@@ -5,6 +5,7 @@ import time
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from clicv2_keras.data.data_wait import DataWait
@@ -48,6 +49,7 @@ def test_batches_go_through_untouched():
     assert list(DataWait().watch(numbers).as_numpy_iterator()) == list(range(5))
 
 
+@pytest.mark.slow
 def test_the_data_come_where_tensorflow_refuses_what_may_not_repeat():
     """In a process of its own: what is refused once is refused until the end."""
     program = (

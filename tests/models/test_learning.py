@@ -56,6 +56,7 @@ def trained(make_model, rng):
     return model, unseen, before
 
 
+@pytest.mark.slow
 def test_training_learns_entropy(trained):
     model, unseen, before = trained
     masking = model.entropy.masking(unseen)

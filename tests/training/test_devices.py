@@ -116,6 +116,7 @@ def test_two_devices_have_the_losses_of_one_where_all_but_products_is_compiled(t
         assert rounded["loss"] == pytest.approx(whole["loss"], rel=0.05)
 
 
+@pytest.mark.slow
 def test_two_devices_have_the_losses_of_one_on_jax(tmp_path, tiny):
     one, two, odd = tmp_path / "one", tmp_path / "two", tmp_path / "odd"
     printed, errors = on_devices(

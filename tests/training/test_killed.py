@@ -143,7 +143,7 @@ def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs
 @pytest.mark.parametrize(
     ("backend", "more"),
     [
-        ("tensorflow", []),
+        pytest.param("tensorflow", [], marks=pytest.mark.slow),
         pytest.param("torch", [], marks=pytest.mark.slow),
         pytest.param("tensorflow", ["train.jit=always"], marks=pytest.mark.slow, id="XLA"),
         # All but the products.

@@ -82,7 +82,8 @@ def test_the_quickstart_ends_with_a_table_and_a_full_run_folder(tmp_path, capsys
     run = clicv2_keras.train("quickstart", overrides)
     assert {path.name for path in folder.iterdir()} == FILES
     assert [row["step"] for row in rows(folder)] == ["2", "3"]
-    assert load_recipe(folder / "recipe.yaml") == load_recipe("quickstart", overrides)
+    here = f"backend={keras.backend.backend()}"
+    assert load_recipe(folder / "recipe.yaml") == load_recipe("quickstart", [*overrides, here])
     for predictor in ("model/ridge", "model/ridge_mean_token", "untrained/ridge", "no_model/mean_entropy"):
         assert all(-1 <= run.table[f"{predictor}/{metric}"] <= 1 for metric in ("pcc", "srcc"))
     assert all(isinstance(value, float) for value in run.table.values())
