@@ -16,7 +16,7 @@ def unfinished_embeddings(output):
 
 def whole_embeddings(output):
     """Where all stand, beside an output other than Parquet; None where there is no such file, or somebody else's."""
-    whole = output.with_suffix(".npz")
+    whole = _whole(output)
     return whole if output.suffix.lower() != ".parquet" and _is_ours(whole) else None
 
 
@@ -44,7 +44,7 @@ class EmbeddingsFile:
     def __init__(self, output, width):
         self.width = width
         self._begun = unfinished_embeddings(output)
-        self._whole = None if output.suffix.lower() == ".parquet" else output.with_suffix(".npz")
+        self._whole = None if output.suffix.lower() == ".parquet" else _whole(output)
         self._stream = None
         if self._whole and self._whole.exists() and not _is_ours(self._whole):
             raise UserError(
@@ -114,6 +114,11 @@ class EmbeddingsFile:
             if _read_header(source)[0][1] == self.width:
                 with atomic_write(self._begun) as unfinished, open(unfinished, "wb") as target:
                     shutil.copyfileobj(source, target)
+
+
+def _whole(output):
+    # Not `with_suffix`, which raises of what is no name: `OutputFile` says that in a line.
+    return output.parent / f"{output.stem}.npz"
 
 
 def _is_ours(path):

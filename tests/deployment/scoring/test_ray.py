@@ -184,6 +184,9 @@ def test_rows_that_are_lost_or_doubled_are_told(tmp_path):
     ):
         with pytest.raises(RunAborted, match=told):
             check(files, inputs)
+    (tmp_path / "scores.partial" / "part-1.parquet").write_bytes(b"cut")
+    with pytest.raises(UserError, match="part-1.parquet: cannot be read; remove it, and --resume scores its inputs"):
+        parts.digests("part-1.parquet")
 
 
 def test_what_begins_anew_replaces_earlier_scores_once_it_is_done(tmp_path):

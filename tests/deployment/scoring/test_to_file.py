@@ -149,6 +149,8 @@ def test_what_is_wrong_with_the_output_is_one_line(photos, tmp_path, monkeypatch
     }.items():
         with pytest.raises(UserError, match=message):
             score_to_file(photos, output)
+    with pytest.raises(UserError, match="must end in .csv"):
+        score_to_file(photos, ".", embeddings=True)
     with pytest.raises(UserError, match="give one of them"):
         score_to_file(photos, tmp_path / "rows.csv", resume=True, force=True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, filesystem
+from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, filesystem, told
 from clicv2_keras.deployment.scoring.output_file import check_begin
 from clicv2_keras.deployment.scoring.parquet import COLUMNS, MODEL, unicode_name
 from clicv2_keras.utils.errors import UserError
@@ -136,8 +136,14 @@ class Parts:
         return json.loads(found.metadata[SUMMARY]) | {"rows": found.num_rows}
 
     def digests(self, name):
-        """uint64 (n,): of the inputs that a part has rows of."""
-        with self.files.open(f"{self.folder}/{name}", "rb") as stream:
+        """uint64 (n,): of the inputs that a part has rows of.
+
+        Raises:
+            UserError: where the part cannot be read.
+        """
+        path = f"{self.folder}/{name}"
+        about = f"{path}: cannot be read; remove it, and --resume scores its inputs again"
+        with told(about), self.files.open(path, "rb") as stream:
             return _digests(pq.read_table(stream, columns=INPUT).group_by(INPUT).aggregate([]))
 
     def keep(self, name, wanted):
