@@ -11,7 +11,8 @@ from clicv2_keras.utils.errors import UserError
 
 def unfinished_embeddings(output):
     """Where those of the `Path` of an output stand until all are there."""
-    return output.with_name(f"{output.name}.embeddings")
+    # Not `with_name`, which raises of what is no name: `OutputFile` says that in a line.
+    return output.parent / f"{output.name}.embeddings"
 
 
 def whole_embeddings(output):
@@ -117,7 +118,6 @@ class EmbeddingsFile:
 
 
 def _whole(output):
-    # Not `with_suffix`, which raises of what is no name: `OutputFile` says that in a line.
     return output.parent / f"{output.stem}.npz"
 
 
