@@ -55,14 +55,15 @@ def restore(state, recipe, overrides):
         step = int(saved["step"])
         for i, variable in enumerate(variables):
             variable.assign(saved[f"{i:05d}"])
+    # On demand: it imports keras, whose backend is chosen now.
+    from clicv2_keras.training.weight_average import weights_and_averages
+
     # Else the rate would begin anew.
     optimizer = model.optimizer
     optimizer._iterations.assign(step * recipe.train.accumulate)
     if optimizer.use_ema:
         # Keras begins an average at its first step alone.
-        for average, variable in zip(
-            optimizer._model_variables_moving_average, optimizer._trainable_variables, strict=True
-        ):
+        for variable, average in weights_and_averages(optimizer):
             average.assign(variable)
     folder.checkpoints.save(model, step)
     print(f"{folder.path}: a run at step {step} with fresh moments; go on with --resume")

@@ -162,8 +162,8 @@ def _named(encoder, folder):
     if not (folder / "recipe.yaml").exists():
         save_model(encoder, path)
         return path
-    before = encoder_of(find_model(path)).get_weights()
-    if len(before) != len(encoder.get_weights()) or not all(map(np.array_equal, before, encoder.get_weights())):
+    before, now = encoder_of(find_model(path)).get_weights(), encoder.get_weights()
+    if len(before) != len(now) or not all(map(np.array_equal, before, now)):
         raise UserError(f"{folder}: holds the run of another model; name another run_dir")
     return path
 

@@ -66,7 +66,6 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     labels = labels or label_sets(recipe)
     source = recipe_source(recipe) if recipe.reads_images else labels.images.source
     probed = probe_sets(recipe)
-    packed_targets(recipe)
     begin = RunFolder(recipe).find_begin(begin, resume)
     check_wandb(recipe)
     # Whoever goes on must take the same: each draws other numbers from a seed.
@@ -77,9 +76,8 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     from clicv2_keras.training.fit_scorer import start_label_branch
 
     devices = Devices(recipe)
-    if recipe.encoder.weights is not None:
-        # What its shape demands of other keys shows before there is a folder.
-        packed_targets(with_shape(recipe)[0])
+    # What the shape of its weights demands of other keys shows before there is a folder.
+    packed_targets(recipe if recipe.encoder.weights is None else with_shape(recipe)[0])
     folder = RunFolder(recipe, devices.process)
     start, broken = open_together(folder, resume, devices, begin)
     skipped = SkippedImages(recipe.data, source)

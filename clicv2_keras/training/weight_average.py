@@ -5,6 +5,12 @@ import contextlib
 import keras
 
 
+def weights_and_averages(optimizer):
+    """Pairs of a trained variable and its average, of an optimizer that keeps averages."""
+    # Keras has no public name for them.
+    return list(zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True))
+
+
 @contextlib.contextmanager
 def averaged(model):
     """Context in which a model has the average of its trained weights in their place.
@@ -12,9 +18,7 @@ def averaged(model):
     Args:
         model: a compiled model whose optimizer was made by `adamw(…, average=…)`.
     """
-    optimizer = model.optimizer
-    # Keras has no public name for the averages.
-    pairs = list(zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True))
+    pairs = weights_and_averages(model.optimizer)
     before = [keras.ops.convert_to_numpy(variable).copy() for variable, _ in pairs]
     for variable, average in pairs:
         variable.assign(average)

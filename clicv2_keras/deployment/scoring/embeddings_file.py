@@ -18,7 +18,7 @@ def unfinished_embeddings(output):
 def whole_embeddings(output):
     """Where all stand, beside an output other than Parquet; None where there is no such file, or somebody else's."""
     whole = _whole(output)
-    return whole if output.suffix.lower() != ".parquet" and _is_ours(whole) else None
+    return whole if whole and _is_ours(whole) else None
 
 
 def remove_embeddings(output):
@@ -45,7 +45,7 @@ class EmbeddingsFile:
     def __init__(self, output, width):
         self.width = width
         self._begun = unfinished_embeddings(output)
-        self._whole = None if output.suffix.lower() == ".parquet" else _whole(output)
+        self._whole = _whole(output)
         self._stream = None
         if self._whole and self._whole.exists() and not _is_ours(self._whole):
             raise UserError(
@@ -118,7 +118,7 @@ class EmbeddingsFile:
 
 
 def _whole(output):
-    return output.parent / f"{output.stem}.npz"
+    return None if output.suffix.lower() == ".parquet" else output.parent / f"{output.stem}.npz"
 
 
 def _is_ours(path):
