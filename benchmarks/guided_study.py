@@ -1,10 +1,10 @@
-"""Do contrast and masked entropy add anything beside a teacher? `python benchmarks/guided_study.py [--minutes 60]`
+"""Do contrast and masked entropy add anything beside a teacher? `python benchmarks/guided_study.py [--minutes 30]`
 
 The recipe guided_hybrid_tiny with its guide alone, with masked entropy, with the patch-wise contrast, and with both, by
 the levers that benchmarks/method_study.py chose (its stages `screen` and `combine` first). Equal minutes of 2 cores,
-twice as many on one: a short run of each tells its images a second, and with them how many steps it gets. Two seeds;
-judged as there, rows of the same method.csv. The recipe says how to make the two networks that it names. The same
-command again goes on.
+twice as many on one: by default an hour each, a seed on each core (`taskset`, `--seeds`). A short run tells a row's
+images a second, and with them how many steps it gets. Judged as there, rows of the same method.csv. The recipe says how
+to make the two networks that it names. The same command again goes on.
 """
 
 import csv
@@ -32,7 +32,7 @@ MEASURED, LOGGED = 20, 4
 
 def main(options):
     levers = best()
-    for row, _, seed in missing([(row, levers, seed) for seed in SEEDS for row in ROWS]):
+    for row, _, seed in missing([(row, levers, seed) for seed in options.seeds for row in ROWS]):
         branches = overrides_of(row, levers)
         steps = steps_of(row, levers, branches, options)
         overrides = [*branches, *ALIKE, f"train.steps={steps}", f"seed={seed}"]
@@ -61,5 +61,6 @@ def steps_of(row, levers, branches, options):
 
 if __name__ == "__main__":
     parser = options_of(__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of them alone, as beside the others")
     main(parser.parse_args())

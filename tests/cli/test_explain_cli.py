@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 from PIL import Image
 
@@ -15,6 +16,7 @@ from clicv2_keras.models import ViTEncoder
 from clicv2_keras.utils.procedural import procedural_image
 
 
+@pytest.mark.slow
 def test_explains_images_of_any_size_and_names_the_broken_one(tmp_path):
     for seed, (name, size) in enumerate({"a.jpg": (90, 40), "b.png": (33, 70), "c.webp": (120, 120)}.items()):
         Image.fromarray(procedural_image(seed + 5, 120)[0]).crop((0, 0, *size)).save(tmp_path / name)

@@ -126,7 +126,7 @@ def test_without_ray_its_engine_says_what_to_install(photos, monkeypatch):
     assert not Path("scores").exists()
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_resume_goes_on_after_a_kill(photos, ending):
     command = [SCRIPT, "score", *["photos"] * 60]
     subprocess.run([*command, "--output", f"whole.{ending}"], check=True, capture_output=True, timeout=60)

@@ -195,6 +195,7 @@ def test_mixed_precision(make_model, batch):
         np.testing.assert_allclose(half[name], full[name], rtol=0.1)
 
 
+@pytest.mark.slow
 def test_jit_and_eager_agree(make_model, batch):
     """Without random shifts, and with every token: XLA draws other numbers than eager TensorFlow."""
     logs, backend = [], keras.backend.backend()

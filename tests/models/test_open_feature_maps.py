@@ -249,6 +249,7 @@ def test_of_a_preset_of_images_and_text_that_of_images(hub, images, tmp_path):
     assert all(np.ptp(each) > 0 for each in as_arrays(feature_maps(images)))
 
 
+@pytest.mark.slow
 def test_a_convolutional_preset_in_a_process_without_keras_hub(save, tmp_path):
     _, folder = save(efficientnet)
     opened(folder).save(tmp_path / "maps.keras")

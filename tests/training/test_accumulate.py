@@ -38,6 +38,7 @@ def rows(folder):
         ]
 
 
+@pytest.mark.slow
 def test_a_step_is_all_of_its_micro_batches(tmp_path, jpegs, monkeypatch, eagerly):
     steady, stopped = tmp_path / "steady", tmp_path / "stopped"
     clicv2_keras.train("quickstart", settings(steady, jpegs), progress=False)
@@ -66,6 +67,7 @@ def test_a_step_is_all_of_its_micro_batches(tmp_path, jpegs, monkeypatch, eagerl
             np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_rate_of_every_row_is_that_without(tmp_path, jpegs, eagerly):
     rates = []
     for accumulate in (1, 2):

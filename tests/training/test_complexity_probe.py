@@ -22,6 +22,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_probe_and_pictures_ends_as_one_without_and_keeps_the_best(tmp_path, tiny, scored, eagerly):
     plain, probed = tmp_path / "plain", tmp_path / "probed"
     settings = [*tiny, "train.steps=5", "run.checkpoint_every=5", "optimizer.learning_rate=0.01"]

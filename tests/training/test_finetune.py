@@ -58,6 +58,7 @@ def test_the_head_learns_and_the_encoder_stays(tiny_encoder, ic9600, tmp_path):
     assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "scorer.keras"]
 
 
+@pytest.mark.slow
 def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
     (train, labels), _ = parts(ic9600)
     head = finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, progress=False)
@@ -72,6 +73,7 @@ def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
     assert any(np.abs(now - then).max() > 1e-3 for now, then in moved)
 
 
+@pytest.mark.slow
 def test_the_stem_of_a_whole_network_has_a_rate_of_its_own(tiny_encoder, ic9600):
     stem = FeatureStem(tiny_feature_maps().select(max_stride=16))
     hybrid = ViTEncoder(image_size=32, patch_size=16, width=8, depth=1, num_heads=2, stem=stem)
@@ -92,6 +94,7 @@ def test_vectors_do_not_decay(tiny_encoder, ic9600, decays):
     assert {moved for dimensions, moved in found if dimensions >= 2} == {True}
 
 
+@pytest.mark.slow
 def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_encoder, ic9600):
     """Labels of one category that are lifted as a whole lift what ships by their share, and hardly bend a weight."""
     ranked = open_scored("ic9600", ic9600, ranked_within_category=True)
@@ -112,6 +115,7 @@ def test_ranked_within_categories_the_level_is_the_mean_of_the_categories(tiny_e
         assert lift == pytest.approx(0.2 / 3, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_whole_network_is_a_run_that_goes_on_from_its_checkpoint(tiny_encoder, ic9600, tmp_path):
     """Its folder tells all; a whole network that was interrupted ends with the same bits."""
     start = tmp_path / "start.keras"

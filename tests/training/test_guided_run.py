@@ -54,6 +54,7 @@ def assert_no_weights_are_those_of(one, other):
         assert (keras.ops.convert_to_numpy(mine) != keras.ops.convert_to_numpy(theirs)).any(), mine.path
 
 
+@pytest.mark.slow
 def test_a_guided_run_and_a_branch_from_it(tmp_path, guided, eagerly):
     guided = [*guided, "optimizer.average=0.5"]
     whole = train(tmp_path / "whole", guided)

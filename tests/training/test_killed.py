@@ -110,6 +110,7 @@ def assert_told(outcome, status, *parts):
         assert part in line
 
 
+@pytest.mark.slow
 def test_killed_stopped_and_starved_a_run_ends_as_if_undisturbed(tmp_path, jpegs, scored):
     steady, troubled, listed = (tmp_path / name for name in ("steady", "troubled", "listed"))
     settings = ["train.steps=8", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "entropy.weight=0"]

@@ -22,6 +22,7 @@ def few(monkeypatch):
     return data
 
 
+@pytest.mark.slow
 def test_both_read_outs_of_both_encoders_and_the_hidden_patches(tiny_encoder, few):
     model = CLICv2(tiny_encoder, contrast=None, entropy=MaskedEntropyBranch(decoder_depth=1, decoder_width=32, seed=0))
     state = int(np.sum(model.entropy.masking.seed_generator.state))

@@ -4,12 +4,15 @@ import csv
 import shutil
 from pathlib import Path
 
+import pytest
+
 import clicv2_keras
 from clicv2_keras.recipe.files import load_recipe
 
 RUN = Path(__file__).parents[1] / "fixtures" / "run_0.1"
 
 
+@pytest.mark.slow
 def test_a_run_of_0_1_goes_on_and_ends(tmp_path):
     folder = shutil.copytree(RUN, tmp_path / "run")
     before = list(csv.DictReader((folder / "metrics.csv").open()))

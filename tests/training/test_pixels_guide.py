@@ -81,6 +81,7 @@ def test_beside_the_other_branches_on_images_held_out(tmp_path, jpegs, eagerly):
     assert row["guide_grid"] == row["held_out_grid"] == "" and float(row["held_out_pooled"]) <= 1
 
 
+@pytest.mark.slow
 def test_vectors_do_not_decay(tmp_path, jpegs, decays):
     found = decays(CLICv2)
     clicv2_keras.train("pixels_vit_tiny", overrides(tmp_path / "run", jpegs, "train.steps=4"), progress=False)
@@ -88,6 +89,7 @@ def test_vectors_do_not_decay(tmp_path, jpegs, decays):
     assert {moved for dimensions, moved in found if dimensions >= 2} == {True}
 
 
+@pytest.mark.slow
 def test_a_broken_image_is_named_and_passed_over(tmp_path, jpegs):
     images = tmp_path / "images"
     images.mkdir()

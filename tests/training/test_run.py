@@ -75,6 +75,7 @@ def test_every_recipe_takes_a_real_step(tmp_path, jpegs, network, name, eagerly)
     assert len(find_model(average).trainable_weights) == len(encoder.trainable_weights) > 0
 
 
+@pytest.mark.slow
 def test_the_quickstart_ends_with_a_table_and_a_full_run_folder(tmp_path, capsys):
     folder = tmp_path / "run"
     overrides = [*TINY, "data.source=procedural", "data.num_images=8", "train.steps=3", "run.log_every=2"]

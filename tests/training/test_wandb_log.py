@@ -58,6 +58,7 @@ def told(tmp_path, monkeypatch):
     return lambda: [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_rows_are_sent_once_and_a_resumed_run_is_the_same_one(tmp_path, tiny, told, eagerly, monkeypatch):
     folder = tmp_path / "run"
     overrides = [*tiny, f"run.dir={folder}", "train.steps=6", "run.checkpoint_every=2", "run.wandb=complexity"]

@@ -114,6 +114,7 @@ def test_a_push_that_cannot_be_is_told_before_the_work(scorer, tmp_path, hub_ser
     assert not output.exists() and hub_server.asked == []
 
 
+@pytest.mark.slow
 def test_quantized_files_are_smaller_by_their_bits(folder, tmp_path):
     keras.utils.set_random_seed(0)
     wide = ComplexityScorer.label_free(ViTEncoder(image_size=32, patch_size=8, width=96, depth=2, num_heads=2))

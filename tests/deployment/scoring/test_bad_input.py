@@ -126,6 +126,7 @@ def test_pipes_devices_and_a_bomb_neither_hang_nor_take_memory(tmp_path):
     assert memory < 200e6
 
 
+@pytest.mark.slow
 def test_workers_share_a_budget_of_memory(tmp_path):
     Image.new("P", (10_000, 8_000)).save(tmp_path / "0.png", transparency=0)
     for number in range(1, 4):
@@ -167,6 +168,7 @@ def mutations(rng, data):
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_thousands_of_spoilt_files_all_end_as_rows(tmp_path):
     rng = np.random.default_rng(0)
     images = [Image.fromarray(procedural_image(seed, 24)[0]) for seed in (0, 5)]

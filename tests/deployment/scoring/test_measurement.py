@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from PIL import Image
 
 PEAK = """
@@ -12,6 +13,7 @@ print(benchmark(images=sys.argv[1:], seconds=0.01).memory)
 """
 
 
+@pytest.mark.slow
 def test_more_pictures_take_no_more_memory(tmp_path):
     files = [tmp_path / f"{number}.png" for number in range(16)]
     Image.new("RGB", (2500, 2500)).save(files[0], compress_level=1)

@@ -115,6 +115,7 @@ def local_rows(paths, **options):
     return sorted(tuple(row) for row in clicv2_keras.score([p for p in paths if "kills" not in str(p)], **options))
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_local_engine(cluster, place, pictures, tmp_path):
     from clicv2_keras.deployment.scoring.ray import score_corpus
 
