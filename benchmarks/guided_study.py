@@ -10,7 +10,6 @@ to make the two networks that it names. The same command again goes on.
 import csv
 import json
 
-import numpy as np
 from method_study import CORES, FAST, SECTIONS, best, missing, options_of, train, train_and_judge
 
 from clicv2_keras.ablation.row import row_changes
@@ -26,7 +25,6 @@ ROWS = {"guide": (), "guide_mem": ("mem",), "guide_pw": ("pw",), "guide_all": ("
 SEEDS = (0, 1)
 # Decays in the last fifth of the steps, whatever their number.
 ALIKE = ("optimizer.decay_steps=null", *FAST)
-# The first line of a run holds its compilation.
 MEASURED, LOGGED = 20, 4
 
 
@@ -50,13 +48,16 @@ def overrides_of(row, levers):
 
 
 def steps_of(row, levers, branches, options):
-    """Steps in `--minutes`, from the median speed of a short run, which is made once for all seeds."""
+    """Steps in `--minutes`, from the best speed of a short run, which is made once for all seeds.
+
+    The best, since whatever else the machine does only slows it.
+    """
     folder = options.runs / "-".join(("speed", row, *levers))
     train(RECIPE, [*branches, *ALIKE, f"train.steps={MEASURED}", f"run.log_every={LOGGED}"], folder, options)
     with open(folder / "metrics.csv", newline="") as file:
         speeds = [float(line["images_per_second"]) for line in csv.DictReader(file)]
     batch = load_recipe(folder / "recipe.yaml").train.batch_size
-    return round(options.minutes * 60 / CORES * float(np.median(speeds[1:])) / batch)
+    return round(options.minutes * 60 / CORES * max(speeds) / batch)
 
 
 if __name__ == "__main__":
