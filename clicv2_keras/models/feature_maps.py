@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.models.composite import Composite
+from clicv2_keras.models.folded_norms import fold_norms
 from clicv2_keras.utils.errors import install_hint
 
 
@@ -57,6 +58,11 @@ class FeatureMaps(Composite, keras.Model):
         self.built = True
 
     @functools.cached_property
+    def _folded(self):
+        # No attribute that Keras would track: the layers are the network's.
+        return fold_norms(self.network)
+
+    @functools.cached_property
     def strides(self):
         # Unpadded convolutions lose some pixels at the rim, which a large image makes negligible.
         side = self.image_size or 512
@@ -98,7 +104,7 @@ class FeatureMaps(Composite, keras.Model):
             pixels = resize(pixels, self.image_size)
         pixels = (pixels - ops.convert_to_tensor(self.mean, "float32")) / ops.convert_to_tensor(self.scale, "float32")
         # One map alone comes as a tensor.
-        return keras.tree.flatten(self.network(ops.cast(pixels, self.compute_dtype), training=False))
+        return keras.tree.flatten(self._folded(ops.cast(pixels, self.compute_dtype), training=False))
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
