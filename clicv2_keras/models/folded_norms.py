@@ -10,8 +10,8 @@ def fold_norms(network):
     """A model that computes what a functional `network` infers, with the same variables, and is never to be saved.
 
     A normalisation right after a convolution is none any more: its factor multiplies the kernel at each call, so that
-    gradients reach all of both. On a CPU that is three times as fast in bfloat16, 1.5 times in float32
-    (benchmarks/results/guide_cost.md). Everything else is run by the network's own layers.
+    gradients reach all of both. On a CPU TensorFlow is then 1.5 times as fast in float32, 3.7 times in
+    bfloat16 (EfficientNet-Lite2; benchmarks/results/guide_cost.md). Everything else is run by the network's own layers.
 
     Returns:
         A functional `keras.Model`; `network` itself where nothing can be folded.
