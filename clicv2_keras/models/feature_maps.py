@@ -55,12 +55,9 @@ class FeatureMaps(Composite, keras.Model):
         self.image_size = _side(network, image_size)
         self.network = _in_policy(network, self.dtype_policy)
         self.channels = [output.shape[-1] for output in network.outputs]
+        # Past Keras's tracking, since the layers are the network's; and now, since JAX's `fit` takes variables away.
+        self.__dict__["_folded"] = fold_norms(self.network)
         self.built = True
-
-    @functools.cached_property
-    def _folded(self):
-        # No attribute that Keras would track: the layers are the network's.
-        return fold_norms(self.network)
 
     @functools.cached_property
     def strides(self):

@@ -65,6 +65,9 @@ class FoldedConvolution(keras.layers.Layer):
         self.norm = norm
         self.built = True
 
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
     def call(self, inputs):
         convolution, norm = self.convolution, self.norm
         factor = ops.rsqrt(norm.moving_variance + norm.epsilon)

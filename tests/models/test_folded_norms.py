@@ -123,3 +123,13 @@ def test_it_leaves_nothing_in_what_is_saved(feature_maps, images, tmp_path):
     assert [type(layer) for layer in loaded.network.layers] == [type(layer) for layer in feature_maps.network.layers]
     assert not any(isinstance(layer, FoldedConvolution) for layer in loaded._flatten_layers())
     np.testing.assert_array_equal(ops.convert_to_numpy(loaded(images)[0]), ops.convert_to_numpy(before))
+
+
+def test_the_first_call_may_be_a_trace_without_variables(feature_maps, images):
+    """JAX's `fit` takes the variables' values away while it runs; a momentum teacher is called there first."""
+    copied = feature_maps.copy()
+    values = [[v.value for v in each] for each in (copied.trainable_variables, copied.non_trainable_variables)]
+    for variable in copied.variables:
+        variable._value = None
+    (found,), _ = copied.stateless_call(*values, images)
+    assert_same(found, ops.convert_to_numpy(feature_maps(images)[0]))
