@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 from sklearn.linear_model import LogisticRegression
@@ -11,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.layers import ShiftedPatchify
-from clicv2_keras.models.find_model import encoder_of
+from clicv2_keras.models.kept_weights_jax import KeptWeights
 
 RETRIEVED = 128
 
@@ -27,31 +28,32 @@ class Content(NamedTuple):
     among: int
 
 
-def measure_content(model, data, features, seed=0, untrained_seeds=()):
+def measure_content(encoder, data, features, untrained, seed=0):
     """What the features tell of the content.
 
     Args:
-        model: see `find_model`.
+        encoder: a `ViTEncoder`.
         data: `ScoredImages`, and their `Features`.
+        untrained: the `UntrainedEncoders` of those features.
         seed: of the folds, the images and the shifts.
-        untrained_seeds: those that `features` were taken with.
 
     Returns:
         A list of `Content`: `category_accuracy`, but where the categories are too few or too small, and
         `token_retrieval`.
     """
-    found, encoder = [], encoder_of(model)
+    found = []
     names, counts = np.unique(data.categories, return_counts=True)
     accuracy = category_accuracy(features.model.parts["token"], data.categories, seed)
     if accuracy is not None:
-        untrained = [category_accuracy(read.parts["token"], data.categories, seed) for read in features.untrained]
+        others = [category_accuracy(read.parts["token"], data.categories, seed) for read in features.untrained]
         chance = float(counts.max() / counts.sum())
-        found.append(Content("category_accuracy", accuracy, _mean(untrained), chance, len(names)))
+        found.append(Content("category_accuracy", accuracy, _mean(others), chance, len(names)))
     chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]
     images = load_images(data.source, chosen, encoder.image_size)
-    retrieved = token_retrieval(encoder, images, seed)
-    untrained = [token_retrieval(encoder.untrained(each), images, seed) for each in untrained_seeds]
-    found.append(Content("token_retrieval", retrieved, _mean(untrained), 1 / len(chosen), len(chosen)))
+    retrieved = token_retrieval(PatchEncoder(encoder), images, seed)
+    blank = PatchEncoder(untrained.encoder) if untrained else None
+    others = [token_retrieval(blank, images, seed) for _ in untrained]
+    found.append(Content("token_retrieval", retrieved, _mean(others), 1 / len(chosen), len(chosen)))
     return found
 
 
@@ -72,17 +74,30 @@ def category_accuracy(features, categories, seed=0):
     return float(np.mean(cross_val_predict(linear_probe(), features, categories, cv=folds) == categories))
 
 
-def token_retrieval(encoder, images, seed=0):
+class PatchEncoder(KeptWeights, keras.Model):
+    """Patches (B, N, 3 P²) to float32 tokens (B, N, D) of an encoder, compiled. It is never saved."""
+
+    def __init__(self, encoder):
+        super().__init__(name="patch_encoder")
+        self.encoder = encoder
+        self.built = True
+
+    def call(self, patches):
+        return ops.cast(self.encoder.encode(patches), "float32")
+
+
+def token_retrieval(patch_encoder, images, seed=0):
     """How often a token finds the other shifted view of its own image, by cosine: 0 to 1; by chance 1 / B.
 
     As in training: a token of one shifted view is compared with the tokens at its position in another shifted view of
     every image. Both views are of the same whole image and share its layout, which may be all that is found.
 
     Args:
+        patch_encoder: a `PatchEncoder`.
         images: uint8 (B, S, S, 3), without jitter.
     """
-    shift = ShiftedPatchify(encoder.patch_size, seed=seed)
-    views = [_unit(encoder, shift(images, training=True)) for _ in range(2)]
+    shift = ShiftedPatchify(patch_encoder.encoder.patch_size, seed=seed)
+    views = [_unit(patch_encoder, shift(images, training=True)) for _ in range(2)]
     similarity = np.einsum("bnd,cnd->nbc", *views)
     return float(np.mean(similarity.argmax(axis=-1) == np.arange(len(images))))
 
@@ -91,8 +106,7 @@ def _mean(values):
     return float(np.mean(values)) if values else None
 
 
-def _unit(encoder, patches):
+def _unit(patch_encoder, patches):
     # A few images at a time: attention over all of them would fill the memory.
-    tokens = [ops.convert_to_numpy(encoder.encode(patches[i : i + 32])) for i in range(0, len(patches), 32)]
-    tokens = np.concatenate(tokens).astype("float32")
+    tokens = patch_encoder.predict(ops.convert_to_numpy(patches), batch_size=32, verbose=0)
     return tokens / np.linalg.norm(tokens, axis=-1, keepdims=True)

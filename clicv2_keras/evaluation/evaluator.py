@@ -70,9 +70,9 @@ class Evaluator:
         Raises:
             UserError: where too few images can be read.
         """
-        seeds = range(self.seed, self.seed + self.untrained_seeds)
         if self._extractor is None or self._extractor.model is not model:
             # Kept for the next call: what is compiled stays in memory.
+            seeds = range(self.seed, self.seed + self.untrained_seeds)
             self._extractor = FeatureExtractor(model, seeds, pixels_of(self.predictors), self.batch_size)
         features = self._extractor.extract(self.data.source, tick)
         data = self.data.subset(features.index)
@@ -83,7 +83,9 @@ class Evaluator:
         predictions = predict(self.predictors, features, split, known)
         pooled = not data.ranked_within_category
         judge = Judge(judged.scores, judged.categories, pooled, self.resamples, self.seed)
-        content = self.content and judged_model.encoder is not None
+        content = []
+        if self.content and judged_model.encoder is not None:
+            content = measure_content(judged_model.encoder, data, features, self._extractor.untrained, self.seed)
         return Evaluation(
             model=judged_model,
             data=judged,
@@ -92,7 +94,7 @@ class Evaluator:
             agreements=[judge.agreement(prediction) for prediction in predictions],
             judge=judge,
             known=known,
-            content=measure_content(judged_model.encoder, data, features, self.seed, seeds) if content else [],
+            content=content,
             unreadable=features.unreadable,
             total=len(self.data),
         )

@@ -10,6 +10,7 @@ from keras import ops
 from clicv2_keras.data.reading import read_images
 from clicv2_keras.evaluation.handcrafted import LONGEST, handcrafted
 from clicv2_keras.evaluation.judged_model import ReadOutNetwork, judged_model
+from clicv2_keras.evaluation.untrained_encoders import UntrainedEncoders
 from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import DiversityHead
@@ -60,6 +61,9 @@ class FeatureExtractor:
         untrained_seeds: the encoder as it was before training too, at these random initialisations (no `.tflite`).
         pixels: of "entropy" (patch entropies) and "handcrafted" (slow): what to take from the pixels alone.
         batch_size: images that the model sees at a time.
+
+    Attributes:
+        untrained: the `UntrainedEncoders`.
     """
 
     def __init__(self, model, untrained_seeds=(), pixels=(), batch_size=BATCH):
@@ -67,11 +71,10 @@ class FeatureExtractor:
         self.judged = judged_model(model)
         self.pixels = tuple(pixels)
         self.batch_size = batch_size
-        # One network for all initialisations: each one's weights are put in when it is asked.
         encoder = self.judged.encoder
-        self._initial = [encoder.untrained(seed).get_weights() for seed in untrained_seeds if encoder is not None]
-        blank = encoder.untrained(0) if self._initial else None
-        self._untrained = blank and ReadOutNetwork(blank, {"diversity": DiversityHead()})
+        self.untrained = UntrainedEncoders(encoder, untrained_seeds if encoder is not None else ())
+        if self.untrained:
+            self._untrained_network = ReadOutNetwork(self.untrained.encoder, {"diversity": DiversityHead()})
 
     def extract(self, source, tick=lambda: None):
         """The `Features` of a source of images, see `open_source`; `tick` is called after each.
@@ -80,7 +83,7 @@ class FeatureExtractor:
             UserError: where no image can be read.
         """
         unreadable, index, fingerprints, crafted, model, pixels = [], [], [], [], [], []
-        untrained = [[] for _ in self._initial]
+        untrained = [[] for _ in range(len(self.untrained))]
 
         def readable():
             for read in read_images(source, self._look, at_least=2 * max(self.judged.image_size, LONGEST)):
@@ -98,9 +101,8 @@ class FeatureExtractor:
             fingerprints += codes
             crafted += numbers
             model.append(self.judged.read_outs(images))
-            for weights, batches in zip(self._initial, untrained, strict=True):
-                self._untrained.encoder.set_weights(weights)
-                batches.append(self._untrained.predict_on_batch(images))
+            for _, batches in zip(self.untrained, untrained, strict=True):
+                batches.append(self._untrained_network.predict_on_batch(images))
             if "entropy" in self.pixels:
                 pixels.append(_patch_entropies(images, self.judged.patch_size))
         if not index:

@@ -12,7 +12,7 @@ from rich.console import Console
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.evaluation import judged_model, run
 from clicv2_keras.evaluation.agreement import Judge
-from clicv2_keras.evaluation.content import category_accuracy, token_retrieval
+from clicv2_keras.evaluation.content import PatchEncoder, category_accuracy, token_retrieval
 from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED, Prediction
 from clicv2_keras.evaluation.report.names import label
 from clicv2_keras.evaluation.run import evaluate
@@ -170,8 +170,9 @@ def test_content_is_seen_where_there_is_some(tiny_encoder, rng):
     assert category_accuracy(rng.normal(size=(60, 5)), categories) < 0.6
     assert category_accuracy(telling, np.full(60, "a")) is None
     flat = np.tile(rng.integers(0, 256, (40, 1, 1, 3)), (1, 32, 32, 1)).astype("uint8")
-    assert token_retrieval(tiny_encoder, flat) > 0.9
-    assert token_retrieval(tiny_encoder, np.repeat(flat[:1], 40, axis=0)) < 0.1
+    patch_encoder = PatchEncoder(tiny_encoder)
+    assert token_retrieval(patch_encoder, flat) > 0.9
+    assert token_retrieval(patch_encoder, np.repeat(flat[:1], 40, axis=0)) < 0.1
 
 
 def test_tables_are_written_whole(evaluation, tmp_path):
