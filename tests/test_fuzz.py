@@ -26,7 +26,7 @@ from clicv2_keras.utils.procedural import procedural_image
 from clicv2_keras.utils.tflite_file import pack, unpack
 
 BUDGET = 1.5e9
-QUICK, LONG = 250, 2_000
+QUICK, LONG = 250, 3_000
 
 
 def image(kind, **options):
