@@ -1,7 +1,8 @@
 """The code blocks of README and docs: what they say, and a shell script that does it.
 
 A comment before a block that cannot run here says why: `<!-- not run: REASON -->`; `<!-- dry run -->` gives
-`--dry-run` to what would train for long. `python tests/code_blocks.py PAGE` prints the script.
+`--dry-run` to what would train for long. `evaluate` asks one untrained encoder there, not five, which take minutes.
+`python tests/code_blocks.py PAGE` prints the script.
 """
 
 import re
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"(?:^<!-- (not run: [^\n]+|dry run) -->\n)?^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
 _LONG = re.compile(r"^(clicv2-keras (?:train|ablate) (?!.*--dry-run)[^#\n]*?)( *#.*)?$", re.M)
+_EVALUATE = re.compile(r"^(clicv2-keras evaluate\b(?!.*--untrained-seeds)[^#\n]*?)( *#.*)?$", re.M)
 _OPERATORS = {"|", "||", "&&", ";", "&", "(", ")", ">", "<"}
 
 
@@ -60,6 +62,7 @@ def script(page, installs=True):
             parts.append(f"python - <<'END_OF_BLOCK'\n{block.code}END_OF_BLOCK")
             continue
         code = "\n".join(line for line in block.lines if installs or not line.startswith("pip install"))
+        code = _EVALUATE.sub(r"\1 --untrained-seeds 1\2", code)
         parts.append(_LONG.sub(r"\1 --dry-run\2", code) if block.note == "dry run" else code)
     return "\n\n".join(parts) + "\n"
 

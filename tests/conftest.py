@@ -20,8 +20,10 @@ DATA = Path(os.environ.get("CLICV2_DATA", Path(__file__).resolve().parents[2] / 
 
 
 def pytest_collection_modifyitems(items):
-    """The suites within the suite first, which take a minute or two: at the end one core would wait for the other."""
-    items.sort(key=lambda item: "tests/test_backends.py" not in item.nodeid)
+    """What takes minutes first, the suites within the suite above all: at the end one core would wait for the other."""
+    items.sort(
+        key=lambda item: not item.nodeid.startswith(("tests/test_backends.py", "tests/training/test_quickstart.py"))
+    )
 
 
 @pytest.fixture

@@ -144,12 +144,14 @@ def test_the_blocks_of_a_page_run_in_order(page, newcomer):
 def test_the_script_of_a_page_is_its_blocks_in_order(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        "```bash\npip install .\nclicv2-keras score a\n```\n<!-- dry run -->\n```bash\nclicv2-keras train r \\\n"
+        "```bash\npip install .\nclicv2-keras score a\nclicv2-keras evaluate a --root b  # of b\n```\n"
+        "<!-- dry run -->\n```bash\nclicv2-keras train r \\\n"
         "  --set a.b=1  # long\n```\n<!-- not run: no reason -->\n```bash\nrm -r /\n```\n```python\nprint(1)\n```\n"
     )
     scored, trained = "clicv2-keras score a", "clicv2-keras train r    --set a.b=1 --dry-run  # long"
+    evaluated = "clicv2-keras evaluate a --root b --untrained-seeds 1  # of b"
     python = ["python - <<'END_OF_BLOCK'", "print(1)", "END_OF_BLOCK"]
-    expected = ["set -euo pipefail", "", scored, "", trained, "", *python]
+    expected = ["set -euo pipefail", "", scored, evaluated, "", trained, "", *python]
     assert script(page, installs=False).splitlines() == expected
     with pytest.raises(click.UsageError):
         main.get_command(None, "score").make_context("score", ["a", "--nothing"])

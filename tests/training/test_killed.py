@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from quick_xla import QUICK
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_recipe import TINY
 
@@ -32,12 +33,17 @@ def run(folder, images, *overrides):
 
 
 class Attempts:
-    """Context to run attempts in, see attempts.py: as a user does, with all threads that there are."""
+    """Context to run attempts in, see attempts.py: as a user does, with all threads that there are.
 
-    def __init__(self, backend=None):
+    On JAX what one attempt has compiled is there for the next, in `compiled`, as JAX offers it to anybody.
+    """
+
+    def __init__(self, backend=None, compiled=None):
         self.environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         if backend:
             self.environment["KERAS_BACKEND"] = backend
+        if backend == "jax":
+            self.environment |= {"XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(compiled)}
 
     def __enter__(self):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -165,7 +171,6 @@ def test_a_run_repeats_bit_by_bit_killed_or_not(backend, more, tmp_path, jpegs):
     assert_equal(troubled, steady, 4)
 
 
-# JAX compiles the step of all branches anew in each attempt, a minute each.
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpegs, scored):
@@ -174,7 +179,7 @@ def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpeg
     settings = ["train.steps=6", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "guide.sample=8"]
     settings += ["guide.teacher=pixels", f"labels={{dataset: csv, root: {scored}, steadiness: 1}}"]
     attempt = {"args": run(troubled, jpegs, *settings), "eager": True}
-    with Attempts(backend) as attempts:
+    with Attempts(backend, tmp_path / "compiled") as attempts:
         attempts.begin(args=run(steady, jpegs, *settings), eager=True, beside=True)
         assert attempts.run(**attempt, step=4)[0] == -signal.SIGKILL
         stopped = attempts.run(**attempt, step=3, signal=signal.SIGTERM)
