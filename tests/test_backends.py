@@ -34,8 +34,11 @@ FOLDERS = {
 OTHERS = [backend for backend in BACKENDS if backend != os.environ.get("KERAS_BACKEND", "tensorflow")]
 
 
+PYTEST = ("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider")
+
+
 def pytest_under(backend, folders):
-    return run(backend, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *folders)
+    return run(backend, *PYTEST, *folders)
 
 
 @pytest.mark.slow
@@ -52,6 +55,13 @@ def test_evaluation_and_fine_tuning_pass_on(backend):
     folders = [TESTS / "evaluation" / f"test_{name}.py" for name in ("evaluate", "evaluator", "known_images")]
     folders.append(TESTS / "training" / "test_finetune.py")
     assert " passed" in pytest_under(backend, folders)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", OTHERS)
+def test_what_a_run_has_learnt_is_told_on(backend):
+    slow = (*PYTEST, "-m", "slow", TESTS / "training" / "test_known_complexity.py")
+    assert "1 passed" in run(backend, *slow)
 
 
 @pytest.mark.slow
@@ -89,7 +99,8 @@ assert not [name for name in sys.modules if name.split(".")[0] == "tensorflow" a
 """
 
 
-@pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_arrays_need_no_tensorflow(backend, tmp_path):
     run(backend, "-c", WITHOUT_TENSORFLOW, tmp_path / "model.keras")
 

@@ -46,7 +46,9 @@ def train(tmp_path):
     return train
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "backend", ["tensorflow", *(pytest.param(name, marks=pytest.mark.slow) for name in BACKENDS[1:])]
+)
 def test_trains(tmp_path, train, backend):
     result = train(backend)
     assert result.returncode == 0, result.stderr

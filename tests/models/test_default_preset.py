@@ -16,9 +16,9 @@ def scorer():
 
 def test_ranks_unseen_images_by_complexity(scorer):
     size = scorer.encoder.image_size
-    images, known = zip(*(procedural_image(10**12 + i, size) for i in range(150)), strict=True)
+    images, known = zip(*(procedural_image(10**12 + i, size) for i in range(60)), strict=True)
     out = scorer.predict(np.stack(images), verbose=0)
-    assert spearmanr(out["score"], known).statistic > 0.35
+    assert spearmanr(out["score"], known).statistic > 0.85
     np.testing.assert_allclose(out["map"].mean(axis=(1, 2)), out["score"], atol=1e-5)
 
 

@@ -101,6 +101,7 @@ def measured(images):
     return {"image": images, "guide_measures": measures.astype("float32")}
 
 
+@pytest.mark.slow
 def test_a_guide_of_measures_has_no_grid_and_learns(encoder, images, tmp_path):
     batch, targets = measured(images), MeasureTargets(3)
     targets.fit(batch["guide_measures"])

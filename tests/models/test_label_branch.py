@@ -71,6 +71,7 @@ def test_what_ships_knows_no_group(encoder, batch, rng, common, level):
     assert scorer.head is branch.head and scorer.encoder is encoder
 
 
+@pytest.mark.slow
 def test_labels_alone_train_encoder_and_head(encoder, batch):
     model = CLICv2(encoder, labels=LabelBranch(LinearHead(("token",)), groups=3))
     model.compile(keras.optimizers.Adam(1e-2))

@@ -15,7 +15,8 @@ def patchy(rng, count):
     return (128 + 100 * amplitude * rng.normal(0, 1, (count, 32, 32, 3))).clip(0, 255).astype("uint8")
 
 
-@pytest.mark.parametrize("negatives", ["same_position", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("negatives", ["same_position", "all"])
 def test_the_positional_shortcut_is_closed(make_model, rng, negatives):
     """On batches of identical images only position tells tokens apart; a direction's chance is 2 T ln(candidates)."""
     by_image, by_image_and_position = 2 * 0.2 * np.log(8), 2 * 0.2 * np.log(8 * 16)

@@ -166,6 +166,7 @@ def test_copies_are_candidates_of_one_direction_and_ranked_by_a_linear_read_out(
     assert parts["embedding"].shape == (16, 16)
 
 
+@pytest.mark.slow
 def test_learning_from_copies_what_is_simpler(make_model, rng):
     """Twelve steps, and blurred copies of unseen images are told from them."""
     model = make_model(

@@ -193,7 +193,7 @@ def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpeg
     assert len(scorers[0].head.fitted_to) == len(scorers[1].encoder.fitted_to) == 24
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_twenty_times_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
     """In steps, in checkpoints, between epochs, and at any time; with a compiled step, as it is by default."""
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
