@@ -41,10 +41,17 @@ def pytest_under(backend, folders):
     return run(backend, *PYTEST, *folders)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", OTHERS)
-@pytest.mark.parametrize("part", FOLDERS)
-def test_layers_losses_and_models_pass_on(backend, part):
+@pytest.mark.parametrize(
+    ("part", "backend"),
+    [
+        pytest.param(
+            part, backend, marks=pytest.mark.long if (part, backend) == ("models", "jax") else pytest.mark.slow
+        )
+        for part in FOLDERS
+        for backend in OTHERS
+    ],
+)
+def test_layers_losses_and_models_pass_on(part, backend):
     """The suite that ran here, under the other backends."""
     assert " passed" in pytest_under(backend, FOLDERS[part])
 

@@ -27,6 +27,7 @@ from clicv2_keras.utils.procedural import procedural_image
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 BLOCKS = [pytest.param(block, id=f"{page.stem}-{i}") for page in PAGES for i, block in enumerate(code_blocks(page))]
 # start.md is run from scratch by .ci/newcomer.
+LONG = ("evaluate", "finetune")
 RUN = [page for page in PAGES if page.name != "start.md" and any(block.runs for block in code_blocks(page))]
 
 
@@ -132,8 +133,13 @@ def newcomer(tmp_path, ic9600, network, monkeypatch):
     return tmp_path, {**os.environ, "HOME": str(home), "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.long if page.stem in LONG else pytest.mark.slow, id=page.stem)
+        for page in RUN
+    ],
+)
 def test_the_blocks_of_a_page_run_in_order(page, newcomer):
     folder, environment = newcomer
     command = ["bash", "-x", "-c", script(page, installs=False)]

@@ -171,8 +171,13 @@ def test_a_run_repeats_bit_by_bit_killed_or_not(backend, more, tmp_path, jpegs):
     assert_equal(troubled, steady, 4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(name, marks=pytest.mark.long if name == "jax" else pytest.mark.slow)
+        for name in ("tensorflow", "jax", "torch")
+    ],
+)
 def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpegs, scored):
     """All branches at once; the checkpoint of step 2 is the last before the kill."""
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
