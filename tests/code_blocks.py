@@ -14,8 +14,6 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"(?:^<!-- (not run: [^\n]+|dry run) -->\n)?^```(\w+)([^\n]*)\n(.*?)^```$", re.M | re.S)
-_LONG = re.compile(r"^(clicv2-keras (?:train|ablate) (?!.*--dry-run)[^#\n]*?)( *#.*)?$", re.M)
-_EVALUATE = re.compile(r"^(clicv2-keras evaluate\b(?!.*--untrained-seeds)[^#\n]*?)( *#.*)?$", re.M)
 _OPERATORS = {"|", "||", "&&", ";", "&", "(", ")", ">", "<"}
 
 
@@ -62,9 +60,15 @@ def script(page, installs=True):
             parts.append(f"python - <<'END_OF_BLOCK'\n{block.code}END_OF_BLOCK")
             continue
         code = "\n".join(line for line in block.lines if installs or not line.startswith("pip install"))
-        code = _EVALUATE.sub(r"\1 --untrained-seeds 1\2", code)
-        parts.append(_LONG.sub(r"\1 --dry-run\2", code) if block.note == "dry run" else code)
+        code = _with_option("evaluate", "--untrained-seeds", " 1", code)
+        parts.append(_with_option("train|ablate", "--dry-run", "", code) if block.note == "dry run" else code)
     return "\n\n".join(parts) + "\n"
+
+
+def _with_option(verbs, option, value, code):
+    """The code, its commands of these verbs with an option more, before the comment of their line."""
+    lines = rf"^(clicv2-keras (?:{verbs}) (?!.*{option})[^#\n]*?)( *#.*)?$"
+    return re.sub(lines, rf"\1 {option}{value}\2", code, flags=re.M)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +42,12 @@ def pytest_under(backend, folders):
     return run(backend, *PYTEST, *folders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "backend"),
     [
-        pytest.param(
-            part, backend, marks=pytest.mark.long if (part, backend) == ("models", "jax") else pytest.mark.slow
-        )
-        for part in FOLDERS
-        for backend in OTHERS
+        pytest.param(*each, marks=pytest.mark.long if each == ("models", "jax") else ())
+        for each in product(FOLDERS, OTHERS)
     ],
 )
 def test_layers_losses_and_models_pass_on(part, backend):

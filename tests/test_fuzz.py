@@ -162,6 +162,7 @@ def test_a_spoilt_file_is_read_or_refused_in_one_line(tmp_path, name, monkeypatc
     fuzz(name, tmp_path, QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", TARGETS)

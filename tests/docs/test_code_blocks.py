@@ -133,12 +133,9 @@ def newcomer(tmp_path, ic9600, network, monkeypatch):
     return tmp_path, {**os.environ, "HOME": str(home), "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=pytest.mark.long if page.stem in LONG else pytest.mark.slow, id=page.stem)
-        for page in RUN
-    ],
+    "page", [pytest.param(page, marks=pytest.mark.long if page.stem in LONG else (), id=page.stem) for page in RUN]
 )
 def test_the_blocks_of_a_page_run_in_order(page, newcomer):
     folder, environment = newcomer

@@ -100,6 +100,7 @@ def test_epochs_grow_from_simple_to_busy(name, folder):
     assert epochs[-1][0] == (10 if "torch" in name else 9), "tf.data leaves the emptiest tenth out"
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_notebook_runs_from_start_to_end(monkeypatch):
     import nbformat

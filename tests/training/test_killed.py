@@ -33,17 +33,14 @@ def run(folder, images, *overrides):
 
 
 class Attempts:
-    """Context to run attempts in, see attempts.py: as a user does, with all threads that there are.
+    """Context to run attempts in, see attempts.py: as a user does, with all threads that there are."""
 
-    On JAX what one attempt has compiled is there for the next, in `compiled`, as JAX offers it to anybody.
-    """
-
-    def __init__(self, backend=None, compiled=None):
-        self.environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    def __init__(self, backend=None, **environment):
+        self.environment = {
+            name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"
+        } | environment
         if backend:
             self.environment["KERAS_BACKEND"] = backend
-        if backend == "jax":
-            self.environment |= {"XLA_FLAGS": QUICK, "JAX_COMPILATION_CACHE_DIR": str(compiled)}
 
     def __enter__(self):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -171,20 +168,16 @@ def test_a_run_repeats_bit_by_bit_killed_or_not(backend, more, tmp_path, jpegs):
     assert_equal(troubled, steady, 4)
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [
-        pytest.param(name, marks=pytest.mark.long if name == "jax" else pytest.mark.slow)
-        for name in ("tensorflow", "jax", "torch")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.long), "torch"])
 def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpegs, scored):
     """All branches at once; the checkpoint of step 2 is the last before the kill."""
     steady, troubled = tmp_path / "steady", tmp_path / "troubled"
     settings = ["train.steps=6", "run.log_every=2", "run.checkpoint_every=2", "data.jitter=0", "guide.sample=8"]
     settings += ["guide.teacher=pixels", f"labels={{dataset: csv, root: {scored}, steadiness: 1}}"]
     attempt = {"args": run(troubled, jpegs, *settings), "eager": True}
-    with Attempts(backend, tmp_path / "compiled") as attempts:
+    # JAX compiles the step of all branches for a minute: one attempt for all.
+    with Attempts(backend, XLA_FLAGS=QUICK, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "compiled")) as attempts:
         attempts.begin(args=run(steady, jpegs, *settings), eager=True, beside=True)
         assert attempts.run(**attempt, step=4)[0] == -signal.SIGKILL
         stopped = attempts.run(**attempt, step=3, signal=signal.SIGTERM)
@@ -198,6 +191,7 @@ def test_with_labels_and_a_guide_of_pixels_killed_or_not(backend, tmp_path, jpeg
     assert len(scorers[0].head.fitted_to) == len(scorers[1].encoder.fitted_to) == 24
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_killed_twenty_times_a_run_ends_as_if_undisturbed(tmp_path, jpegs):
     """In steps, in checkpoints, between epochs, and at any time; with a compiled step, as it is by default."""

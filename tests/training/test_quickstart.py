@@ -31,6 +31,7 @@ def test_the_quickstart_learns_what_complexity_is(tmp_path):
 
 
 # Under a processor's own load a compiled step of JAX and PyTorch takes many times TensorFlow's.
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(("backend", "steps"), [("tensorflow", 60), ("jax", 8), ("torch", 8)])
 def test_the_quickstart_repeats_bit_by_bit_killed_or_not(backend, steps, tmp_path):
