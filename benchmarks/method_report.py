@@ -61,8 +61,8 @@ def screen(found):
 
 
 def section(title, keys, found, base):
-    """Lines of a table of the rows `keys`, those that have run, after `base` or the first of them, and the untrained
-    encoders; none where there is nothing beside `base`."""
+    """Lines of a table of the rows `keys`, those that have run, after `base` and the untrained encoders, or after the
+    first of them; none where there is nothing beside it."""
     keys = [key for key in dict.fromkeys([*filter(None, [base]), *keys]) if key in found]
     if len(keys) < 2:
         return
@@ -70,8 +70,10 @@ def section(title, keys, found, base):
     columns = ["", "seeds", *(f"{each} | to untrained | to the first" for each in SETS), *SIGNS.values()]
     yield f"| {' | '.join(columns)} |"
     yield "| --- " * (" | ".join(columns).count("|") + 1) + "|"
-    untrained, first = found["random", ()], found[keys[0]]
-    yield table_row("untrained", untrained, None, None)
+    # Beside a teacher the encoder is another, on a pretrained stem.
+    untrained, first = found["random", ()] if base else None, found[keys[0]]
+    if untrained:
+        yield table_row("untrained", untrained, None, None)
     for row, levers in keys:
         runs = found[row, levers]
         name = row + (f": {', '.join(levers)}" if levers else "")
