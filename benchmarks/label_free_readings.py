@@ -19,9 +19,9 @@ from within_train import DATA, line, train_sets
 
 from clicv2_keras.data.pipeline import load_images
 from clicv2_keras.evaluation.agreement import Judge
-from clicv2_keras.evaluation.features import FeatureExtractor
 from clicv2_keras.evaluation.predictors import OTHER, Prediction
 from clicv2_keras.evaluation.regressions import CategoryRidge
+from clicv2_keras.layers.patch_read_out import REGULARIZATIONS
 from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.training.known_complexity import unseen_images
 
@@ -36,10 +36,12 @@ def main(options):
         encoder = encoder_of(find_model(model.removesuffix(":untrained")))
         if model.endswith(":untrained"):
             encoder = encoder.untrained(0)
-        drawn = drawn_ridge(encoder)
+        drawn = unseen_images(encoder.image_size)
+        ridge = CategoryRidge().fit(leverages(readings(tokens_of(encoder, drawn.source))), drawn.scores)
         for name, data in sets.items():
             judge = Judge(data.scores, data.categories, pooled=not data.ranked_within_category)
-            found = readings(tokens_of(encoder, data.source)) | {"drawn": drawn(data.source)}
+            found = readings(tokens_of(encoder, data.source))
+            found["drawn"] = ridge.predict(leverages(found))
             agreements = {
                 reading: judge.agreement(Prediction("label_free", OTHER, values, False))
                 for reading, values in found.items()
@@ -86,15 +88,9 @@ def readings(tokens):
     return {first: found.pop(first), **found}
 
 
-def drawn_ridge(encoder):
-    """What tells the complexity of a source's images from their leverages, fitted to procedural images: a function."""
-    extractor, known = FeatureExtractor(encoder), unseen_images(encoder.image_size)
-
-    def diversity(source):
-        return extractor.extract(source).model.parts["diversity"]
-
-    ridge = CategoryRidge().fit(diversity(known.source), known.scores)
-    return lambda source: ridge.predict(diversity(source))
+def leverages(found):
+    """Of `readings`, those that `PatchReadOut` gives: float (n, 2)."""
+    return np.stack([found[f"leverage {strength:.4f}, as they are"] for strength in REGULARIZATIONS], axis=1)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,10 @@ def restore(state, recipe, overrides):
     recipe = load_recipe(recipe, overrides)
     model, variables, averages = built(recipe)
     folder = RunFolder(recipe)
-    folder.open(resume=False)
     with np.load(state) as saved:
+        if averages and len(saved.files) == 1 + len(variables):
+            sys.exit(f"{state}: holds no average of weights; leave optimizer.average out")
+        folder.open(resume=False)
         step = int(saved["step"])
         for i, variable in enumerate(variables + averages):
             variable.assign(saved[f"{i:05d}"])
