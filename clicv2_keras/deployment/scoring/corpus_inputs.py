@@ -127,10 +127,10 @@ def _remote(name):
     nothing = None
     with told(f"{name}: cannot be listed"):
         try:
-            if glob.has_magic(path):
-                found, nothing = files.glob(path, detail=True), "no image matches"
-            elif files.isdir(path):
+            if files.isdir(path):
                 found, nothing = files.find(path, detail=True), "no image in this folder"
+            elif glob.has_magic(path) and not files.exists(path):
+                found, nothing = files.glob(path, detail=True), "no image matches"
             else:
                 found = {path: files.info(path)}
         except FileNotFoundError:

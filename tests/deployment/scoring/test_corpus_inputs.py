@@ -136,6 +136,17 @@ def test_names_are_as_in_the_local_engine(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
+def test_what_is_there_by_its_name_is_no_glob(tmp_path, scheme):
+    (tmp_path / "set [1]").mkdir()
+    for name in ("a[1].jpg", "a1.jpg", "set [1]/b.jpg"):
+        (tmp_path / name).write_bytes(JPEG)
+    place = f"{scheme}{tmp_path}"
+    found = list(find_inputs([f"{place}/a[1].jpg", f"{place}/set [1]", f"{place}/[a]1.jpg"]))
+    assert [item.file for item in found] == [f"{place}/{name}" for name in ("a[1].jpg", "set [1]/b.jpg", "a1.jpg")]
+    assert all(item.version for item in found)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
 def test_each_name_has_its_row(tmp_path, scheme):
     place = f"{scheme}{tmp_path}"
     (tmp_path / "empty").mkdir()
