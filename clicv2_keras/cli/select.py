@@ -29,10 +29,12 @@ def select(context, scores, least, most, top_share, output, shards):
         path = user_path(output)
         if path.is_dir():
             raise UserError(f"--output {output}: is a folder; name a file")
-        if path.exists() and path.stat().st_size:
+        if path.is_symlink() or (path.exists() and not (path.is_file() and path.stat().st_size == 0)):
             raise UserError(f"--output {output}: exists; name another, or remove it")
     if shards:
         check_shards(shards)
+        if output and user_path(shards).resolve() in path.resolve().parents:
+            raise UserError(f"--output {output}: lies in --shards {shards}, which takes shards alone; name another")
     selection = Selection(scores, least, most, top_share)
     for line in selection.histogram():
         click.echo(line)

@@ -42,7 +42,7 @@ def find_images(paths, leave_out=None):
     nothing = True
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         for name in names_by_line(sys.stdin.buffer) if path == "-" else [path]:
-            for found in expand(os.path.expanduser(name), leave_out=leave_out):
+            for found in expand(name, leave_out=leave_out):
                 nothing = False
                 yield found
     if nothing:
@@ -50,11 +50,22 @@ def find_images(paths, leave_out=None):
 
 
 def names_by_line(stream):
-    """Yield the names of a binary stream, one a line; blank lines are passed over."""
-    for line in stream:
+    """Yield the names of a binary stream, one a line; blank lines are passed over.
+
+    Raises:
+        UserError: where a name has more than a megabyte, or the first a null byte: of a picture, or of a list that
+            `names_ended_by_null` is for.
+    """
+    first = True
+    while line := stream.readline(LONGEST_NAME):
+        if len(line) == LONGEST_NAME or (first and b"\0" in line):
+            raise UserError(
+                "PATH -: what is on standard input are no names, one a line; give --null where they end in null bytes"
+            )
         name = os.fsdecode(line.rstrip(b"\r\n"))
         if name.strip():
             yield name
+        first = False
 
 
 def names_ended_by_null(stream):
@@ -93,7 +104,11 @@ def begins_like_image(file):
 
 
 def expand(name, wanted=seems_image, leave_out=None):
-    """Yield what one path stands for, see `find_images`; in a folder or glob those files count that are `wanted`."""
+    """Yield what one path stands for, see `find_images`; in a folder or glob those files count that are `wanted`.
+
+    Args:
+        leave_out: `realpath` of a folder whose files do not count, unless it is what the path names.
+    """
     name = os.fspath(name)
     if is_url(name):
         yield Found(name)
@@ -101,6 +116,7 @@ def expand(name, wanted=seems_image, leave_out=None):
     if "\0" in name:
         yield Found(name, "not a path")
         return
+    name = os.path.expanduser(name)
     if "://" in name and not os.path.lexists(name):
         yield Found(name, "object stores are read by clicv2-keras score --engine ray alone")
         return
@@ -108,6 +124,8 @@ def expand(name, wanted=seems_image, leave_out=None):
         files, nothing = files_below(name, wanted, leave_out), "no image in this folder"
     elif glob.has_magic(name) and not os.path.lexists(name):
         matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
+        if leave_out and not _is_below(_begin_of_glob(name), leave_out):
+            matches = (file for file in matches if not _is_below(file, leave_out))
         files, nothing = (Found(file) for file in matches if wanted(file)), "no image matches"
     else:
         yield Found(name)
@@ -117,6 +135,18 @@ def expand(name, wanted=seems_image, leave_out=None):
         yield found
     if found is None:
         yield Found(name, nothing)
+
+
+def _begin_of_glob(name):
+    """The folder that all matches lie below."""
+    while glob.has_magic(name):
+        name = os.path.dirname(name)
+    return name
+
+
+def _is_below(path, folder):
+    real = os.path.realpath(path)
+    return real == folder or real.startswith(os.path.join(folder, ""))
 
 
 def files_below(root, wanted, leave_out=None):

@@ -37,7 +37,7 @@ def test_a_named_file_counts_whatever_it_is(photos):
 
 
 def test_a_list_on_standard_input(photos, monkeypatch):
-    lines = f"\n{photos}/a.jpg\r\n   \n{photos}/more\n{photos}/\udcff.jpg\nwith\0null.jpg".encode(
+    lines = f"\n{photos}/a.jpg\r\n   \n{photos}/more\n{photos}/\udcff.jpg\n~with\0null.jpg".encode(
         errors="surrogateescape"
     )
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
@@ -45,9 +45,23 @@ def test_a_list_on_standard_input(photos, monkeypatch):
     expected = ["a.jpg", "more/c.webp", "more/d.gif", "more/e.bmp", "\udcff.jpg"]
     assert [item.file for item in found] == [
         *(f"{photos}/{name}" for name in expected),
-        "with\0null.jpg",
+        "~with\0null.jpg",
         f"{photos}/b.png",
     ]
+
+
+@pytest.mark.parametrize("data", [b"a.jpg\0b.jpg\0", b"\xff\xd8\xff\xe0\0\x10JFIF\n~\0", b"a.jpg\n" + bytes(2**20)])
+def test_a_list_on_standard_input_that_is_none_is_told(data, monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    with pytest.raises(UserError, match="are no names, one a line; give --null where they end in null bytes"):
+        list(find_images("-"))
+
+
+def test_a_folder_that_is_left_out_is_so_of_a_glob(photos):
+    left_out = photos / "more"
+    assert names(f"{photos}/**/*.*", leave_out=left_out) == [f"{photos}/a.jpg", f"{photos}/b.png"]
+    assert len(names(f"{left_out}/*.*", leave_out=left_out)) == 3
+    assert len(names(f"{photos}/m*/*.webp", leave_out=photos / "mo")) == 1
 
 
 def test_what_holds_no_image_is_said(tmp_path):

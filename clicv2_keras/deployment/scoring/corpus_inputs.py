@@ -87,9 +87,11 @@ def _found(names, column):
     named = (names_by_line(sys.stdin.buffer) if name == "-" else [name] for name in names)
     for name in itertools.chain.from_iterable(named):
         for found in _remote(name) if has_scheme(name) else _local(name):
-            nothing, table = False, found.file.lower().endswith(PARQUET)
+            table = found.file.lower().endswith(PARQUET)
             tables = tables or table
-            yield from _row_groups(found) if table and not found.error else (found,)
+            for part in _row_groups(found) if table and not found.error else (found,):
+                nothing = False
+                yield part
     if nothing:
         raise UserError("INPUT: no image is named; give images, folders, globs, tar shards, Parquet files or URLs")
     if column is not None and not tables:
@@ -118,7 +120,7 @@ def _with_version(file, error=None):
 
 
 def _local(name):
-    for found in expand(os.path.expanduser(name), _is_wanted):
+    for found in expand(name, _is_wanted):
         yield _with_version(found.file, found.error)
 
 

@@ -15,6 +15,8 @@ STORES = ("s3://", "s3a://", "gs://", "gcs://", "az://", "abfs://", "abfss://", 
 COLUMNS = ("bytes", "image", "image_bytes", "jpg", "png", "webp", "content", "path", "file", "image_path", "url")
 # Rows of a Parquet file in memory at a time.
 BATCH = 16
+# Of a tar shard: the headers that hold long names and the like, which `tarfile` reads whole, and what one may take.
+HEADERS, MAX_HEADER = b"LKxgX", 2**20
 
 
 class Member(NamedTuple):
@@ -24,6 +26,20 @@ class Member(NamedTuple):
     key: str | None = None
     source: str | bytes | None = None
     error: str | None = None
+
+
+class _Entry(tarfile.TarInfo):
+    """A header of a shard: one that is broken is an error, where `tarfile` takes it for the shard's end."""
+
+    @classmethod
+    def frombuf(cls, buf, encoding, errors):
+        try:
+            entry = super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:
+            raise tarfile.ReadError(str(error)) from None
+        if entry.type in HEADERS and not 0 <= entry.size <= MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {entry.size:,} bytes")
+        return entry
 
 
 def members(found, column=None):
@@ -57,19 +73,22 @@ def _content(url):
 
 def _of_tar(found):
     files, path = filesystem(found.file)
-    with files.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
+    with files.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Entry) as archive:
         for entry in archive:
             # Else the list of all that was seen would grow.
             archive.members.clear()
-            if not entry.isreg():
-                continue
-            name = f"{found.file}/{entry.name}"
-            if entry.size > MAX_BYTES:
-                if entry.name.lower().endswith(ENDINGS):
-                    yield Member(name, entry.name, error=TOO_LARGE)
+            name, seems_image = f"{found.file}/{entry.name}", entry.name.lower().endswith(ENDINGS)
+            error = None
+            if entry.islnk() or entry.issym():
+                error = f"is a link to {entry.linkname}; make the shard with tar --dereference --hard-dereference"
+            elif entry.size > MAX_BYTES:
+                error = TOO_LARGE
+            if error and seems_image:
+                yield Member(name, entry.name, error=error)
+            if error or not entry.isreg():
                 continue
             data = archive.extractfile(entry).read()
-            if entry.name.lower().endswith(ENDINGS) or is_image(data[:16]):
+            if seems_image or is_image(data[:16]):
                 yield Member(name, entry.name, data)
 
 

@@ -183,7 +183,9 @@ class OutputFile:
             if begin.startswith(Csv().header.strip()):
                 raise OtherModelError("its rows do not name their model")
             raise ValueError("another header")
-        end = len(header)
+        if not header and not JsonLines.seems_row(stream.readline(2**16)):
+            raise ValueError("no rows")
+        stream.seek(end := len(header))
         rows, number = read_rows(stream, self._format), 0
         for first in rows:
             found = next(files, None)
@@ -239,9 +241,7 @@ class OutputFile:
             return holds_rows(path)
         with open(path, "rb") as stream:
             line = stream.readline(2**16)
-        if isinstance(self._format, Csv):
-            return line.startswith(Csv().header.strip())
-        return line.startswith(b'{"file": ')
+        return line.startswith(Csv().header.strip()) if isinstance(self._format, Csv) else JsonLines.seems_row(line)
 
     def _has_only_a_part_of_the_header(self):
         with open(self._rows, "rb") as stream:

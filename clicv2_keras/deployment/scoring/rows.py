@@ -87,7 +87,10 @@ class Csv(RowFormat):
         return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
 
     def decode(self, record):
-        (cells,) = csv.reader([record.decode("utf-8", "surrogateescape")])
+        try:
+            (cells,) = csv.reader([record.decode("utf-8", "surrogateescape")])
+        except csv.Error as error:  # is no ValueError
+            raise ValueError(str(error)) from None
         cells, added = cells[: len(Row._fields)], dict(zip(self.added, cells[len(Row._fields) :], strict=True))
         model = added.get("model")
         file, score, width, height, error = cells
@@ -116,7 +119,7 @@ class JsonLines(RowFormat):
 
     def decode(self, record):
         values = json.loads(record)
-        if not isinstance(values, dict) or not {*Row._fields} <= set(values) <= {*Row._fields, "percentile", "model"}:
+        if not _has_keys_of_a_row(values):
             raise ValueError(f"its keys are not those of a row: {record[:40]!r}")
         _check_model(self.model, values.get("model"))
         if ("percentile" in values) != (self.percentiles is not None):
@@ -126,6 +129,19 @@ class JsonLines(RowFormat):
     @staticmethod
     def is_whole(record):
         return record.endswith(b"\n")
+
+    @staticmethod
+    def seems_row(record):
+        """Whether bytes are a row, whatever model's, or what is left of one that was cut off."""
+        try:
+            return _has_keys_of_a_row(json.loads(record))
+        except (ValueError, RecursionError):
+            begin = b'{"file": "'
+            return not record.endswith(b"\n") and begin[: len(record)] == record[: len(begin)]
+
+
+def _has_keys_of_a_row(values):
+    return isinstance(values, dict) and {*Row._fields} <= set(values) <= {*Row._fields, "percentile", "model"}
 
 
 def _check_model(wanted, found):

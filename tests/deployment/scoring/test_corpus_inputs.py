@@ -50,6 +50,52 @@ def test_a_shard_that_breaks_off_keeps_what_came_before(tmp_path, monkeypatch):
     ]
 
 
+def test_a_shard_with_a_broken_header_says_so(tmp_path):
+    shard(tmp_path / "a.tar", {f"{number}.jpg": JPEG for number in range(4)})
+    whole = (tmp_path / "a.tar").read_bytes()
+    spoilt = bytearray(whole)
+    spoilt[2 * 1024 + 10] ^= 1
+    for data in (spoilt, whole[: 2 * 1024 + 100]):
+        (tmp_path / "a.tar").write_bytes(data)
+        first, second, last = members(Input(str(tmp_path / "a.tar")))
+        assert (first.key, second.key, last.key) == ("0.jpg", "1.jpg", None) and "this shard breaks off" in last.error
+    # The blocks of null bytes at the end may be missing.
+    (tmp_path / "a.tar").write_bytes(whole[: 4 * 1024])
+    assert [member.key for member in members(Input(str(tmp_path / "a.tar")))] == [f"{n}.jpg" for n in range(4)]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_name_in_a_shard_is_bounded(tmp_path, kind):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        entry = tarfile.TarInfo("././@LongLink")
+        entry.type, entry.size = kind, 2**20 + 1
+        archive.addfile(entry, io.BytesIO(bytes(entry.size)))
+    (told,) = members(Input(str(tmp_path / "a.tar")))
+    assert told.error == "this shard breaks off: a header of 1,048,577 bytes"
+    shard(tmp_path / "a.tar", {"a" * 3000 + ".jpg": JPEG})
+    (found,) = members(Input(str(tmp_path / "a.tar")))
+    assert found.source == JPEG
+
+
+def test_a_link_in_a_shard_has_its_row(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    os.link(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    os.symlink("a.jpg", tmp_path / "c.jpg")
+    os.symlink("a.jpg", tmp_path / "d.txt")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("a.jpg", "b.jpg", "c.jpg", "d.txt"):
+            archive.add(tmp_path / name, name)
+    first, *links = members(Input(str(tmp_path / "a.tar")))
+    assert first.source == JPEG and [link.key for link in links] == ["b.jpg", "c.jpg"]
+    assert all(link.error.startswith("is a link to a.jpg; make the shard with tar --dereference") for link in links)
+
+
+def test_tables_without_rows_are_no_input(tmp_path):
+    pq.ParquetWriter(tmp_path / "t.parquet", pa.schema({"jpg": pa.binary()})).close()
+    with pytest.raises(UserError, match="no image is named"):
+        list(find_inputs([tmp_path / "t.parquet"]))
+
+
 def test_a_table_is_cut_by_row_groups_and_its_column_found(tmp_path):
     values = [JPEG, None, b"x", JPEG, b"y"]
     pq.write_table(pa.table({"caption": list("abcde"), "jpg": values}), tmp_path / "t.parquet", row_group_size=2)
@@ -86,8 +132,8 @@ def test_a_list_on_standard_input_is_of_all_that_can_be_named(tmp_path, monkeypa
 
     shard(tmp_path / "a.tar", {"1.jpg": JPEG})
     (tmp_path / "b.jpg").write_bytes(JPEG)
-    found = listed(tmp_path / "a.tar", "", f"file://{tmp_path}/b.jpg", "no\0path*")
-    assert [item.file for item in found] == [str(tmp_path / "a.tar"), f"file://{tmp_path}/b.jpg", "no\0path*"]
+    found = listed(tmp_path / "a.tar", "", f"file://{tmp_path}/b.jpg", "~\0path*")
+    assert [item.file for item in found] == [str(tmp_path / "a.tar"), f"file://{tmp_path}/b.jpg", "~\0path*"]
     assert found[1].version and found[2].error == "not a path"
     with pytest.raises(UserError, match="object stores"):
         listed("http://169.254.169.254/x.jpg")
@@ -180,11 +226,13 @@ def test_who_stops_the_listing_finds_the_scores_as_they_were(tmp_path, monkeypat
     from clicv2_keras.deployment.scoring.ray.job import score_corpus
     from clicv2_keras.deployment.scoring.scorer import Scorer
 
-    def stopped():
-        yield b"a.jpg\n"
-        raise KeyboardInterrupt
+    class Stopped(io.BytesIO):
+        def readline(self, size):
+            if line := super().readline(size):
+                return line
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stopped()))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Stopped(b"a.jpg\n")))
     scores = tmp_path / "scores"
     scores.mkdir()
     settings = {"model": Scorer().identity, "tile": None, "embeddings": False, "column": None}

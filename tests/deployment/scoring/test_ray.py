@@ -221,9 +221,14 @@ def test_what_begins_anew_replaces_earlier_scores_once_it_is_done(tmp_path):
     parts.finish()
     assert {path.name for path in output.iterdir()} == {"_settings.json", "part-new.parquet"}
     assert not Path(parts.folder).exists()
-    # Begun anew again, what was left half-way goes.
-    add(begun({}, force=True), "part-half.parquet")
-    assert begun({}, force=True).names() == set()
+    # Begun anew again, what was left half-way goes, once nothing is wrong.
+    add(begun({"tile": 3}, force=True), "part-half.parquet")
+    begun({}, force=True).undo()
+    assert begun({"tile": 3}, resume=True).names() == {"part-half.parquet"}
+    parts = begun({}, force=True)
+    assert parts.stale == {"part-half.parquet"}
+    parts.remove_stale()
+    assert parts.names() == set() and begun({}, resume=True).names() == set()
 
 
 def test_units_grow_with_the_job_and_a_shard_is_one_by_itself():
@@ -381,6 +386,19 @@ def test_resume_scores_what_is_new_and_drops_what_is_gone(cluster, pictures, tmp
     with pytest.raises(UserError, match="named more than once"):
         score_corpus([mine, mine / "2.jpg"], mine / "scores", resume=True)
     assert len(rows_of(mine / "scores")) == 15 and not (mine / "scores.partial").exists()
+
+
+@pytest.mark.slow
+def test_resume_heeds_a_shard_that_was_empty(cluster, pictures, tmp_path):
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, shards, _ = pictures
+    tarfile.open(tmp_path / "a.tar", "w").close()
+    inputs = [folder / "0.jpg", tmp_path / "a.tar"]
+    assert score_corpus(inputs, tmp_path / "scores").rows == 1
+    assert score_corpus(inputs, tmp_path / "scores", resume=True).rows == 1
+    (tmp_path / "a.tar").write_bytes((shards / "a.tar").read_bytes())
+    assert score_corpus(inputs, tmp_path / "scores", resume=True).rows == 10
 
 
 @pytest.mark.slow

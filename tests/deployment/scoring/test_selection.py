@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import tarfile
 
@@ -121,6 +122,12 @@ def test_mistakes_are_told(tmp_path):
     for shards, says in (("s3://bucket/rich", "is a URL"), (full, "is not empty"), (path, "is a file")):
         result = CliRunner().invoke(main, ["select", str(path), "--shards", str(shards)])
         # Before anything is counted.
+        assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nothing")
+    for output, says in (("pipe", "exists"), ("link", "exists"), ("rich/kept.txt", "lies in --shards")):
+        options = ["--output", str(tmp_path / output), "--shards", str(tmp_path / "rich")]
+        result = CliRunner().invoke(main, ["select", str(path), *options])
         assert (result.exit_code, result.stdout) == (2, "") and says in result.stderr
     before = path.read_bytes()
     assert CliRunner().invoke(main, ["select", str(path), "--output", f"{tmp_path}/./scores.csv"]).exit_code == 2

@@ -182,6 +182,26 @@ def test_what_is_there_is_replaced_only_when_asked_and_ours(photos, tmp_path, en
     assert path.read_text() == "file,label\nmine,1\n"
 
 
+@pytest.mark.parametrize("options", [{"resume": True}, {"force": True}])
+@pytest.mark.parametrize(
+    "text", ['{"file": "a.jpg", "caption": "mine"}', '{"file": "a.jpg", "caption": "mine"}\n', "[[["]
+)
+def test_json_lines_of_others_are_kept(photos, tmp_path, text, options):
+    path = tmp_path / "labels.jsonl"
+    path.write_text(text)
+    with pytest.raises(UserError, match="is no output of clicv2-keras score"):
+        score_to_file(photos, path, **options)
+    assert path.read_text() == text
+
+
+def test_a_csv_field_beyond_all_bounds_is_told(photos, tmp_path):
+    path = tmp_path / "rows.csv"
+    score_to_file(photos, path)
+    path.write_bytes(path.read_bytes().partition(b"\n")[0] + b"\n" + b"a" * 200_000 + b"\n")
+    with pytest.raises(UserError, match="is no output of clicv2-keras score"):
+        score_to_file(photos, path, resume=True)
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
 def test_a_list_of_nothing_opens_nothing(photos, tmp_path, ending):
     path = tmp_path / f"rows.{ending}"

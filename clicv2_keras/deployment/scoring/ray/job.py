@@ -90,7 +90,7 @@ def score_corpus(
         parts.begin(json.loads(json.dumps(settings)), resume, force)
     with contextlib.ExitStack() as stack:
         try:
-            names = sorted(parts.names())
+            names = sorted(parts.names() - parts.stale)
             done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
             sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
             stack.enter_context(_cluster(address))
@@ -98,8 +98,10 @@ def score_corpus(
             # A mistake changes nothing, nor does who stops it meanwhile.
             parts.undo()
             raise
+        parts.remove_stale()
         for name, digests in done.items():
-            if not np.isin(digests, listed).all():
+            # What has no rows says nothing of where it is from.
+            if not len(digests) or not np.isin(digests, listed).all():
                 parts.keep(name, listed)
         # Not those that a worker of the earlier job, the last of its kind, may have added meanwhile.
         earlier = parts.names() & set(done)

@@ -39,6 +39,7 @@ class Parts:
 
     Attributes:
         url: the same, for a process in another folder.
+        stale: names of the parts of a stopped job in whose place this one begins; `remove_stale` removes them.
     """
 
     def __init__(self, output):
@@ -72,16 +73,27 @@ class Parts:
                     f"--resume: the scores in {folder} are of another model, --tile, --stride, --column or columns; "
                     "give the same, or name another --output"
                 )
-        if force and self.folder in there:
-            self.files.rm(self.folder, recursive=True)
+        self.stale = self.names() if force and self.folder in there else set()
         self._anew = self._anew or (force and self._whole in there)
         self._was_whole = self._whole in there and not force
         if self._was_whole:
             self._move(self._whole, self.folder)
         self.files.makedirs(self.folder, exist_ok=True)
+        self._settings = settings
+        if not self.stale:
+            self._describe()
+
+    def remove_stale(self):
+        """Remove what a stopped job left, once nothing is known to be wrong with this one."""
+        for name in self.stale:
+            self.files.rm(f"{self.folder}/{name}")
+        if self.stale:
+            self._describe()
+
+    def _describe(self):
         if self._anew:
             self.files.pipe_file(f"{self.folder}/{ANEW}", b"")
-        self.files.pipe_file(f"{self.folder}/{SETTINGS}", json.dumps(settings).encode())
+        self.files.pipe_file(f"{self.folder}/{SETTINGS}", json.dumps(self._settings).encode())
 
     def undo(self):
         """Take back what `begin` did, where no row was written or taken out since."""
