@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -5,7 +8,8 @@ from keras import ops
 from clicv2_keras.layers.feature_stem import on_grid
 from clicv2_keras.recipe.shapes import stage_ends, target_widths
 
-# Cells of each image's grid that the projection is fitted to: neighbours say much the same.
+# One in so many cells of each image's grid, or a few more, is what the projection is fitted to: neighbours say much the
+# same.
 EVERY = 7
 
 
@@ -62,8 +66,10 @@ class GuideTargets(keras.layers.Layer):
     def fit(self, batches):
         """Find the projections, from an iterable of lists of maps, of some thousand images in all."""
         grids, pools = [], []
+        # With a factor in common it would miss columns of the grid.
+        every = next(count for count in itertools.count(EVERY) if math.gcd(count, self.grid[1]) == 1)
         for maps in batches:
-            grids.append(ops.convert_to_numpy(self._grid(maps))[:, ::EVERY].reshape(-1, self.grid_channels))
+            grids.append(ops.convert_to_numpy(self._grid(maps))[:, ::every].reshape(-1, self.grid_channels))
             pools.append(ops.convert_to_numpy(self._pooled(maps)))
         grids, pools = np.concatenate(grids), np.concatenate(pools)
         variance, scale, start = grids.var(axis=0), [], 0

@@ -58,10 +58,12 @@ class Checkpoints:
             self.path(old).unlink()
 
     def take(self, path):
-        """Copy another run's checkpoint."""
+        """Copy another run's checkpoint; returns where it is here."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.folder / path.name) as unfinished:
+        here = self.folder / path.name
+        with atomic_write(here) as unfinished:
             shutil.copyfile(path, unfinished)
+        return here
 
     def set_broken_aside(self):
         """Rename what is newer than the newest whole checkpoint to `broken_…`, and return one line about each."""
@@ -88,11 +90,20 @@ class Checkpoints:
             there = archive.namelist()
             missing = variables[len(there) :]
             variables = variables[: len(there)]
-            if there != [name for name, _ in variables] or any(id(each) not in new for _, each in missing):
+            agrees = there == [name for name, _ in variables] and all(id(each) in new for _, each in missing)
+            # Before any of them is changed.
+            if not agrees or any(_shape(archive, name) != tuple(variable.shape) for name, variable in variables):
                 raise UserError(f"{path}: holds other variables than the model has; start anew with another run.dir")
             for name, variable in variables:
                 with archive.open(name) as file:
                     variable.assign(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _shape(archive, name):
+    """That of an array in a checkpoint, as its header says."""
+    with archive.open(name) as file:
+        np.lib.format.read_magic(file)
+        return np.lib.format.read_array_header_1_0(file)[0]
 
 
 def step_of(path):

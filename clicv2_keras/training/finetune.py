@@ -122,7 +122,7 @@ def finetune(
                 run_dir = output.with_name(f"{output.stem}_run")
             folder = user_path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
             recipe = Recipe(
-                name=folder.name,
+                name=folder.resolve().name or "finetune",
                 seed=seed,
                 labels={
                     # Sets at hand have no other name.
@@ -141,6 +141,8 @@ def finetune(
             scorer = run.model.labels.scorer(run.model.encoder)
         stack.enter_context(run_log(Display(1, enabled=progress)))
         if not whole:
+            for note in labels.images.notes:
+                log.info(note)
             scorer = ComplexityScorer(encoder_of(found), LinearHead(parts, labels.images.score_range))
             fit_scorer(scorer, labels, steadiness, seed, batch_size)
         if output is not None:

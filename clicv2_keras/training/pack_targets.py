@@ -15,6 +15,7 @@ from clicv2_keras.data.pipeline import read_crops
 from clicv2_keras.data.records.packed_targets import (
     PROJECTION,
     Packing,
+    is_whole,
     read_packing,
     shard_file,
     targets_folder,
@@ -109,16 +110,16 @@ def _begin(folder, packing, source, network, targets, display):
 
 
 def _pack_view(folder, packing, source, view, ask, display):
-    """Write the files of one view that are not there yet."""
+    """Write the files of one view that are not there yet, or damaged."""
     index = source.index
     first = np.searchsorted(index.shard, np.arange(len(index.shards) + 1))
     for shard in range(len(index.shards)):
         path = shard_file(folder, shard, view)
         numbers = range(first[shard], first[shard + 1])
-        if path.exists() or not numbers:
+        shape = len(numbers), packing.width
+        if not numbers or is_whole(path, shape):
             continue
         with atomic_write(path) as unfinished:
-            shape = len(numbers), packing.width
             with open(unfinished, "wb") as file:
                 np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
                 done = 0

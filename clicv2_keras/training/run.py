@@ -87,14 +87,20 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     with closing, display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
         for line in broken:
             log.info(line)
-        with devices.building():
-            model = build_model(recipe, labels)
-            if start:
-                folder.checkpoints.load(model, start)
-            else:
-                measure_images(model, recipe, source, skipped)
-            if labels:
-                start_label_branch(model, labels, recipe, resumed=start > 0)
+        for note in labels.images.notes if labels else ():
+            log.info(note)
+        try:
+            with devices.building():
+                model = build_model(recipe, labels)
+                if start:
+                    folder.checkpoints.load(model, start)
+                else:
+                    measure_images(model, recipe, source, skipped)
+                if labels:
+                    start_label_branch(model, labels, recipe, resumed=start > 0)
+        except UserError:
+            folder.withdraw()
+            raise
         fit(model, folder, start, source, labels, probed, skipped, devices, stop, display)
         return TrainedRun(model, folder, finish(model, folder, source, skipped, display))
 

@@ -1,5 +1,6 @@
 """What a run leaves behind."""
 
+import contextlib
 import csv
 import functools
 
@@ -80,6 +81,7 @@ class RunFolder:
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
         self._lock = None
+        self._is_new, self._taken = False, None
 
     @property
     def is_first(self):
@@ -128,10 +130,11 @@ class RunFolder:
             UserError: as `check` does, and where another process trains there.
         """
         started = self.check(resume)
+        self._is_new = not started
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.path)
         if begin and not started:
-            self.checkpoints.take(begin)
+            self._taken = self.checkpoints.take(begin)
         self.write("recipe.yaml", recipe_yaml(self.recipe))
         broken = self.checkpoints.set_broken_aside()
         step = max(self.checkpoints.steps(), default=0)
@@ -143,6 +146,21 @@ class RunFolder:
         """Let others work there again."""
         if self._lock:
             self._lock.release()
+            self._lock = None
+
+    @by_the_first
+    def withdraw(self):
+        """Take back a run that `open` began and that has made no step: what was wrong can be mended in its place."""
+        if not self._is_new:
+            return
+        for name in ("recipe.yaml", "metrics.csv", "log.txt"):
+            (self.path / name).unlink(missing_ok=True)
+        if self._taken:
+            self._taken.unlink()
+        self.close()
+        for folder in (self.checkpoints.folder, self.path):
+            with contextlib.suppress(OSError):  # something else is in it, or it was never there
+                folder.rmdir()
 
     @by_the_first
     def add_row(self, row):

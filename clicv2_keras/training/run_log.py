@@ -47,7 +47,8 @@ class _FileHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))
 
     def emit(self, record):
-        with naming(self.path), open(self.path, "a", encoding="utf-8") as file:
+        # A file's name need not be Unicode.
+        with naming(self.path), open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{self.format(record)}\n")
 
 

@@ -31,9 +31,12 @@ def atomic_write(path):
 
 
 def write_text(path, text):
-    """Write a text file, in UTF-8 and with the line ends as they are; see `atomic_write`."""
+    """Write a text file, in UTF-8 and with the line ends as they are; see `atomic_write`.
+
+    Names of files that are no Unicode keep their bytes.
+    """
     with atomic_write(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="")
+        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def write_csv(path, columns, rows):

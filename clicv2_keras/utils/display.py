@@ -43,7 +43,8 @@ class Display:
         self.bar.update(self.task, completed=done, description=label)
 
     def say(self, line):
-        self.console.print(line, markup=False)
+        # A file's name need not be Unicode.
+        self.console.print(line.encode("utf-8", "backslashreplace").decode(), markup=False)
 
     def table(self, title, columns, rows):
         """A table of texts; the first column is aligned to the left."""

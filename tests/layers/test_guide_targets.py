@@ -44,6 +44,16 @@ def test_agrees_with_principal_components(pixels):
         assert abs(found[:, 0].std() - 1) < 0.03 and found[:, 1].std() < found[:, 0].std()
 
 
+def test_every_column_of_the_grid_is_sampled():
+    """Of 14 columns one in 7 cells is in two of them: what is at the border would be taken for the whole."""
+    maps = np.random.default_rng(0).normal(0, 1, (20, 14, 14, 3)).astype("float32")
+    maps[:, :, 0] += 10
+    targets = GuideTargets((2,), (3,), (14, 14))
+    targets.fit([[maps]])
+    grid, _ = targets([maps])
+    assert abs(ops.convert_to_numpy(ops.mean(grid))) < 0.05
+
+
 def test_only_the_last_map_of_a_stage_counts_in_the_grid():
     targets = GuideTargets((2, 4, 4, 4, 8), (16, 24, 24, 40, 40), (4, 4))
     assert targets.stage_ends == [0, 2, 3, 4]

@@ -121,3 +121,10 @@ def test_the_checkpoint_of_another_model_is_refused(checkpoints):
     other.optimizer.build(other.trainable_variables)
     with pytest.raises(UserError, match="other variables"):
         checkpoints.load(other, 9)
+    # Of the same names, and other shapes: before anything is changed.
+    wider = small_model(width=5)
+    before = values(wider)
+    with pytest.raises(UserError, match="other variables"):
+        checkpoints.load(wider, 9)
+    for one, two in zip(before, values(wider), strict=True):
+        np.testing.assert_array_equal(one, two)

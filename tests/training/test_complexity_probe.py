@@ -67,6 +67,13 @@ def test_with_a_fit_of_ones_own_it_asks_every_k_epochs_and_tells_the_history(tmp
     assert again.rows == probe.rows and again.best == probe.best
 
 
+@pytest.mark.parametrize("text", ["step,PCC,SRCC,SRCC a\n1,.1,high,.1\n", "step,loss\n1,.1\n", "step,PCC,SRCC\n1,.1\n"])
+def test_rows_of_other_sets_are_told(tmp_path, scored, text):
+    (tmp_path / "probe.csv").write_text(text)
+    with pytest.raises(UserError, match="probe.csv: is broken, or of other data sets than this one; name another"):
+        ComplexityProbe("csv", scored, folder=tmp_path).begin(0)
+
+
 def test_of_several_sets_each_is_told_and_their_mean_chooses(tmp_path, tiny_encoder, scored, ic9600, tiny):
     probe = ComplexityProbe(["csv", "ic9600", "csv"], [scored, ic9600, scored], folder=tmp_path / "probe")
     assert probe.columns == ("step", "PCC", "SRCC", "SRCC scores 1", "SRCC ic9600", "SRCC scores 3")

@@ -59,6 +59,20 @@ def test_the_head_learns_and_the_encoder_stays(tiny_encoder, ic9600, tmp_path):
 
 
 @pytest.mark.slow
+def test_labels_without_an_image_are_told(tiny_encoder, ic9600, tmp_path, capsys, monkeypatch):
+    names = sorted(path.name for path in (ic9600 / "images").glob("*.jpg"))[:12]
+    rows = "".join(f"{ic9600 / 'images' / name},{i}\n" for i, name in enumerate(names))
+    (tmp_path / "half.csv").write_text(f"file,score\n{rows}gone.jpg,139\n")
+    monkeypatch.chdir(tmp_path)
+    finetune(tiny_encoder, "csv", "half.csv", "scorer.keras")
+    # A run in the folder where one stands is named after it.
+    finetune(tiny_encoder, "csv", "half.csv", None, whole=True, epochs=1, run_dir=".")
+    told = capsys.readouterr().out
+    assert told.count("1 label matches no image (left out): gone.jpg") == 2
+    assert told.count("scores run from 0 to 139: taken as the ends of their range") == 2
+    assert load_recipe(tmp_path / "recipe.yaml").name == tmp_path.name
+
+
 def test_the_whole_network_fits_closer(tiny_encoder, ic9600):
     (train, labels), _ = parts(ic9600)
     head = finetune(copy_of(tiny_encoder), "ic9600", ic9600, None, progress=False)

@@ -98,6 +98,7 @@ def test_a_guided_run_and_a_branch_from_it(tmp_path, guided, eagerly):
         assert not (tmp_path / "none").exists()
     with pytest.raises(UserError, match="holds other variables than the model has"):
         train(tmp_path / "other", guided, "encoder.depth=2", "train.steps=6", begin=tmp_path / "whole")
+    assert not (tmp_path / "other").exists()
 
 
 def test_all_branches_together_and_a_stem_that_is_trained(tmp_path, guided, eagerly):

@@ -104,6 +104,8 @@ def test_more_views_join_and_what_is_missing_is_packed_again(jpegs, network, tmp
     first.write_bytes(before[:-7])
     with pytest.raises(UserError, match="00000.000.npy: is missing or damaged"):
         PackedTargets(folder)
+    pack(jpegs, folder, network, views=3)
+    assert first.read_bytes() == before
 
 
 def test_a_saved_model_teaches_as_its_keras_file_does(jpegs, network, packed, tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import math
+import os
 import re
 
 import keras
@@ -120,10 +121,32 @@ def test_a_broken_image_is_skipped_and_named(tmp_path, jpegs, eagerly):
     images.mkdir()
     for path in jpegs.glob("*.jpg"):
         (images / path.name).write_bytes(path.read_bytes())
-    (images / "5.jpg").write_bytes(b"\xff\xd8\xff broken")
+    # Its name is of another time.
+    (images / "5.jpg").unlink()
+    (images / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"\xff\xd8\xff broken")
     run = clicv2_keras.train("quickstart", tiny(tmp_path / "run", images, "train.steps=4"), progress=False)
     log = (run.folder.path / "log.txt").read_text()
-    assert "unreadable: " in log and "5.jpg" in log and "1 unreadable" in log
+    assert "unreadable: " in log and r"caf\udce9.jpg" in log and "1 unreadable" in log
+
+
+def test_what_is_wrong_before_the_first_step_leaves_no_run_behind(tmp_path, jpegs, network, eagerly):
+    overrides = tiny(tmp_path / "run", jpegs, "train.steps=1", "contrast.level=none", "entropy.weight=0")
+    overrides += ["guide.sample=8", "optimizer.warmup_steps=0"]
+    with pytest.raises(UserError, match=r"none\.keras: there is no such file"):
+        clicv2_keras.train("quickstart", [*overrides, "guide.teacher=none.keras"], progress=False)
+    assert not (tmp_path / "run").exists()
+    # Somebody's file is kept, and stands in nobody's way.
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"none\.keras: there is no such file"):
+        clicv2_keras.train("quickstart", [*overrides, "guide.teacher=none.keras"], progress=False)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    run = clicv2_keras.train("quickstart", [*overrides, f"guide.teacher={network}"], progress=False)
+    assert len(run.folder.rows) == 1
+    # Nor does it take back what was begun before.
+    with pytest.raises(UserError, match="was started with"):
+        clicv2_keras.train("quickstart", [*overrides, "guide.teacher=none.keras"], resume=True, progress=False)
+    assert (tmp_path / "run" / "recipe.yaml").exists()
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_names_its_images_and_checkpoint(tmp_path, jpegs, eagerly):

@@ -74,9 +74,7 @@ def match_labels(dataset, labels, score_range, where, root, ranked_within_catego
     if spare:
         notes.append(f"{_count(spare, 'image has', 'images have')} no label: {first_names(spare)}")
     if missing:
-        notes.append(
-            f"{_count(missing, 'label matches', 'labels match')} no image (not evaluated): {first_names(missing)}"
-        )
+        notes.append(f"{_count(missing, 'label matches', 'labels match')} no image (left out): {first_names(missing)}")
     rows = sorted(found)
     kept = [labels[row] for row in rows]
     return ScoredImages(

@@ -56,8 +56,8 @@ def open_savoias(root):
         for stem, score in read_savoias_scores(rankings[category])
     ]
     notes = [
-        *(f"{category}: images without ground truth (not evaluated)" for category in folders if category not in both),
-        *(f"{category}: ground truth without images (not evaluated)" for category in rankings if category not in both),
+        *(f"{category}: images without ground truth (left out)" for category in folders if category not in both),
+        *(f"{category}: ground truth without images (left out)" for category in rankings if category not in both),
     ]
     return match_labels("savoias", labels, SCORE_RANGE, root, root, True, notes)
 

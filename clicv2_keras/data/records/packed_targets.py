@@ -69,6 +69,15 @@ def shard_file(folder, shard, view):
     return Path(folder, f"{shard:05}.{view:03}.npy")
 
 
+def is_whole(path, shape):
+    """Whether a file of one view is there to its end, of targets float16 of this shape."""
+    try:
+        values = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return values.shape == shape and values.dtype == np.float16
+
+
 def read_packing(folder):
     """The `Packing` of a folder of targets; None where there is none.
 
@@ -139,11 +148,6 @@ class PackedTargets:
 
     def _open(self, shard, view):
         path = shard_file(self.folder, shard, view)
-        try:
-            values = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError):
-            raise UserError(f"{path}: is missing or damaged; run the same clicv2-keras prepare again") from None
-        count = int((self._shard == shard).sum())
-        if values.shape != (count, self.packing.width) or values.dtype != np.float16:
-            raise UserError(f"{path}: is not of these records; remove it and run the same clicv2-keras prepare again")
-        return values
+        if not is_whole(path, (int((self._shard == shard).sum()), self.packing.width)):
+            raise UserError(f"{path}: is missing or damaged; run the same clicv2-keras prepare again")
+        return np.load(path, mmap_mode="r")

@@ -11,6 +11,7 @@ from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.folds import selection_split
 from clicv2_keras.models.find_model import encoder_of
 from clicv2_keras.utils.atomic_files import save_model, write_csv
+from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import StrPath, user_path
 
 if TYPE_CHECKING:
@@ -85,12 +86,22 @@ class ComplexityProbe(keras.callbacks.Callback):
                 logs |= figures
 
     def begin(self, step):
-        """Take up the rows of `probe.csv` up to a step."""
+        """Take up the rows of `probe.csv` up to a step.
+
+        Raises:
+            UserError: where they are of other data sets.
+        """
         path = self.folder / "probe.csv"
         self.rows = []
         if path.exists():
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [{name: float(row[name]) for name in self.columns} for row in csv.DictReader(file)]
+            try:
+                with open(path, newline="", encoding="utf-8") as file:
+                    rows = [{name: float(row[name]) for name in self.columns} for row in csv.DictReader(file)]
+            except (KeyError, TypeError, ValueError, csv.Error):
+                raise UserError(
+                    f"{path}: is broken, or of other data sets than {', '.join(self.columns[3:]) or 'this one'}; name "
+                    "another folder"
+                ) from None
             self.rows = [row | {"step": int(row["step"])} for row in rows if row["step"] <= step]
 
     def ask(self, model, step):

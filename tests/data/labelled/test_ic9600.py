@@ -68,7 +68,7 @@ def test_other_endings_and_what_has_no_counterpart(root):
     assert images.source.paths[0].suffix == ".png" and images.scores.tolist() == [0.25, 0.125, 1]
     assert images.notes == (
         "5 images have no label: a, b.jpg, c.jpg, …",
-        "2 labels match no image (not evaluated): abstract_0001.jpg, person007.jpg",
+        "2 labels match no image (left out): abstract_0001.jpg, person007.jpg",
     )
 
 

@@ -106,10 +106,10 @@ def test_what_has_no_counterpart_is_said(root):
     assert [n for n in images.source.names if n.startswith("Objects")] == ["Objects/0", "Objects/2"]
     assert images.source.paths[-1].name == "2.png" and images.scores[-2:].tolist() == [0.3, 0.2]
     assert images.notes == (
-        "scenes: images without ground truth (not evaluated)",
-        "visualizations: ground truth without images (not evaluated)",
+        "scenes: images without ground truth (left out)",
+        "visualizations: ground truth without images (left out)",
         "2 images have no label: Images/Objects/2.jpg, Images/Objects/300.jpg",
-        "1 label matches no image (not evaluated): Objects/1",
+        "1 label matches no image (left out): Objects/1",
     )
 
 

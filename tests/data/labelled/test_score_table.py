@@ -46,7 +46,7 @@ def test_scores_of_another_range_and_images_elsewhere(folder, tmp_path_factory):
     assert images.source.paths == [folder / "more/c.jpg", folder / "more/d.jpg"]
     assert images.notes == (
         "scores run from -5 to 15: taken as the ends of their range",
-        "1 label matches no image (not evaluated): more/e.jpg",
+        "1 label matches no image (left out): more/e.jpg",
     )
 
 
@@ -55,7 +55,7 @@ def test_another_ending_takes_no_image_that_is_named_in_full(folder):
     images = open_score_table(table)
     assert images.source.names == ["b.png", "a.png"] and images.scores.tolist() == [1, 0.5]
     assert [path.name for path in images.source.paths] == ["b.png", "a.jpg"]
-    assert images.notes == ("1 label matches no image (not evaluated): b.jpg",)
+    assert images.notes == ("1 label matches no image (left out): b.jpg",)
 
 
 def test_an_image_that_cannot_be_decoded_is_left_to_the_evaluation(folder):

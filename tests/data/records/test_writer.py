@@ -128,6 +128,13 @@ def test_a_name_that_is_not_unicode_is_packed_and_read(photos, tmp_path):
     assert "\udcff.jpg" in [source.name(i) for i in range(len(source))]
 
 
+def test_a_broken_image_of_such_a_name_is_told(photos, tmp_path):
+    (photos / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"\xff\xd8\xff broken")
+    prepare(photos, tmp_path / "records", progress=False)
+    assert b"caf\xe9.jpg" in (tmp_path / "records" / "bad.csv").read_bytes()
+    assert len(open_source("records", tmp_path / "records")) > 0
+
+
 @pytest.mark.parametrize("line", ["null", "{", '{"plan": 3}', "[" * 3000])
 def test_a_broken_line_of_a_shard_is_packed_again(photos, tmp_path, line):
     out = tmp_path / "records"
