@@ -9,6 +9,7 @@ from clicv2_keras.recipe.files import read_started
 from clicv2_keras.recipe.text import flat
 from clicv2_keras.utils.atomic_files import atomic_write, write_csv
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import FolderLock
 
 _FIRST, _LAST = ("row", "seed"), ("steps", "images", *FIGURES, "seconds", "error")
 _NUMBERS = {"seed": int, "steps": int, "images": int, "seconds": float, **dict.fromkeys(FIGURES, float)}
@@ -25,12 +26,14 @@ class OutputFolder:
 
     def __init__(self, path):
         self.path = path
+        self._lock = None
 
     def open(self, plan):
         """Make the folder, or open it again; returns the rows it holds, see `Ablation`.
 
         Raises:
-            UserError: where it holds the ablation of another recipe, or cannot be written to.
+            UserError: where it holds the ablation of another recipe, another process works there, or it cannot be
+                written to.
         """
         common = flat(plan.recipe.model_dump(exclude={"name", "seed", "run"}))
         backend = plan.recipe.backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
@@ -38,6 +41,7 @@ class OutputFolder:
         self.common = common
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock or FolderLock(self.path)
             started = self.path / "ablation.yaml"
             if started.exists():
                 self._compare(read_started(started, "the ablation goes on as it is called"), common)
@@ -45,6 +49,12 @@ class OutputFolder:
         except OSError as error:
             raise UserError(f"--output {self.path}: {error.strerror}; name a folder that can be written to") from None
         return self._read()
+
+    def close(self):
+        """Let others work there again."""
+        if self._lock:
+            self._lock.release()
+            self._lock = None
 
     def save(self, ablation):
         """Write `ablation.csv`."""

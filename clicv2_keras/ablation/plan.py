@@ -83,6 +83,7 @@ def make_plan(
         _check_whole(base, recipe)
     rows = choose_rows(rows, vary)
     _check_overrides(overrides, vary)
+    _check_varied(base, vary)
     output = user_path(output or f"runs/ablate_{base.name}")
     runs = []
     for seed in range(base.seed, base.seed + seeds):
@@ -161,6 +162,14 @@ def _check_overrides(overrides, vary):
             raise UserError(f"{OVERRIDE} {key}: is varied by --vary; leave one of them out")
         if key == "run.dir":
             raise UserError(f"{OVERRIDE} run.dir: every run has a folder of its own below --output; name that")
+
+
+def _check_varied(base, vary):
+    """A section is no key."""
+    keys = flat(base.model_dump())
+    for key in (text.partition("=")[0] for text in vary):
+        if inner := next((each for each in keys if each.startswith(f"{key}.")), None):
+            raise UserError(f"--vary {key}: is a section of the recipe; vary its keys one by one, such as {inner}")
 
 
 def _folder(output, row, seed):

@@ -1,5 +1,6 @@
 """An ablation, from a recipe to a table over rows and seeds."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -59,7 +60,11 @@ def ablate(
     """
     plan = make_plan(recipe, rows, vary, overrides, seeds, dataset, root, test_split, within_category, output)
     check_images(plan)
-    folder = OutputFolder(plan.output)
+    with contextlib.closing(OutputFolder(plan.output)) as folder:
+        return _run(plan, folder, progress)
+
+
+def _run(plan, folder, progress):
     ablation = Ablation(folder.open(plan), plan.protocol, notes=[])
     done = {(row["row"], row["seed"]) for row in ablation.rows}
     missing = [run for run in plan.runs if (run.row.name, run.seed) not in done]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clicv2_keras.evaluation.agreement import Judge
+from clicv2_keras.evaluation.agreement import FEWEST, Judge, too_small
 from clicv2_keras.evaluation.content import measure_content
 from clicv2_keras.evaluation.evaluation import Evaluation
 from clicv2_keras.evaluation.features import BATCH, FeatureExtractor
@@ -80,7 +80,8 @@ class Evaluator:
         judged = data.subset(split.test)
         judged_model = self._extractor.judged
         known = judged_model.known(features.fingerprints)
-        predictions = predict(self.predictors, features, split, known)
+        ranges = judged_model.label_range, data.score_range
+        predictions = predict(self.predictors, features, split, known, *ranges)
         pooled = not data.ranked_within_category
         judge = Judge(judged.scores, judged.categories, pooled, self.resamples, self.seed)
         content = []
@@ -106,4 +107,10 @@ class Evaluator:
         scores = data.scores[split.test]
         if np.ptp(scores) == 0:
             raise UserError(f"{data.name}: all labels that are judged on are {scores[0]:g}: nothing to agree with")
+        judged = data.subset(split.test)
+        if len(too_small(judged)) == len(set(judged.categories)):
+            raise UserError(
+                f"{data.name}: no category has {FEWEST} images to be judged on, and scores of different ones cannot be "
+                "compared"
+            )
         return split, protocol

@@ -9,16 +9,13 @@ from keras import ops
 from clicv2_keras.deployment.scoring.network import Network
 from clicv2_keras.layers import PatchReadOut
 from clicv2_keras.layers.patch_read_out import PARTS
-from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch
-from clicv2_keras.models.find_model import encoder_of, find_model, fitted_to_of, scorer_of
+from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, MaskedEntropyBranch
+from clicv2_keras.models.find_model import encoder_of, find_model, fitted_head_of, fitted_to_of, scorer_of
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.utils.device_scope import device_scope, refuse_device
 from clicv2_keras.utils.fingerprints import Fingerprints
 from clicv2_keras.utils.tflite_file import is_tflite, read_fitted_to
 from clicv2_keras.utils.threads import ordered_map, share_cores
-
-# The predictor that is the mean of a scorer's map, by its head.
-_MAPPED = {LinearHead: "fitted", MaskedEntropyBranch: "masked_entropy"}
 
 
 class KnownImages(NamedTuple):
@@ -54,6 +51,8 @@ class KerasModel:
         encoder: its `ViTEncoder`; where the weights change, so do the read-outs.
         image_size, patch_size: sides in pixels.
         mapped: key of the predictor that is the mean of its map.
+        label_range: lowest and highest label that its score was fitted to; None where it was fitted to none.
+        saw_labels: whether human labels trained its encoder.
     """
 
     def __init__(self, model, device=None):
@@ -64,7 +63,18 @@ class KerasModel:
 
     @property
     def mapped(self):
-        return _MAPPED.get(type(getattr(self.model, "head", None)), "diversity")
+        if self.label_range is not None:
+            return "fitted"
+        return "masked_entropy" if isinstance(getattr(self.model, "head", None), MaskedEntropyBranch) else "diversity"
+
+    @property
+    def label_range(self):
+        head = fitted_head_of(self.model)
+        return None if head is None else head.label_range
+
+    @property
+    def saw_labels(self):
+        return bool(self.encoder.fitted_to)
 
     def read_outs(self, images):
         """Of uint8 images (B, S, S, 3): `parts` by name (B, F) and `scores` by head (B,)."""
@@ -101,8 +111,11 @@ class TFLiteModel:
         self.image_size = self._network.image_size
         rows, _ = self._network(np.zeros((self.image_size, self.image_size, 3), np.uint8))["map"].shape[1:]
         self.patch_size = self.image_size // rows
-        self.mapped = "label_free" if self._network.metadata["label_range"] is None else "fitted"
+        label_range = self._network.metadata["label_range"]
+        self.label_range = None if label_range is None else tuple(label_range)
+        self.mapped = "label_free" if label_range is None else "fitted"
         self._fitted_to = read_fitted_to(path)
+        self.saw_labels = bool(self._fitted_to["encoder"])
 
     def read_outs(self, images):
         found = self._run(images)
@@ -158,9 +171,9 @@ class ReadOutNetwork(KeptWeights, keras.Model):
 def _heads(model):
     """The heads whose scores are a model's own, by name."""
     heads = {"diversity": DiversityHead()}
+    if (fitted := fitted_head_of(model)) is not None:
+        heads["fitted"] = fitted
     own = model.head if isinstance(model, ComplexityScorer) else model.entropy if isinstance(model, CLICv2) else None
-    if isinstance(own, LinearHead):
-        heads["fitted"] = own
     if isinstance(own, MaskedEntropyBranch) and own.predicts_patches:
         heads["masked_entropy"] = own
     return heads

@@ -42,7 +42,7 @@ class Predictor(NamedTuple):
     predict: Callable
 
 
-def predict(predictors, features, split, known):
+def predict(predictors, features, split, known, label_range, score_range):
     """The `Prediction`s of the predictors named, for the test images of a `Split`, the model's first.
 
     Args:
@@ -50,6 +50,8 @@ def predict(predictors, features, split, known):
         features: `Features`.
         split: `Split` of the same images.
         known: the `KnownImages` of the model: no prediction of these.
+        label_range: lowest and highest label that the model's score was fitted to, or None.
+        score_range: the lowest and highest possible label of the images.
     """
     asked = {key: predictor for key, predictor in PREDICTORS.items() if key in predictors}
     sources = {MODEL: [features.model], UNTRAINED: features.untrained, NO_MODEL: [features.pixels]}
@@ -65,8 +67,19 @@ def predict(predictors, features, split, known):
             if group == MODEL:
                 left_out = (known.score if key == "fitted" else known.features)[split.test]
             values = np.stack(values) if group == UNTRAINED else values[0]
+            if key == "fitted" and is_on_another_range(label_range, score_range):
+                (own_low, own_high), (low, high) = label_range, score_range
+                values = (own_low + values * (own_high - own_low) - low) / (high - low)
             found.append(Prediction(key, group, values, predictor.calibrated, left_out))
     return found
+
+
+def is_on_another_range(label_range, score_range):
+    """Whether a score that was fitted to labels of a range has to be brought to another's.
+
+    [0, 1] is the range of labels of several scales, each brought to it by its own ends, and fits any.
+    """
+    return label_range not in (None, (0, 1), score_range) and score_range != (0, 1)
 
 
 def pixels_of(predictors):
@@ -120,7 +133,13 @@ def _handcrafted_ridge(pixels, split):
 def _category_mean(pixels, split):
     if len(set(split.categories)) < 2:
         return None
-    return split.predict_by_category(lambda train, mine, asked: _mean(split, train, mine))
+    values = split.predict_by_category(lambda train, mine, asked: _mean(split, train, mine))
+    if split.within:
+        # Where labels are high, the mean of the other folds is low: within a category that alone would correlate.
+        categories = split.categories[split.test]
+        for name in np.unique(categories):
+            values[categories == name] = values[categories == name].mean()
+    return values
 
 
 def _mean(split, train, mine):

@@ -20,8 +20,9 @@ class OutputFolder:
     Explained again, an image's files are replaced. Where the name is taken by anything else, the photograph itself or
     another `cat.jpg`, it is `cat-2`, `cat-3`, … A name of more than 200 bytes is cut.
 
-    The arrays: `image_file`, `score`, `size` (width, height); `map` and the saliency by method on their own grids; each
-    of them once more as `map_pixels` and so on, float32 (height, width), at the pixels of the upright image.
+    The arrays: `image_file`, the name as it was given, and `image_path`; `score`, `size` (width, height); `map` and the
+    saliency by method on their own grids; each of them once more as `map_pixels` and so on, float32 (height, width), at
+    the pixels of the upright image.
 
     Args:
         path: the folder; made when it is first needed.
@@ -42,7 +43,7 @@ class OutputFolder:
         for number in itertools.count(1):
             path = self.path / (stem + (f"-{number}" if number > 1 else "") + ".png")
             arrays = path.with_suffix(".npz")
-            if not path.exists() and not arrays.exists() or _file_of(arrays) == str(file):
+            if not path.exists() and not arrays.exists() or _is_of(arrays, file):
                 return path
 
     def write(self, explanation):
@@ -53,7 +54,8 @@ class OutputFolder:
         """
         from clicv2_keras.explanation.figure import save
 
-        arrays = {"image_file": explanation.file, "score": np.float32(explanation.score), "size": explanation.size}
+        arrays = {"image_file": explanation.file, "image_path": _absolute(explanation.file)}
+        arrays |= {"score": np.float32(explanation.score), "size": explanation.size}
         for name, grid in explanation.grids.items():
             arrays |= {name: grid, f"{name}_pixels": explanation.at_pixels(name)}
         try:
@@ -74,12 +76,18 @@ def _write(path, write):
         write(file)
 
 
-def _file_of(arrays):
-    """The image that an NPZ of ours explains, or None."""
+def _absolute(file):
+    return os.path.abspath(user_path(file))
+
+
+def _is_of(arrays, file):
+    """Whether an NPZ is of ours and explains this image."""
+    # Files of 0.1 hold the name alone, which is another image's in another folder.
+    name, wanted = "image_path", _absolute(file)
     try:
         with np.load(arrays) as content:
-            if content.zip.getinfo("image_file.npy").file_size > MOST_BYTES:
-                return None
-            return str(content["image_file"])
+            if name not in content.files:
+                name, wanted = "image_file", str(file)
+            return content.zip.getinfo(f"{name}.npy").file_size <= MOST_BYTES and str(content[name]) == wanted
     except Exception:  # NumPy and zipfile raise whatever a broken file leads them to
-        return None
+        return False

@@ -73,18 +73,25 @@ def encoder_of(model):
 
 
 def scorer_of(model):
-    """The model itself where it is a `ComplexityScorer`, else the label-free scorer of its encoder."""
-    return model if isinstance(model, ComplexityScorer) else ComplexityScorer.label_free(encoder_of(model))
+    """The model itself where it is a `ComplexityScorer`, that of a run with labels, else the label-free one of its
+    encoder."""
+    if isinstance(model, ComplexityScorer):
+        return model
+    labels = getattr(model, "labels", None)
+    return ComplexityScorer.label_free(encoder_of(model)) if labels is None else labels.scorer(model.encoder)
+
+
+def fitted_head_of(model):
+    """The `LinearHead` of what `find_model` returns, a scorer's or that of a run with labels; or None."""
+    head = getattr(getattr(model, "labels", None) or model, "head", None)
+    return head if isinstance(head, LinearHead) else None
 
 
 def fitted_to_of(model):
     """To the labels of which images what `find_model` returns was fitted: the `Fingerprints` of its `encoder` and of
     its `head`, None where its file does not tell."""
-    head = getattr(model, "head", None)
-    return {
-        "encoder": encoder_of(model).fitted_to,
-        "head": head.fitted_to if isinstance(head, LinearHead) else Fingerprints(),
-    }
+    head = fitted_head_of(model)
+    return {"encoder": encoder_of(model).fitted_to, "head": Fingerprints() if head is None else head.fitted_to}
 
 
 def _saved_model(folder):
@@ -123,6 +130,6 @@ def _load_file(path, named=None):
 def _unlabelled(model):
     """Files of 0.1 do not say what labels fitted, but none other than a `LinearHead` and the encoder below it was."""
     encoder = encoder_of(model)
-    if encoder.fitted_to is None and not isinstance(getattr(model, "head", None), LinearHead):
+    if encoder.fitted_to is None and fitted_head_of(model) is None:
         encoder.fitted_to = Fingerprints()
     return model

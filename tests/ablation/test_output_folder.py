@@ -20,7 +20,18 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND")
     folder = OutputFolder(tmp_path / "a" / "b")
     assert folder.open(plan()) == []
+    folder.close()
     return folder
+
+
+def test_a_second_ablation_waits_for_the_first(folder):
+    folder.open(plan())
+    with pytest.raises(UserError, match="another process is at work there"):
+        OutputFolder(folder.path).open(plan())
+    folder.close()
+    second = OutputFolder(folder.path)
+    assert second.open(plan()) == []
+    second.close()
 
 
 def test_rows_are_read_back_as_they_were(folder):

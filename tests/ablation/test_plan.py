@@ -41,6 +41,7 @@ def test_a_dry_run_tells_rows_and_cost_and_writes_nothing(tmp_path):
             {"vary": ["contrast.negatves=all"]},
             r"row contrast\.negatves=all: contrast\.negatves: unknown key; did you mean",
         ),
+        ({"vary": ["entropy={weight: 0.5}"]}, "--vary entropy: is a section of the recipe; .*, such as entropy.weight"),
         ({"vary": ["contrast.negatives=al"]}, "'al' is not allowed; did you mean all"),
         ({"vary": ["encoder.patch_size=16,20"]}, "row encoder.patch_size=20: .* does not divide"),
         ({"overrides": ["entropy.weight=0"]}, "quickstart: entropy.weight: 0.0 is what the row mocov3 switches it to"),

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import os
 import shutil
 from dataclasses import replace
 
@@ -133,6 +134,60 @@ def test_a_fitted_scorer_is_judged_by_its_own_score(tiny_encoder, ic9600, rng):
     np.testing.assert_allclose(
         find(evaluation, evaluation.main.predictor, MODEL).values, scorer.predict(images, verbose=0)["score"], atol=1e-5
     )
+
+
+def test_a_score_of_labels_of_another_range_is_brought_to_these(tiny_encoder, ic9600, rng, tmp_path):
+    """A perfect scorer's error is nought, whatever the ends of the table that it is judged by."""
+    scorer = ComplexityScorer(tiny_encoder, LinearHead(label_range=(10, 30)))
+    scorer.head.kernel.assign(rng.normal(0, 3, scorer.head.kernel.shape))
+    images = open_scored("ic9600", ic9600).source
+    pixels = np.stack([images.load(i).resize((32, 32), 2) for i in range(24)])
+    labels = 10 + 20 * scorer.predict(pixels, verbose=0)["score"].astype("float64")
+    for i in range(24):
+        images.load(i).save(tmp_path / f"{i}.png")
+    rows = "".join(f"{i}.png,{value:.8f}\n" for i, value in enumerate(labels))
+    (tmp_path / "all.csv").write_text(f"file,score\n{rows}")
+    evaluation = evaluate(scorer, "csv", tmp_path / "all.csv", baselines=False, resamples=0, progress=False)
+    assert evaluation.main.predictor == "fitted" and evaluation.data.score_range == pytest.approx(
+        (labels.min(), labels.max())
+    )
+    assert evaluation.main.headline["RMSE"].value == pytest.approx(0, abs=1e-5)
+    assert any("was fitted to labels from 10 to 30, these run from" in note for note in evaluation.notes)
+    scorer.head.label_range = (0.0, 1.0)
+    evaluation = evaluate(scorer, "csv", tmp_path / "all.csv", baselines=False, resamples=0, progress=False)
+    assert evaluation.main.headline["RMSE"].value > 0.01
+    assert not any("taken as of one scale" in note for note in evaluation.notes)
+
+
+def test_a_category_of_one_image_is_left_out_and_named(tiny_encoder, ic9600, tmp_path):
+    images = open_scored("ic9600", ic9600)
+    rows = [f"{i}.png,{images.scores[i]},{'b' if i == 7 else 'a'}\n" for i in range(20)]
+    for i in range(20):
+        images.source.load(i).save(tmp_path / f"{i}.png")
+    (tmp_path / "all.csv").write_text("file,score,category\n" + "".join(rows))
+    options = {"within_category": True, "baselines": False, "resamples": 10, "progress": False}
+    evaluation = evaluate(tiny_encoder, "csv", tmp_path / "all.csv", **options)
+    assert "too few images to judge by, and left out: b" in evaluation.notes
+    ridge = find(evaluation, "ridge", MODEL)
+    judged = next(a for a in evaluation.agreements if (a.predictor, a.group) == ("ridge", MODEL))
+    assert judged.images.sum() == 19 and list(judged.rows) == ["mean of categories", "a"]
+    of_a = np.arange(20) != 7
+    assert judged.srcc == pytest.approx(srcc(ridge.values[of_a], images.scores[:20][of_a]))
+    # The means of folds, lower where the labels are higher, would be of -.1 or less.
+    mean = next(a for a in evaluation.agreements if a.predictor == "category_mean")
+    assert np.isnan(mean.srcc) and mean.headline["RMSE"].value > 0
+
+
+def test_names_that_are_no_unicode_end_no_report(tiny_encoder, ic9600, tmp_path):
+    images = open_scored("ic9600", ic9600)
+    for i in range(20):
+        images.source.load(i).save(tmp_path / f"{i}.png")
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes((tmp_path / "0.png").read_bytes())
+    rows = "".join(f"{i}.png,{images.scores[i]}\n" for i in range(20))
+    (tmp_path / "all.csv").write_text(f"file,score\n{rows}")
+    evaluation = evaluate(tiny_encoder, "csv", tmp_path / "all.csv", baselines=False, resamples=0, progress=False)
+    evaluation.save(tmp_path / "report")
+    assert b"1 image has no label: caf\xe9.png" in (tmp_path / "report" / "report.html").read_bytes()
 
 
 def test_a_broken_image_is_named_and_the_rest_judged(tiny_encoder, ic9600, tmp_path):

@@ -94,6 +94,10 @@ def test_a_mistake_is_told_before_the_work(data):
     flat = ScoredImages("flat", data.source, np.full(60, 0.5), (0.0, 1.0), data.categories, data.splits)
     with pytest.raises(UserError, match=r"flat: all labels that are judged on are 0\.5: nothing to agree with"):
         Evaluator(flat)
+    names = np.arange(60).astype(str)
+    single = ScoredImages("single", data.source, data.scores, (0.0, 1.0), names, data.splits, True)
+    with pytest.raises(UserError, match="single: no category has 3 images to be judged on"):
+        Evaluator(single)
 
 
 def test_all_predictors_are_in_the_order_of_the_table(tiny_encoder, data):

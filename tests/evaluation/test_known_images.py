@@ -70,6 +70,14 @@ def shown(evaluation):
     return " ".join(capture.get().split())
 
 
+def test_an_encoder_that_saw_labels_says_so_of_any_images(make_scorer, table, ic9600, tmp_path):
+    scorer = make_scorer(0)
+    scorer.encoder.fitted_to = Fingerprints(np.full((1, 194), 7, "uint8"))
+    for model in (scorer, scorer.encoder):
+        text = shown(judge(model, table, baselines=False))
+        assert "human labels trained the encoder: nothing that this model says is free of labels" in text
+
+
 def agreement(agreements, predictor, group=MODEL):
     return next(a for a in agreements if (a.predictor, a.group) == (predictor, group))
 

@@ -42,7 +42,7 @@ def test_a_folder_files_of_one_name_and_a_broken_one(scorer, busy_corner, tmp_pa
     assert sorted(path.name for path in output.iterdir()) == files
     for name, explanation in (("cat", result[1]), ("cat-2", result[2])):
         with np.load(output / f"{name}.npz") as arrays:
-            assert set(arrays) == {"image_file", "score", "size", "map", "map_pixels"}
+            assert set(arrays) == {"image_file", "image_path", "score", "size", "map", "map_pixels"}
             assert str(arrays["image_file"]) == explanation.file
             assert arrays["score"] == np.float32(explanation.score)
             assert tuple(arrays["size"]) == explanation.size
@@ -54,6 +54,20 @@ def test_a_folder_files_of_one_name_and_a_broken_one(scorer, busy_corner, tmp_pa
     # Once more: the same files, not others beside them.
     clicv2_keras.explain(named, scorer, output=output)
     assert sorted(path.name for path in output.iterdir()) == files
+
+
+def test_a_name_in_another_folder_is_another_images(scorer, busy_corner, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    for folder in ("a", "b", "a"):
+        monkeypatch.chdir(busy_corner(f"{folder}/cat.jpg").parent)
+        clicv2_keras.explain("cat.jpg", scorer, output=output)
+    assert sorted(path.name for path in output.glob("*.npz")) == ["cat-2.npz", "cat.npz"]
+    # Of 0.1, which told the name alone.
+    with np.load(output / "cat.npz") as arrays:
+        rest = {name: arrays[name] for name in arrays.files if name != "image_path"}
+    np.savez(output / "cat.npz", **rest)
+    clicv2_keras.explain("cat.jpg", scorer, output=output)
+    assert len(list(output.glob("*.npz"))) == 2
 
 
 def test_neither_the_photograph_nor_anything_else_is_overwritten(scorer, busy_corner):

@@ -1,9 +1,12 @@
 import keras
+import numpy as np
 import pytest
 
-from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, ViTEncoder
-from clicv2_keras.models.find_model import encoder_of, find_model, scorer_of
+from clicv2_keras.evaluation.judged_model import KerasModel
+from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LabelBranch, LinearHead, ViTEncoder
+from clicv2_keras.models.find_model import encoder_of, find_model, fitted_head_of, fitted_to_of, scorer_of
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fingerprints import Fingerprints
 
 
 def test_takes_presets_files_run_folders_and_models(make_model, tmp_path):
@@ -25,6 +28,26 @@ def test_encoder_and_scorer_of_what_was_found(make_model):
     scorer = scorer_of(model)
     assert isinstance(scorer.head, DiversityHead) and scorer.encoder is model.encoder
     assert scorer_of(scorer) is scorer
+    assert fitted_head_of(model) is fitted_head_of(scorer) is fitted_head_of(model.encoder) is None
+
+
+def test_a_run_with_labels_is_its_fitted_scorer(make_model, tmp_path):
+    branch = LabelBranch(LinearHead(("token",), (1, 5)))
+    model = CLICv2(make_model().encoder, labels=branch)
+    branch.head.kernel.assign([1.0] * branch.head.kernel.shape[0])
+    branch.head.fitted_to = Fingerprints(np.arange(194, dtype="uint8")[None])
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "recipe.yaml").write_text("name: a run\n")
+    found = find_model(tmp_path)
+    scorer = scorer_of(found)
+    assert scorer.head is fitted_head_of(found) is fitted_head_of(scorer) is found.labels.head
+    assert scorer.head.label_range == (1, 5) and scorer.encoder is found.encoder
+    assert len(fitted_to_of(found)["head"]) == 1
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
+    judged = KerasModel(found)
+    expected = ComplexityScorer(model.encoder, branch.head)(images)["score"]
+    np.testing.assert_allclose(judged.read_outs(images)["scores"]["fitted"], expected, atol=1e-6)
+    assert judged.mapped == "fitted" and judged.label_range == (1, 5) and not judged.saw_labels
 
 
 def test_each_mistake_in_one_line(tmp_path):

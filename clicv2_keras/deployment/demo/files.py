@@ -21,7 +21,7 @@ from clicv2_keras.utils.model_list import list_models
 from clicv2_keras.utils.package_data import trained_presets
 from clicv2_keras.utils.paths import StrPath, check_writable, user_path
 from clicv2_keras.utils.procedural import procedural_image
-from clicv2_keras.utils.tflite_file import unpack
+from clicv2_keras.utils.tflite_file import read_fitted_to, unpack
 
 FOLDER = Path(__file__).parent
 PAGE = "index.html"
@@ -51,12 +51,14 @@ def demo_files(file, model):
         file: path of a `.tflite` file.
         model: the same as `clicv2_keras.utils.tflite_file.TFLiteFile`.
     """
+    told = model.metadata | _told(file) | _reference(model.metadata)
+    told["saw_labels"] = bool(read_fitted_to(file)["encoder"])
     files = {path.name: path.read_bytes for path in (FOLDER / "page").iterdir() if path.suffix in TYPES}
     files |= {f"litert/{path.name}": path.read_bytes for path in (FOLDER / "litert").iterdir()}
     files |= {f"samples/{i}.png": functools.partial(_sample, seed) for i, seed in enumerate(SAMPLES)}
     return files | {
         "model.tflite": Path(file).read_bytes,
-        "model.json": lambda: json.dumps(model.metadata | _told(file) | _reference(model.metadata)).encode(),
+        "model.json": json.dumps(told).encode,
         "card.txt": model.card.encode,
     }
 

@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import socket
 import socketserver
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from clicv2_keras.utils.paths import StrPath
 from clicv2_keras.utils.tflite_file import TFLiteFile, unpack
 
 LOOPBACK = "127.0.0.1"
+# Requests that are answered at once, and seconds that one who is silent is waited for.
+MOST_ANSWERING, SECONDS = 64, 20
 
 
 def demo(
@@ -83,6 +86,7 @@ class DemoServer(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(
         self,
@@ -92,6 +96,7 @@ class DemoServer(socketserver.ThreadingTCPServer):
         host: str = LOOPBACK,
         allowed_hosts: Sequence[str] = (),
     ) -> None:
+        self._answering = threading.BoundedSemaphore(MOST_ANSWERING)
         self.routes = {f"/{name}": content for name, content in demo_files(file, model).items()}
         self.routes["/"] = self.routes[f"/{PAGE}"]
         self.policy = f"{content_policy()}; frame-ancestors 'none'"
@@ -99,6 +104,22 @@ class DemoServer(socketserver.ThreadingTCPServer):
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
+
+    def process_request(self, request, client_address):
+        # Who waits in the queue takes no thread.
+        self._answering.acquire()
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._answering.release()
+
+    def handle_error(self, request, client_address):
+        # A browser that went away, or is too slow, is no fault.
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
@@ -133,6 +154,7 @@ def _host_name(allowed):
 
 class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "clicv2-keras", ""
+    timeout = SECONDS
 
     def do_GET(self):
         path = self.path.partition("?")[0]
@@ -145,15 +167,12 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in self.server.routes:
             return self.send_error(HTTPStatus.NOT_FOUND)
         body = self.server.routes[path]()
-        try:
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", TYPES.get(Path(path).suffix, TYPES[".html"]))
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-        except ConnectionError:
-            pass  # the browser went away
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", TYPES.get(Path(path).suffix, TYPES[".html"]))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     do_HEAD = do_GET
 

@@ -43,6 +43,10 @@ def describe(model, scorer, quantize):
     card = (folder or path) / "MODEL_CARD.md"
     if card.is_file():
         return metadata, card.read_text(encoding="utf-8")
-    told = "It was fitted to human labels." if fitted else "It saw no human label."
+    told = "It saw no human label."
+    if fitted:
+        told = "It was fitted to human labels."
+    elif scorer.encoder.fitted_to:
+        told = "Human labels trained its encoder; its score was not fitted to them."
     head = type(scorer.head).__name__
     return metadata, CARD.format(name=name, head=head, version=__version__, source=source, fitted=told)

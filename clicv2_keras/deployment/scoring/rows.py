@@ -89,8 +89,8 @@ class Csv(RowFormat):
     def decode(self, record):
         try:
             (cells,) = csv.reader([record.decode("utf-8", "surrogateescape")])
-        except csv.Error as error:  # is no ValueError
-            raise ValueError(str(error)) from None
+        except csv.Error as broken:  # is no ValueError
+            raise ValueError(str(broken)) from None
         cells, added = cells[: len(Row._fields)], dict(zip(self.added, cells[len(Row._fields) :], strict=True))
         model = added.get("model")
         file, score, width, height, error = cells

@@ -3,7 +3,8 @@
 import numpy as np
 
 from clicv2_keras.data.reading import unreadable_note
-from clicv2_keras.evaluation.predictors import MODEL
+from clicv2_keras.evaluation.agreement import too_small
+from clicv2_keras.evaluation.predictors import MODEL, is_on_another_range
 from clicv2_keras.evaluation.report.names import name
 
 SILENT = "this model does not say what it was fitted to: its fitted score may have seen these labels"
@@ -16,6 +17,12 @@ def notes_on(evaluation):
     if evaluation.unreadable:
         notes.append(unreadable_note(evaluation.unreadable, evaluation.total, "not judged"))
     notes += _known(evaluation)
+    if small := too_small(evaluation.data):
+        notes.append(f"too few images to judge by, and left out: {', '.join(small)}")
+    ranges = evaluation.model.label_range, evaluation.data.score_range
+    if is_on_another_range(*ranges):
+        mine, theirs = (f"from {low:g} to {high:g}" for low, high in ranges)
+        notes.append(f"its score was fitted to labels {mine}, these run {theirs}: taken as of one scale")
     if evaluation.other:
         notes += evaluation.other.notes
         pair = evaluation.against
@@ -50,6 +57,6 @@ def _known(evaluation):
             rest = f"judged on the other {images.sum()}, and compared on these alone" if images.any() else few
             verb = what if images.any() else f"{what} not judged:"
             notes.append(f"the model was fitted to {left_out} of the {len(images)} images: {verb} {rest}")
-    if known.features.any():
+    if evaluation.model.saw_labels:
         notes.append("human labels trained the encoder: nothing that this model says is free of labels")
     return notes

@@ -100,8 +100,7 @@ def _label_free(evaluation):
 
     None where human labels trained the encoder, or there is no such score.
     """
-    encoder = evaluation.model.encoder
-    if encoder is not None and encoder.fitted_to:
+    if evaluation.model.saw_labels:
         return None
     unlabelled = [a for a in evaluation.agreements if not a.calibrated]
     mine = next((a for a in unlabelled if a.group == MODEL), None)

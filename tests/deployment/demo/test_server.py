@@ -4,16 +4,21 @@ import http.client
 import json
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from clicv2_keras.deployment.demo import server as server_module
 from clicv2_keras.deployment.demo.files import FOLDER, SAMPLES
+from clicv2_keras.deployment.demo.server import DemoServer
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.package_data import trained_presets
+from clicv2_keras.utils.tflite_file import unpack
 
 SCRIPT = Path(sys.executable).parent / "clicv2-keras"
 
@@ -121,6 +126,28 @@ def test_a_mistake_is_one_line(url, arguments, said):
     assert result.returncode == 2 and result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert said.replace("{taken}", taken) in line
+
+
+def test_who_is_silent_or_hangs_up_costs_neither_the_others_nor_a_traceback(monkeypatch, capfd):
+    monkeypatch.setattr(server_module._Handler, "timeout", 0.5)
+    monkeypatch.setattr(server_module, "MOST_ANSWERING", 4)
+    model = trained_presets()["default"] / "dynamic.tflite"
+    with DemoServer(model, unpack(model)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = server.server_address[:2]
+        silent = [socket.create_connection(place) for _ in range(12)]
+        # Hangs up at once, and in the middle of an answer.
+        for request in (b"", b"GET /model.tflite HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"):
+            gone = socket.create_connection(place)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.sendall(request)
+            gone.close()
+        assert ask(server.url, "/")[0].status == 200
+        assert threading.active_count() < 12
+        for connection in silent:
+            connection.close()
+        server.shutdown()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_light_core_is_enough():

@@ -1,14 +1,15 @@
 // What the page says of the model it runs, from what the model's file says.
 
 /**
- * Sentences on `metadata`, the file's own; `purpose`, `agreement` and `reference`, whose `photographs` the percentages
- * are among, are there for models that come with the package.
+ * Sentences on `metadata`, the file's own, and whether its encoder `saw_labels`; `purpose`, `agreement` and `reference`,
+ * whose `photographs` the percentages are among, are there for models that come with the package.
  */
-export function about({ label_range, purpose, agreement, reference }) {
+export function about({ label_range, saw_labels, purpose, agreement, reference }) {
+  const taught = saw_labels ? "Human labels trained its encoder, not its score" : "No human label taught it";
   const said = [
     label_range
       ? "Its last layer was fitted to complexity that people judged; compare scores within a kind of picture."
-      : "No human label taught it: its scores rank pictures, and their level means nothing by itself.",
+      : `${taught}: its scores rank pictures, and their level means nothing by itself.`,
   ];
   if (purpose) said.push(`It is for ${plain(purpose)}.`);
   if (agreement) said.push(`Rank correlation with people: ${plain(agreement)}.`);
