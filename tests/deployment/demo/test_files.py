@@ -4,6 +4,7 @@ import json
 import re
 import resource
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +12,7 @@ from clicv2_keras.cli.main import main
 from clicv2_keras.deployment.demo.files import content_policy, write_demo
 from clicv2_keras.deployment.scoring.percentiles import Percentiles
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fingerprints import Fingerprints
 from clicv2_keras.utils.package_data import trained_presets
 from clicv2_keras.utils.tflite_file import pack, unpack
 
@@ -51,7 +53,10 @@ def test_what_it_says_follows_the_model(tmp_path, name, has):
     foreign = tmp_path / "foreign.tflite"
     foreign.write_bytes((trained_presets()[name] / "dynamic.tflite").read_bytes())
     told = json.loads((write_demo(tmp_path / "other", foreign) / "model.json").read_text())
-    assert "purpose" not in told and "agreement" not in told
+    assert "purpose" not in told and "agreement" not in told and told["saw_labels"] is False
+    shipped, seen = unpack(foreign), Fingerprints(np.zeros((1, 194), "uint8"))
+    foreign.write_bytes(pack(shipped.model, shipped.metadata, fitted_to={"encoder": seen}))
+    assert json.loads((write_demo(tmp_path / "third", foreign) / "model.json").read_text())["saw_labels"] is True
 
 
 def test_it_carries_the_reference_photographs_scores_of_the_very_file_and_of_no_other(tmp_path):

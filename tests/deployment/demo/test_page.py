@@ -174,6 +174,8 @@ def test_what_it_says_is_of_the_model_it_runs(page):
     )
     free = page.evaluate("""(async () => (await import("/about.js")).about({ label_range: null }))()""")
     assert "No human label" in free and "fitted" not in free and "undefined" not in free
+    seen = page.evaluate("""(async () => (await import("/about.js")).about({ saw_labels: true }))()""")
+    assert "Human labels trained its encoder" in seen and "No human label" not in seen
     assert Percentiles(Scorer().metadata).photographs in said and "percentages" not in free
 
 
