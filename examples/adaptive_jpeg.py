@@ -29,7 +29,11 @@ def recompress(folder, output):
         if row.error:
             print(f"{row.file}: {row.error}", file=sys.stderr)
             continue
-        target = output / Path(row.file).relative_to(folder).with_suffix(".jpg")
+        # The whole name: a.jpg and a.png may lie side by side.
+        target = output / f"{Path(row.file).relative_to(folder)}.jpg"
+        if target.exists():
+            print(f"{target}: is there, and is kept", file=sys.stderr)
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(row.file) as image:
             ImageOps.exif_transpose(image).convert("RGB").save(target, quality=quality(row.score), optimize=True)

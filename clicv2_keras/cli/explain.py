@@ -33,7 +33,7 @@ def explain(context, images, model, saliency, output, device):
     def report(explanation):
         file = printable(explanation.file)
         if explanation.error:
-            click.echo(f"{file}: {explanation.error}", err=True)
+            click.echo(f"{file}: {printable(explanation.error)}", err=True)
         else:
             click.echo(f"{explanation.score:.3f}  {file}")
         # They are written: of a folder of images they would fill the memory.

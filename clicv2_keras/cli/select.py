@@ -21,6 +21,7 @@ def select(context, scores, least, most, top_share, output, shards):
     from clicv2_keras.deployment.scoring.selection import Selection, check_shards
     from clicv2_keras.utils.errors import UserError
     from clicv2_keras.utils.paths import check_writable, user_path
+    from clicv2_keras.utils.text import printable
 
     if least is not None and most is not None and least > most:
         raise UserError(f"--min {least}: is above --max {most}: nothing would be kept")
@@ -46,7 +47,7 @@ def select(context, scores, least, most, top_share, output, shards):
         written, lost = selection.write_shards(shards)
         click.echo(f"{written:,} in {click.format_filename(shards)}", err=True)
         for name in lost[:10]:
-            click.echo(f"{name}: cannot be read any more", err=True)
+            click.echo(f"{printable(name)}: cannot be read any more", err=True)
         if lost:
             click.echo(f"{len(lost):,} could not be read", err=True)
             context.exit(1)

@@ -44,7 +44,9 @@ def find_model(model="default"):
     if is_hub_address(model):
         return _load_file(hub_file(model, KERAS), str(model))
     path = user_path(model)
-    if path.is_dir():
+    # A folder that happens to be called as a preset is none, unless it is a run's.
+    is_preset = str(model) in trained_presets() | ENCODERS and not (path / "model.keras").is_file()
+    if path.is_dir() and not is_preset:
         return _load_file(_saved_model(path))
     if path.suffix == ".keras" or path.is_file():
         return _load_file(path)

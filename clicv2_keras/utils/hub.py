@@ -21,8 +21,10 @@ _NEEDED_BY = {
     KERAS: "for Keras one is needed; score, demo and benchmark take what is there",
 }
 _NO_TOKEN = "set HF_TOKEN to a token that may write there"
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
-_ADDRESS = re.compile(rf"hf://({_PART})/({_PART})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,199}}))?")
+# As the Hub has them: words, with a point or a hyphen between two.
+_PART = r"[A-Za-z0-9]\w*(?:[.-]\w+)*"
+MOST_LETTERS = 96
+_ADDRESS = re.compile(rf"hf://({_PART})/({_PART})(?:@([A-Za-z0-9][A-Za-z0-9._/-]{{0,199}}))?", re.ASCII)
 
 
 class HubAddress(NamedTuple):
@@ -44,9 +46,10 @@ def parse_address(address):
         UserError: where it is none.
     """
     found = _ADDRESS.fullmatch(address)
-    if not found or ".." in address:
+    name = found and f"{found[1]}/{found[2]}"
+    if not found or ".." in address or name.endswith(".git") or len(name) > MOST_LETTERS:
         raise UserError(f"{printable(address)}: an address is hf://owner/name or hf://owner/name@revision")
-    return HubAddress(f"{found[1]}/{found[2]}", found[3])
+    return HubAddress(name, found[3])
 
 
 def hub_file(address, name):

@@ -21,7 +21,8 @@ StrPath = str | os.PathLike[str]
 
 def user_path(path: StrPath) -> Path:
     """The `Path` of what a user named, in a recipe, an option or an argument: `~` is the home folder."""
-    return Path(path).expanduser()
+    # Not by `Path`, which raises where a name begins with `~` and is no user's.
+    return Path(os.path.expanduser(path))
 
 
 def check_writable(path: StrPath, option: str = "--output") -> None:

@@ -51,7 +51,11 @@ def test_busy_pictures_are_compressed_harder(folder, tmp_path):
     assert len(rows) == 10 and {size for *_, size in rows} == written
     qualities = [quality for _, _, quality, _ in sorted(rows, key=lambda row: row[1])]
     assert qualities == sorted(qualities, reverse=True) and qualities[0] > qualities[-1]
-    assert Image.open(tmp_path / "out" / "more" / "1.jpg").size == (96, 96)
+    assert Image.open(tmp_path / "out" / "more" / "1.jpg.jpg").size == (96, 96)
+    # Nothing is replaced, and a.jpg and a.png are two.
+    Image.open(folder / "more" / "1.jpg").save(folder / "more" / "1.png")
+    ((file, *_),) = example.recompress(folder, tmp_path / "out")
+    assert file.endswith("1.png") and (tmp_path / "out" / "more" / "1.png.jpg").exists()
 
 
 def test_pytorch_begins_with_the_simple_pictures(table):

@@ -2,11 +2,13 @@ import keras
 import numpy as np
 import pytest
 
+from clicv2_keras.deployment.scoring.network import find_tflite
 from clicv2_keras.evaluation.judged_model import KerasModel
 from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LabelBranch, LinearHead, ViTEncoder
 from clicv2_keras.models.find_model import encoder_of, find_model, fitted_head_of, fitted_to_of, scorer_of
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
+from clicv2_keras.utils.package_data import trained_presets
 
 
 def test_takes_presets_files_run_folders_and_models(make_model, tmp_path):
@@ -20,6 +22,21 @@ def test_takes_presets_files_run_folders_and_models(make_model, tmp_path):
     assert isinstance(find_model(str(tmp_path / "model.keras")), CLICv2)
     assert isinstance(find_model("vit_tiny_patch16"), ViTEncoder)
     assert isinstance(find_model("default"), ComplexityScorer)
+
+
+def test_a_folder_that_happens_to_be_called_as_a_preset_is_none(make_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, kind in (("default", ComplexityScorer), ("vit_tiny_patch16", ViTEncoder)):
+        (tmp_path / name).mkdir()
+        assert isinstance(find_model(name), kind)
+        with pytest.raises(UserError, match="is no run folder"):
+            find_model(f"./{name}")
+    assert find_tflite("default").parent == trained_presets()["default"]
+    with pytest.raises(UserError, match="scoring takes a .tflite file"):
+        find_tflite("./default")
+    # A run's is what it is.
+    make_model().save(tmp_path / "default" / "model.keras")
+    assert isinstance(find_model("default"), CLICv2)
 
 
 def test_encoder_and_scorer_of_what_was_found(make_model):

@@ -36,7 +36,21 @@ def test_addresses(address, expected):
 
 @pytest.mark.parametrize(
     "address",
-    ["hf://", "hf://model", "hf://a/b/c", "hf://a/../b", "hf://a/b@", "hf://a/b@../x", "hf://a/b c", "hf://.a/b"],
+    [
+        "hf://",
+        "hf://model",
+        "hf://a/b/c",
+        "hf://a/../b",
+        "hf://a/b@",
+        "hf://a/b@../x",
+        "hf://a/b c",
+        "hf://.a/b",
+        "hf://a/b--c",
+        "hf://a/b.",
+        "hf://a-/b",
+        "hf://a/b.git",
+        f"hf://a/{95 * 'b'}",
+    ],
 )
 def test_what_is_no_address_is_told_before_anybody_is_asked(hub_server, address):
     with pytest.raises(UserError, match="an address is hf://owner/name"):

@@ -3,7 +3,13 @@ import pathlib
 import pytest
 
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable
+from clicv2_keras.utils.paths import check_writable, user_path
+
+
+def test_only_a_users_home_is_put_in_for_a_tilde():
+    assert user_path("~/a") == pathlib.Path.home() / "a"
+    for name in ("~nobody-of-this-name/a", "~scores.csv"):
+        assert user_path(name) == pathlib.Path(name)
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/maps", "gs://bucket/shards", "file:///tmp/a", pathlib.Path("s3://b/c")])

@@ -22,6 +22,8 @@ from clicv2_keras.utils.tflite_file import TFLiteFile, unpack
 LOOPBACK = "127.0.0.1"
 # Requests that are answered at once, and seconds that one who is silent is waited for.
 MOST_ANSWERING, SECONDS = 64, 20
+# Bytes of an answer that are sent at a time.
+PIECE = 2**16
 
 
 def demo(
@@ -172,7 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            # Piece by piece: the timeout is of one call, however much there is to send.
+            for start in range(0, len(body), PIECE):
+                self.wfile.write(body[start : start + PIECE])
 
     do_HEAD = do_GET
 

@@ -16,9 +16,9 @@ def unfinished_embeddings(output):
 
 
 def whole_embeddings(output):
-    """Where all stand, beside an output other than Parquet; None where there is no such file, or somebody else's."""
+    """Where all stand, beside an output other than Parquet; None where there is no such file, or it is of another."""
     whole = _whole(output)
-    return whole if whole and _is_ours(whole) else None
+    return whole if whole and _is_of(whole, output) else None
 
 
 def remove_embeddings(output):
@@ -39,17 +39,19 @@ class EmbeddingsFile:
         width: D.
 
     Raises:
-        UserError: where somebody else's file has the name of the `.npz` file.
+        UserError: where somebody else's file, or that of another output, has the name of the `.npz` file.
     """
 
     def __init__(self, output, width):
         self.width = width
+        self._output = output
         self._begun = unfinished_embeddings(output)
         self._whole = _whole(output)
         self._stream = None
-        if self._whole and self._whole.exists() and not _is_ours(self._whole):
+        if self._whole and self._whole.exists() and not _is_of(self._whole, output):
             raise UserError(
-                f"--embeddings: {self._whole}: is none of clicv2-keras score, and is kept; name another --output"
+                f"--embeddings: {self._whole}: is none of clicv2-keras score for {output.name}, and is kept; name "
+                "another --output"
             )
 
     def resume(self, rows):
@@ -94,6 +96,7 @@ class EmbeddingsFile:
                 archive.open("embedding.npy", "w", force_zip64=True) as target,
                 open(self._begun, "rb") as source,
             ):
+                archive.comment = os.fsencode(self._output.name)
                 np.lib.format.write_array_header_1_0(target, header)
                 shutil.copyfileobj(source, target)
         self._begun.unlink(missing_ok=True)
@@ -121,12 +124,14 @@ def _whole(output):
     return None if output.suffix.lower() == ".parquet" else output.parent / f"{output.stem}.npz"
 
 
-def _is_ours(path):
-    """Whether a file is an archive as `finish` writes it, with nothing else in it."""
+def _is_of(path, output):
+    """Whether a file is an archive as `finish` writes it for an output, with nothing else in it."""
     with contextlib.suppress(Exception):  # whatever a foreign archive leads to
         with zipfile.ZipFile(path) as archive, archive.open("embedding.npy") as source:
             shape, dtype = _read_header(source)
-            return (archive.namelist(), len(shape), dtype) == (["embedding.npy"], 2, np.dtype("<f4"))
+            # Outputs that differ in their ending share the name; those of earlier versions do not tell whose they are.
+            whose = archive.comment in (b"", os.fsencode(output.name))
+            return whose and (archive.namelist(), len(shape), dtype) == (["embedding.npy"], 2, np.dtype("<f4"))
     return False
 
 

@@ -42,11 +42,8 @@ class MapsFolder:
 
     def path_of(self, file):
         """Where the overlay of `file` goes: below this folder, even where `file` begins with `..` or at the root."""
-        path = Path(os.path.normpath(file))
-        parts = ["__up__" if part == os.pardir else part for part in path.relative_to(path.anchor).parts]
-        if path.anchor:
-            parts.insert(0, path.anchor.strip(":\\/") or "__root__")
-        return self.path.joinpath(*parts[:-1], f"{parts[-1]}.png")
+        below = place_below(self.path, file)
+        return below.with_name(f"{below.name}.png")
 
     def write(self, file, image, score):
         """Write the overlay of a `Score` on its decoded image, in place of that of an earlier run.
@@ -69,6 +66,15 @@ class MapsFolder:
 
     def _unfinished(self):
         return self.path / f".unfinished-{os.getpid()}-{threading.get_ident()}"
+
+
+def place_below(folder, name):
+    """Where what is called `name` has its place in a folder."""
+    path = Path(os.path.normpath(name))
+    parts = ["__up__" if part == os.pardir else part for part in path.relative_to(path.anchor).parts]
+    if path.anchor:
+        parts.insert(0, path.anchor.strip(":\\/") or "__root__")
+    return Path(folder, *parts)
 
 
 def _is_map(path):

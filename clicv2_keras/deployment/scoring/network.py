@@ -132,7 +132,8 @@ def find_tflite(model="default"):
     presets = trained_presets()
     if path.suffix == ".tflite" or (path.is_file() and path.suffix != ".keras"):
         return path
-    if path.exists():
+    # A folder that happens to be called so is none that could be scored with.
+    if path.exists() and not (path.is_dir() and str(model) in presets):
         if (path / "saved_model.pb").exists():
             raise UserError(
                 f"MODEL {path}: a SavedModel needs TensorFlow; "

@@ -159,12 +159,14 @@ def _maps_folder(maps, paths):
         return None
     # An iterator of names is read only once.
     named = [paths] if isinstance(paths, str | os.PathLike) else paths if isinstance(paths, list | tuple) else ()
-    if os.path.realpath(user_path(maps)) in map(os.path.realpath, filter(os.path.isdir, map(user_path, named))):
-        raise UserError(
-            f"--maps {maps}: is a PATH too, and its maps would be scored the next time; name another folder"
-        )
-    from clicv2_keras.deployment.scoring.maps_folder import MapsFolder
+    from clicv2_keras.deployment.scoring.maps_folder import MapsFolder, place_below
 
+    for folder in filter(os.path.isdir, map(user_path, named)):
+        if os.path.realpath(folder) in map(os.path.realpath, (user_path(maps), place_below(user_path(maps), folder))):
+            raise UserError(
+                f"--maps {maps}: its maps would lie among the images of {folder}, and be scored the next time; name "
+                "another folder"
+            )
     return MapsFolder(maps)
 
 

@@ -133,7 +133,9 @@ class Scorer:
         if isinstance(image, Image.Image):
             try:
                 upright = upright_rgb(image)
-            except OSError as error:
+            except UnreadableImage:
+                raise
+            except Exception as error:  # Pillow's decoders raise whatever a broken file leads them to
                 raise UnreadableImage(str(error)) from None
             return _picture(DecodedImage(upright, *upright.size), self.image_size)
         if isinstance(image, bytearray | memoryview):

@@ -78,7 +78,8 @@ class Table:
             share = "" if row.score is None else f"{self._percentiles(row.score):.0f} %"
             share = f"{share:>10}  "
         line = f"{score:>6}  {share}{size:>13}  {printable(row.file)}"
-        self._write(f"{line}: {row.error}" if row.error else line, "red" if row.error else None)
+        # A server's own words may be in it.
+        self._write(f"{line}: {printable(row.error)}" if row.error else line, "red" if row.error else None)
 
 
 class Progress:

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -148,6 +149,23 @@ def test_who_is_silent_or_hangs_up_costs_neither_the_others_nor_a_traceback(monk
             connection.close()
         server.shutdown()
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_who_is_slow_has_all_in_the_end(monkeypatch):
+    monkeypatch.setattr(server_module._Handler, "timeout", 0.5)
+    file = trained_presets()["default"] / "dynamic.tflite"
+    with DemoServer(file, unpack(file)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
+            slow.connect(server.server_address[:2])
+            slow.sendall(b"GET /model.tflite HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            received, begin = 0, time.monotonic()
+            while piece := slow.recv(2**16):
+                received += len(piece)
+                time.sleep(0.01)
+        assert received > file.stat().st_size and time.monotonic() - begin > 2 * server_module._Handler.timeout
+        server.shutdown()
 
 
 def test_the_light_core_is_enough():

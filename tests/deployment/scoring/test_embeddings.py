@@ -145,6 +145,21 @@ def test_those_whose_rows_are_gone_are_replaced_only_when_asked(tmp_path):
     np.testing.assert_array_equal(stored(path), AS_TABLE[:1])
 
 
+def test_those_of_an_output_of_another_ending_are_its_own(photos, tmp_path):
+    lines = tmp_path / "rows.jsonl"
+    score_to_file(photos / "a.jpg", lines)
+    score_to_file(photos, tmp_path / "rows.csv", embeddings=True)
+    before = (tmp_path / "rows.npz").read_bytes()
+    score_to_file(photos / "a.jpg", lines, force=True)
+    score_to_file(photos / "a.jpg", lines, resume=True)
+    for options in ({"resume": True}, {"force": True}):
+        with pytest.raises(UserError, match=r"rows.npz: is none of clicv2-keras score for rows\.jsonl, and is kept"):
+            score_to_file(photos / "a.jpg", lines, embeddings=True, **options)
+    assert (tmp_path / "rows.npz").read_bytes() == before
+    score_to_file(photos, tmp_path / "rows.csv", embeddings=True, resume=True)
+    assert (tmp_path / "rows.npz").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "mine",
     [
@@ -160,7 +175,7 @@ def test_somebody_s_archive_is_kept(photos, tmp_path, mine):
     archive.write_bytes(mine) if isinstance(mine, bytes) else np.savez(archive, **mine)
     before = archive.read_bytes()
     for options in ({}, {"resume": True}, {"force": True}):
-        with pytest.raises(UserError, match="mine.npz: is none of clicv2-keras score, and is kept"):
+        with pytest.raises(UserError, match="mine.npz: is none of clicv2-keras score for .*, and is kept"):
             score_to_file(photos / "a.jpg", path, embeddings=True, **options)
     assert not path.exists()
     for options in ({}, {"resume": True}, {"force": True}):

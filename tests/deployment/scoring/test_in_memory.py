@@ -20,6 +20,17 @@ def test_many_are_scored_in_order_and_a_broken_one_ends_nothing(scorer, photos, 
     assert np.isnan(scores.values[[1, 4]]).all()
 
 
+def test_a_broken_image_at_hand_has_the_error_of_its_file(scorer, tmp_path):
+    path, noise = tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (200, 200, 3), "uint8")
+    Image.fromarray(noise).save(path)
+    data = bytearray(path.read_bytes())
+    second = data.index(b"IDAT", data.index(b"IDAT") + 4)
+    data[second : second + 4] = bytes(range(4))
+    path.write_bytes(data)
+    at_hand, file = scorer.score_many([Image.open(path), path])
+    assert at_hand.error and at_hand.error == file.error and at_hand.file == "0"
+
+
 def test_an_array_and_a_generator_are_many_too(scorer, images):
     expected = [each.score for each in scorer.score(images)]
     for given in (images, (image for image in images)):

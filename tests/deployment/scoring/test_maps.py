@@ -112,12 +112,20 @@ def test_only_a_map_is_replaced(photos, tmp_path):
     assert sum(row.error is None for row in rows) == 3
 
 
+def test_nor_does_it_get_them_as_a_part_of_the_folder_that_is_named(photos, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    before = sorted(photos.rglob("*"))
+    with pytest.raises(UserError, match=r"--maps \.: its maps would lie among the images of photos"):
+        clicv2_keras.score("photos", maps=".")
+    assert sorted(photos.rglob("*")) == before
+
+
 def test_a_folder_that_is_scored_gets_no_maps(photos, tmp_path):
     (tmp_path / "link").symlink_to(photos)
     before = sorted(photos.rglob("*"))
     for paths, maps in ((photos, photos), ([tmp_path / "none", photos], tmp_path / "link")):
-        with pytest.raises(UserError, match="--maps .*: is a PATH too"):
+        with pytest.raises(UserError, match="--maps .*: its maps would lie among the images of"):
             clicv2_keras.score(paths, maps=maps)
-        with pytest.raises(UserError, match="--maps .*: is a PATH too"):
+        with pytest.raises(UserError, match="--maps .*: its maps would lie among the images of"):
             clicv2_keras.score_to_file(paths, tmp_path / "rows.csv", maps=maps)
     assert sorted(photos.rglob("*")) == before and not (tmp_path / "rows.csv").exists()

@@ -1,0 +1,11 @@
+from clicv2_keras.deployment.scoring.rows import Row
+from clicv2_keras.deployment.scoring.terminal import Table
+
+
+def test_neither_a_name_nor_a_servers_words_reach_the_terminal_as_codes():
+    lines = []
+    table = Table(lambda line, color: lines.append((line, color)))
+    table.add(Row("\x1b[2Ja.jpg", 0.5, 40, 30))
+    table.add(Row("b.jpg", error="404 \x1b]0;mine\x07gone"))
+    assert all(line.isprintable() for line, _ in lines)
+    assert "404" in lines[-1][0] and "gone" in lines[-1][0] and lines[-1][1] == "red"
