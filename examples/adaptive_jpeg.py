@@ -36,7 +36,10 @@ def recompress(folder, output):
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(row.file) as image:
-            ImageOps.exif_transpose(image).convert("RGB").save(target, quality=quality(row.score), optimize=True)
+            upright = ImageOps.exif_transpose(image).convert("RGBA")
+        flat = Image.new("RGBA", upright.size, "white")  # what is transparent lies on white, as in scoring
+        flat.alpha_composite(upright)
+        flat.convert("RGB").save(target, quality=quality(row.score), optimize=True)
         rows.append((row.file, row.score, quality(row.score), target.stat().st_size))
     return rows
 

@@ -23,7 +23,9 @@ class Pictures(keras.utils.PyDataset):
 
     def __init__(self, folder, **kwargs):
         super().__init__(**kwargs)
-        self.files = sorted(file for file in Path(folder).rglob("*") if file.suffix.lower() in (".jpg", ".png"))
+        self.files = sorted(
+            file for file in Path(folder).rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png")
+        )
 
     def __len__(self):
         return math.ceil(len(self.files) / BATCH)

@@ -101,7 +101,9 @@ class RandomViews(SeededLayer):
 
     def _resize_matrix(self, length, low, high, flip=None):
         """(B, image_size, length): the weights by which each output pixel reads the part `low` to `high` of a side."""
-        start, window = low * length, (high - low) * length
+        # TensorFlow has it as a tensor where it does not know the size before.
+        side = ops.cast(length, "float32")
+        start, window = low * side, (high - low) * side
         center = ops.arange(self.image_size, dtype="float32") + 0.5
         if flip is not None:
             center = ops.where(flip[:, None], self.image_size - center, center)

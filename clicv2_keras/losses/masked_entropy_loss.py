@@ -59,6 +59,10 @@ class MaskedEntropyLoss(keras.layers.Layer):
         updates = self.updates + 1.0
         step = ops.maximum(1.0 / updates, 1.0 - self.momentum)
         mean, variance = ops.moments(targets, axes=tuple(range(len(targets.shape) - (self.statistics > 1))))
+        if targets.shape[0] is None:
+            # TensorFlow need not know that there are any.
+            there = ops.shape(targets)[0] > 0
+            mean, variance = ops.where(there, mean, self.mean), ops.where(there, variance, self.variance)
         self.mean.assign(self.mean + step * (mean - self.mean))
         self.variance.assign(self.variance + step * (variance - self.variance))
         self.updates.assign(updates)

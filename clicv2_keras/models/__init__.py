@@ -12,11 +12,13 @@ from clicv2_keras.models.label_branch import LabelBranch
 from clicv2_keras.models.linear_head import LinearHead
 from clicv2_keras.models.masked_entropy_branch import MaskedEntropyBranch
 from clicv2_keras.models.open_feature_maps import open_feature_maps
+from clicv2_keras.models.optimizer import ConstantThenDecay, PartlySlowAdamW, PerOptimizerStep
 from clicv2_keras.models.vit_encoder import ViTEncoder
 
 __all__ = [
     "CLICv2",
     "ComplexityScorer",
+    "ConstantThenDecay",
     "ContrastiveBranch",
     "CosineMomentum",
     "DiversityHead",
@@ -26,6 +28,8 @@ __all__ = [
     "LabelBranch",
     "LinearHead",
     "MaskedEntropyBranch",
+    "PartlySlowAdamW",
+    "PerOptimizerStep",
     "ViTEncoder",
     "open_feature_maps",
 ]

@@ -43,7 +43,8 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
 
     Args:
         encoder: a `ViTEncoder`.
-        contrast: a `ContrastiveBranch`, or None to leave it out.
+        contrast: a `ContrastiveBranch`, or None to leave it out. One that is built, of another `CLICv2`, stays as it
+            is, as every part does.
         entropy: a `MaskedEntropyBranch`, or None.
         guide: a `GuideBranch`, a teacher that the paper does not know, or None.
         views: a `RandomViews` that crops, flips and jitters images given as arrays; None for images that are to be
@@ -76,7 +77,8 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
         labels: "LabelBranch | None" = None,
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
+        # Each part casts what it is given: labels stay as they are.
+        super().__init__(autocast=False, **kwargs)
         if contrast is None and entropy is None and guide is None and labels is None:
             raise ValueError(
                 "Nothing to learn: give a ContrastiveBranch, a MaskedEntropyBranch, a GuideBranch or a LabelBranch."
@@ -89,10 +91,12 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
         self.labels = labels
         names = ["embedding_std", "effective_rank"]
         if contrast is not None:
-            contrast.build_for(encoder)
+            if not contrast.built:
+                contrast.build_for(encoder)
             names += ["contrastive_loss", "retrieval"]
         if entropy is not None:
-            entropy.build_for(encoder)
+            if not entropy.built:
+                entropy.build_for(encoder)
             names += ["entropy_loss"]
         if guide is not None:
             if not guide.built:
@@ -182,10 +186,12 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
         """Move the teacher, once an optimizer step: with gradient accumulation, only where the student moved."""
         if self.contrast is None:
             return
-        accumulated = self.optimizer.gradient_accumulation_steps
+        # With float16 Keras wraps the optimizer in one that scales the loss.
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        accumulated = optimizer.gradient_accumulation_steps
         # `iterations` counts optimizer steps, `_iterations` micro-batches.
-        moved = ops.equal(self.optimizer._iterations % accumulated, 0) if accumulated else True
-        self.contrast.update_teacher(self.encoder, self.optimizer.iterations, moved)
+        moved = ops.equal(optimizer._iterations % accumulated, 0) if accumulated else True
+        self.contrast.update_teacher(self.encoder, optimizer.iterations, moved)
 
     def averaged_encoder(self) -> ViTEncoder | None:
         """A `ViTEncoder` with the teacher's weights, the moving average of the encoder's; None without a teacher.

@@ -33,6 +33,8 @@ class LabelBranch(keras.layers.Layer):
         weight: float = 1.0,
         **kwargs,
     ) -> None:
+        # Labels and what is fitted to them, whatever precision the encoder computes in.
+        kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.head = keras.saving.deserialize_keras_object(head) if isinstance(head, dict) else head
         self.groups = groups

@@ -91,10 +91,11 @@ class MaskedEntropyBranch(keras.layers.Layer):
         Returns:
             dict of the scalar `entropy_loss`, not yet weighted, and `embedding` (B, D), the mean visible token.
         """
-        parts = len(self.mask_ratios)
-        if images.shape[0] is not None and images.shape[0] < parts:
-            raise ValueError(f"{parts} mask ratios need a batch of {parts} images, got {images.shape[0]}.")
-        shown = [self._show(images[i::parts], ratio, encoder) for i, ratio in enumerate(self.mask_ratios)]
+        parts, ratios = len(self.mask_ratios), self.mask_ratios
+        if images.shape[0] is not None:
+            # A last batch may have fewer images.
+            ratios = ratios[: images.shape[0]]
+        shown = [self._show(images[i::parts], ratio, encoder) for i, ratio in enumerate(ratios)]
         pooled = [ops.mean(visible, axis=1) for _, visible in shown]
         loss = 0.0
         if self.predicts_patches:
@@ -103,14 +104,15 @@ class MaskedEntropyBranch(keras.layers.Layer):
                 for masks, visible in shown
                 if masks["masked"].shape[1]
             ]
-            loss = loss + self._loss(self.patch_loss, found, training)
+            if found:
+                loss = loss + self._loss(self.patch_loss, found, training)
         if self.target != "patch":
             entropy = [self._of_image(masks["entropy"]) for masks, _ in shown]
             found = [(self.image_head(mean), known) for mean, known in zip(pooled, entropy, strict=True)]
             loss = loss + self._loss(self.image_loss, found, training)
         if self.visible:
             loss = loss + self._loss(self.visible_loss, [self._read_visible(*each) for each in shown], training)
-        return {"entropy_loss": loss, "embedding": ops.concatenate(pooled) if parts > 1 else pooled[0]}
+        return {"entropy_loss": loss, "embedding": ops.concatenate(pooled) if len(pooled) > 1 else pooled[0]}
 
     def _show(self, images, ratio, encoder):
         """What `EntropyMasking` gives of some of the images, and the tokens (B, K, D) of their visible patches."""
@@ -140,7 +142,12 @@ class MaskedEntropyBranch(keras.layers.Layer):
             loss(predicted, known, training=training and not i, population=population)
             for i, (predicted, known) in enumerate(found)
         ]
-        return sum(losses) / len(losses)
+        if targets.shape[0] is not None:
+            return sum(losses) / len(losses)
+        # TensorFlow need not know how many images there are: of a part without any the loss is no number.
+        there = [ops.shape(known)[0] > 0 for _, known in found]
+        losses = [ops.where(some, each, 0.0) for some, each in zip(there, losses, strict=True)]
+        return sum(losses) / ops.maximum(sum(ops.cast(some, "float32") for some in there), 1.0)
 
     def patch_scores(self, images, tokens, encoder):
         """The entropy that each patch's surroundings let expect: float32 (B, N) in [0, 1], without any randomness.

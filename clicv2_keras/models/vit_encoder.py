@@ -1,3 +1,4 @@
+import random
 from typing import TYPE_CHECKING, Self
 
 import keras
@@ -138,8 +139,13 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
 
     def untrained(self, seed: int) -> Self:
         """An encoder of the same arguments at a random initialisation; its stem, which came pretrained, stays."""
-        keras.utils.set_random_seed(seed)
-        other = type(self).from_config({**self.get_config(), "name": "untrained_encoder"})
+        # Initialisers draw their seeds from Python's generator. It is the caller's.
+        state = random.getstate()
+        random.seed(seed)
+        try:
+            other = type(self).from_config({**self.get_config(), "name": "untrained_encoder"})
+        finally:
+            random.setstate(state)
         if self.stem is not None:
             other.stem.set_weights(self.stem.get_weights())
         return other

@@ -16,10 +16,10 @@ from clicv2_keras.models import (
 )
 from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.models.open_feature_maps import open_feature_maps
+from clicv2_keras.models.optimizer import adamw
 from clicv2_keras.recipe.checks import shape_mistakes
 from clicv2_keras.recipe.schema import Encoder
 from clicv2_keras.recipe.shapes import ENCODERS, PARTS, PIXEL_TARGETS, PIXELS
-from clicv2_keras.training.optimizer import adamw
 from clicv2_keras.training.pack_targets import fitted_targets
 from clicv2_keras.training.source import packed_targets
 from clicv2_keras.utils.errors import UserError

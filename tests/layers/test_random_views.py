@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -74,6 +75,21 @@ def test_the_same_draws_give_the_view_of_the_file_route(kind, height, width, siz
     np.testing.assert_array_equal(same["view_a"], out["view_a"])
     differs = np.abs(same["view_b"] - jitter_colors(same["image"].astype("float32"), draws["factors"][:, 1]))
     assert differs.max() <= 1
+
+
+def test_a_size_that_is_not_known_before_is_read(photograph):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow has images of unknown size")
+    import tensorflow as tf
+
+    layer = RandomViews(16, seed=0)
+    draws = layer.draw(1)
+    expected = views(layer, photograph[None], draws)
+    traced = tf.function(
+        lambda images: layer.crop(tf.cast(images, "float32"), draws["box"][:, 0], draws["flip"][:, 0]),
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)],
+    )
+    np.testing.assert_array_equal(traced(photograph[None]).numpy(), expected["image"])
 
 
 def test_same_crop_gives_views_that_correspond(rng):

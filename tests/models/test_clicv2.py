@@ -80,7 +80,8 @@ def test_the_teacher_gets_no_gradient(make_model):
 
 
 def test_with_accumulation_the_teacher_moves_once_an_optimizer_step(make_model, batch):
-    model = make_model(optimizer=keras.optimizers.Adam(1e-2, gradient_accumulation_steps=2))
+    optimizer = keras.optimizers.Adam(1e-2, gradient_accumulation_steps=2)
+    model = make_model(optimizer=optimizer)
     moved = []
     for _ in range(4):
         before = model.contrast.teacher_projector.get_weights()
@@ -89,6 +90,24 @@ def test_with_accumulation_the_teacher_moves_once_an_optimizer_step(make_model, 
             any((a != b).any() for a, b in zip(before, model.contrast.teacher_projector.get_weights(), strict=True))
         )
     assert moved == [False, True, False, True]
+    # As Keras does under mixed_float16.
+    model.optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    seen = []
+    model.contrast.update_teacher = lambda encoder, step, moved: seen.append((int(step), bool(moved)))
+    for calls in (4, 5, 6):
+        optimizer._iterations.assign(calls)
+        model.update_teacher()
+    assert seen == [(2, True), (2, False), (3, True)]
+
+
+def test_parts_that_have_learnt_may_join_another_model(make_model, batch):
+    model = make_model()
+    model.fit(batch, batch_size=8, epochs=1, verbose=0)
+    before = [model.contrast.get_weights(), model.entropy.get_weights()]
+    other = CLICv2(model.encoder, model.contrast, model.entropy)
+    for part, values in zip((other.contrast, other.entropy), before, strict=True):
+        for now, then in zip(part.get_weights(), values, strict=True):
+            np.testing.assert_array_equal(now, then)
 
 
 def fix_masks(branch, images):

@@ -54,6 +54,30 @@ def test_agrees_with_numpy(encoder, batch, rng):
     np.testing.assert_allclose(found["embedding"], np.concatenate(means), atol=1e-5)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_labels_and_head_keep_their_precision_beside_a_half_encoder(batch, rng, policy, monkeypatch):
+    if policy == "mixed_float16" and keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float16 on a CPU")
+    keras.config.set_dtype_policy(policy)
+    try:
+        half = ViTEncoder(image_size=32, patch_size=8, width=16, depth=1, num_heads=2)
+        model = CLICv2(half, labels=make_branch(half, rng))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    seen = []
+    call = model.labels.call
+    monkeypatch.setattr(
+        model.labels,
+        "call",
+        lambda crops, score, *rest, **more: seen.append(score) or call(crops, score, *rest, **more),
+    )
+    model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
+    before = numpy(model.labels.head.kernel).copy()
+    assert np.isfinite(model.train_on_batch(batch, return_dict=True)["loss"])
+    assert half.compute_dtype != "float32" and (numpy(model.labels.head.kernel) != before).any()
+    np.testing.assert_array_equal(numpy(seen[-1]), batch["score"])
+
+
 def test_two_crops_that_are_equal_differ_by_nothing(encoder, batch, rng):
     batch["crops"][:, 1] = batch["crops"][:, 0]
     found = make_branch(encoder, rng)(*batch.values(), encoder=encoder)

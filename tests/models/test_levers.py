@@ -202,8 +202,18 @@ def test_each_mask_ratio_has_its_part_of_the_batch(make_model, batch, monkeypatc
     assert parts["embedding"].shape == (8, 16)
     # A model that knows nothing yet: each part's error is about 1, and the two losses add up.
     assert 1 < parts["entropy_loss"] < 8
-    with pytest.raises(ValueError, match="3 mask ratios need a batch of 3 images, got 2"):
-        model.entropy(batch["image"][:2], encoder=model.encoder)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_last_batch_may_have_fewer_images_than_there_are_mask_ratios(make_model, batch, left, compiled):
+    entropy = {"mask_ratio": [0, 0.5, 0.75], "visible": True, "target": "both"}
+    model = make_model(None, entropy, run_eagerly=not compiled)
+    history = model.fit(batch["image"][: 4 + left], batch_size=4, epochs=2, verbose=0).history
+    assert np.isfinite(list(history.values())).all() and all(np.isfinite(w).all() for w in model.get_weights())
+    # Of whole images alone nothing is hidden: what they have is read off their tokens.
+    found = model.entropy(batch["image"][:1], encoder=model.encoder)
+    assert found["embedding"].shape == (1, 16) and number(found)["entropy_loss"] > 0
 
 
 def test_losses_of_several_statistics_and_of_visible_patches_agree_with_numpy(make_model, batch):

@@ -1,3 +1,5 @@
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -98,6 +100,19 @@ def test_wrong_arguments(images, arguments, message):
 def test_unknown_preset_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean vit_tiny_patch16"):
         ViTEncoder.from_preset("vit_tini_patch16")
+
+
+def test_an_untrained_encoder_is_the_seeds_and_leaves_the_callers_draws_alone():
+    encoder = ViTEncoder(image_size=32, patch_size=8, width=16, depth=2, num_heads=2)
+    keras.utils.set_random_seed(7)
+    expected = ViTEncoder(image_size=32, patch_size=8, width=16, depth=2, num_heads=2).get_weights()
+    keras.utils.set_random_seed(1)
+    draws = random.random(), np.random.random(), ops.convert_to_numpy(keras.random.uniform((2,)))
+    keras.utils.set_random_seed(1)
+    for found, known in zip(encoder.untrained(7).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(found, known)
+    assert (random.random(), np.random.random()) == draws[:2]
+    np.testing.assert_array_equal(ops.convert_to_numpy(keras.random.uniform((2,))), draws[2])
 
 
 def test_recomputed_activations_change_nothing_but_memory(make_model, batch):

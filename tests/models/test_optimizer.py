@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from clicv2_keras.training.optimizer import ConstantThenDecay, PerOptimizerStep, adamw
+from clicv2_keras import models
+from clicv2_keras.models.optimizer import ConstantThenDecay, PerOptimizerStep, adamw
 
 STEPS, WARMUP, PEAK = 10, 3, 0.1
 
@@ -105,3 +106,9 @@ def test_slow_variables_learn_at_a_share_of_the_rate_and_do_not_decay():
     optimizer.apply([ops.zeros((2, 2))] * 2, [fresh, pretrained])
     assert ops.convert_to_numpy(fresh)[0, 0] < 3
     np.testing.assert_array_equal(ops.convert_to_numpy(pretrained), 3.0)
+
+
+def test_a_saved_run_needs_no_more_than_the_models():
+    """Keras finds what a file names once its class is registered: by the import of the room that every model is in."""
+    for name in ("ConstantThenDecay", "PartlySlowAdamW", "PerOptimizerStep"):
+        assert getattr(models, name).__module__ == "clicv2_keras.models.optimizer"
