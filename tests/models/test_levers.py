@@ -204,8 +204,7 @@ def test_each_mask_ratio_has_its_part_of_the_batch(make_model, batch, monkeypatc
     assert 1 < parts["entropy_loss"] < 8
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("left", [1, 2])
+@pytest.mark.parametrize(("left", "compiled"), [(1, True), (2, False)])
 def test_a_last_batch_may_have_fewer_images_than_there_are_mask_ratios(make_model, batch, left, compiled):
     entropy = {"mask_ratio": [0, 0.5, 0.75], "visible": True, "target": "both"}
     model = make_model(None, entropy, run_eagerly=not compiled)
