@@ -19,6 +19,7 @@ from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError, refuse_unused
 from clicv2_keras.utils.paths import StrPath, check_local, check_replaceable, check_writable, user_path
+from clicv2_keras.utils.text import as_unicode
 
 if TYPE_CHECKING:
     import keras
@@ -142,7 +143,7 @@ def finetune(
         stack.enter_context(run_log(Display(1, enabled=progress)))
         if not whole:
             for note in labels.images.notes:
-                log.info(note)
+                log.info(as_unicode(note))
             scorer = ComplexityScorer(encoder_of(found), LinearHead(parts, labels.images.score_range))
             fit_scorer(scorer, labels, steadiness, seed, batch_size)
         if output is not None:

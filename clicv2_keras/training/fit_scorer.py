@@ -11,6 +11,7 @@ from clicv2_keras.training.prior_knowledge import anchors, equivalent_versions
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
 from clicv2_keras.utils.images import network_input
+from clicv2_keras.utils.text import as_unicode
 
 log = logging.getLogger(__name__)
 # Enough to know which features a change moves.
@@ -97,7 +98,7 @@ def _load(labels, side, every):
 
     for read in read_images(data.source, see, 2 * side):
         if read.error:
-            log.info(f"unreadable, left out: {read.name}: {read.error}")
+            log.info(as_unicode(f"unreadable, left out: {read.name}: {read.error}"))
             continue
         pixels, code = read.value
         images.append(pixels)

@@ -6,6 +6,7 @@ import os
 
 from clicv2_keras.utils.errors import ResourceLost, UserError
 from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.text import as_unicode
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class SkippedImages:
             return
         self.names[name] = reason
         try:
-            log.debug("unreadable: %s: %s", name, reason)
+            log.debug("unreadable: %s: %s", as_unicode(name), reason)
         except OSError as error:
             self.fault = f"{error.filename}: {error.strerror}"
             raise

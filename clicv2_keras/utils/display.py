@@ -5,6 +5,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from clicv2_keras.utils.text import as_unicode
+
 
 class Display:
     """Context that shows a bar, in a terminal alone, and lines and tables anywhere.
@@ -43,8 +45,7 @@ class Display:
         self.bar.update(self.task, completed=done, description=label)
 
     def say(self, line):
-        # A file's name need not be Unicode.
-        self.console.print(line.encode("utf-8", "backslashreplace").decode(), markup=False)
+        self.console.print(as_unicode(line), markup=False)
 
     def table(self, title, columns, rows):
         """A table of texts; the first column is aligned to the left."""

@@ -8,6 +8,11 @@ def printable(text):
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
+def as_unicode(text):
+    """Text in which bytes of a file's name that are no Unicode are escapes: no log and no terminal takes them."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def did_you_mean(word, names):
     """A question that names the nearest of `names`, with a space behind it; "" where none is near."""
     near = difflib.get_close_matches(str(word), list(names), n=1, cutoff=0.5)
