@@ -62,7 +62,7 @@ def test_a_run_with_labels_is_its_fitted_scorer(make_model, tmp_path):
     assert len(fitted_to_of(found)["head"]) == 1
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), "uint8")
     judged = KerasModel(found)
-    expected = ComplexityScorer(model.encoder, branch.head)(images)["score"]
+    expected = keras.ops.convert_to_numpy(ComplexityScorer(model.encoder, branch.head)(images)["score"])
     np.testing.assert_allclose(judged.read_outs(images)["scores"]["fitted"], expected, atol=1e-6)
     assert judged.mapped == "fitted" and judged.label_range == (1, 5) and not judged.saw_labels
 
