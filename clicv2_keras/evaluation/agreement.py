@@ -157,15 +157,12 @@ class Judge:
     def _enough(self, images):
         """The images without those that are too few to judge by: in all, or in a category that is judged by itself."""
         groups = np.zeros(len(images)) if self.pooled else self.categories
-        few = [name for name in np.unique(groups) if images[groups == name].sum() < FEWEST]
-        return images & ~np.isin(groups, few)
+        return images & ~np.isin(groups, too_few(groups[images]))
 
 
-def too_small(data):
-    """Names of the categories of `ScoredImages` that are judged by themselves and have too few images for it."""
-    if not data.ranked_within_category:
-        return []
-    names, counts = np.unique(data.categories, return_counts=True)
+def too_few(groups):
+    """The groups (of an array of one an image) that have too few images to be judged by themselves, a list."""
+    names, counts = np.unique(groups, return_counts=True)
     return names[counts < FEWEST].tolist()
 
 

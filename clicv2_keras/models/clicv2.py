@@ -89,22 +89,17 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
         self.guide = guide
         self.views = views
         self.labels = labels
+        for branch in (contrast, entropy, guide, labels):
+            if branch is not None and not branch.built:
+                branch.build_for(encoder)
         names = ["embedding_std", "effective_rank"]
         if contrast is not None:
-            if not contrast.built:
-                contrast.build_for(encoder)
             names += ["contrastive_loss", "retrieval"]
         if entropy is not None:
-            if not entropy.built:
-                entropy.build_for(encoder)
             names += ["entropy_loss"]
         if guide is not None:
-            if not guide.built:
-                guide.build_for(encoder)
             names += guide.metric_names
         if labels is not None:
-            if not labels.built:
-                labels.build_for(encoder)
             names += ["label_loss", "label_error"]
         # Last, for the sake of checkpoints from before they were there.
         if contrast is not None:

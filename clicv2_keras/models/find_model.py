@@ -44,16 +44,16 @@ def find_model(model="default"):
     if is_hub_address(model):
         return _load_file(hub_file(model, KERAS), str(model))
     path = user_path(model)
-    # A folder that happens to be called as a preset is none, unless it is a run's.
-    is_preset = str(model) in trained_presets() | ENCODERS and not (path / "model.keras").is_file()
-    if path.is_dir() and not is_preset:
+    presets = trained_presets() | ENCODERS
+    # Of a folder that happens to be called as a preset the preset is meant, unless it is a run's.
+    if path.is_dir() and (str(model) not in presets or (path / "model.keras").is_file()):
         return _load_file(_saved_model(path))
     if path.suffix == ".keras" or path.is_file():
         return _load_file(path)
     if str(model) in ENCODERS:
         return ViTEncoder.from_preset(str(model))
     try:
-        preset_config(str(model), trained_presets() | ENCODERS)
+        preset_config(str(model), presets)
     except ValueError as error:
         raise UserError(f"MODEL {model}: no file, no run folder, no preset. {error}") from None
     return _unlabelled(load_preset(KINDS, str(model)))

@@ -19,7 +19,6 @@ from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError, refuse_unused
 from clicv2_keras.utils.paths import StrPath, check_local, check_replaceable, check_writable, user_path
-from clicv2_keras.utils.text import as_unicode
 
 if TYPE_CHECKING:
     import keras
@@ -142,8 +141,6 @@ def finetune(
             scorer = run.model.labels.scorer(run.model.encoder)
         stack.enter_context(run_log(Display(1, enabled=progress)))
         if not whole:
-            for note in labels.images.notes:
-                log.info(as_unicode(note))
             scorer = ComplexityScorer(encoder_of(found), LinearHead(parts, labels.images.score_range))
             fit_scorer(scorer, labels, steadiness, seed, batch_size)
         if output is not None:

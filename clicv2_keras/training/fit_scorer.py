@@ -84,7 +84,8 @@ def start_label_branch(model, labels, recipe, resumed):
 
 
 def _load(labels, side, every):
-    """What can be read of the images: uint8 (n, S, S, 3), versions, their `Fingerprints` and their labels.
+    """What can be read of the images: uint8 (n, S, S, 3), versions, their `Fingerprints` and their labels. Tells what
+    is left out.
 
     The versions are, of the first of `every` so many images, (4, S, S, 3): what must not change a score.
     """
@@ -96,6 +97,8 @@ def _load(labels, side, every):
     def change(image):
         return np.stack([network_input(version, side) for version in equivalent_versions(image)])
 
+    for note in data.notes:
+        log.info(as_unicode(note))
     for read in read_images(data.source, see, 2 * side):
         if read.error:
             log.info(as_unicode(f"unreadable, left out: {read.name}: {read.error}"))

@@ -15,7 +15,7 @@ from clicv2_keras.data.pipeline import read_crops
 from clicv2_keras.data.records.packed_targets import (
     PROJECTION,
     Packing,
-    is_whole,
+    open_view,
     read_packing,
     shard_file,
     targets_folder,
@@ -117,7 +117,7 @@ def _pack_view(folder, packing, source, view, ask, display):
         path = shard_file(folder, shard, view)
         numbers = range(first[shard], first[shard + 1])
         shape = len(numbers), packing.width
-        if not numbers or is_whole(path, shape):
+        if not numbers or open_view(path, shape) is not None:
             continue
         with atomic_write(path) as unfinished:
             with open(unfinished, "wb") as file:

@@ -19,7 +19,6 @@ from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import Interrupted, UserError
 from clicv2_keras.utils.paths import StrPath
-from clicv2_keras.utils.text import as_unicode
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +87,6 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     with closing, display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
         for line in broken:
             log.info(line)
-        for note in labels.images.notes if labels else ():
-            log.info(as_unicode(note))
         try:
             with devices.building():
                 model = build_model(recipe, labels)

@@ -56,8 +56,6 @@ def test_agrees_with_numpy(encoder, batch, rng):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_labels_and_head_keep_their_precision_beside_a_half_encoder(batch, rng, policy, monkeypatch):
-    if policy == "mixed_float16" and keras.backend.backend() == "jax":
-        pytest.skip("JAX has no float16 on a CPU")
     keras.config.set_dtype_policy(policy)
     try:
         half = ViTEncoder(image_size=32, patch_size=8, width=16, depth=1, num_heads=2)

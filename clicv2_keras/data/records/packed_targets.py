@@ -69,13 +69,13 @@ def shard_file(folder, shard, view):
     return Path(folder, f"{shard:05}.{view:03}.npy")
 
 
-def is_whole(path, shape):
-    """Whether a file of one view is there to its end, of targets float16 of this shape."""
+def open_view(path, shape):
+    """The targets of one view, float16 of this shape; None where the file is missing, damaged or of another."""
     try:
         values = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
-        return False
-    return values.shape == shape and values.dtype == np.float16
+        return None
+    return values if values.shape == shape and values.dtype == np.float16 else None
 
 
 def read_packing(folder):
@@ -148,6 +148,7 @@ class PackedTargets:
 
     def _open(self, shard, view):
         path = shard_file(self.folder, shard, view)
-        if not is_whole(path, (int((self._shard == shard).sum()), self.packing.width)):
+        values = open_view(path, (int((self._shard == shard).sum()), self.packing.width))
+        if values is None:
             raise UserError(f"{path}: is missing or damaged; run the same clicv2-keras prepare again")
-        return np.load(path, mmap_mode="r")
+        return values

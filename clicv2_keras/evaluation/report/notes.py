@@ -3,7 +3,7 @@
 import numpy as np
 
 from clicv2_keras.data.reading import unreadable_note
-from clicv2_keras.evaluation.agreement import too_small
+from clicv2_keras.evaluation.agreement import too_few
 from clicv2_keras.evaluation.predictors import MODEL, is_on_another_range
 from clicv2_keras.evaluation.report.names import name
 
@@ -17,7 +17,7 @@ def notes_on(evaluation):
     if evaluation.unreadable:
         notes.append(unreadable_note(evaluation.unreadable, evaluation.total, "not judged"))
     notes += _known(evaluation)
-    if small := too_small(evaluation.data):
+    if evaluation.data.ranked_within_category and (small := too_few(evaluation.data.categories)):
         notes.append(f"too few images to judge by, and left out: {', '.join(small)}")
     ranges = evaluation.model.label_range, evaluation.data.score_range
     if is_on_another_range(*ranges):
