@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import clicv2_keras
-from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import FileSource
 from clicv2_keras.explanation import METHODS
 from clicv2_keras.models.find_model import find_model, scorer_of

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from clicv2_keras import ComplexityScorer
-from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import FileSource, open_source
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.layers import PatchEntropy

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 from within_train import DATA, line, train_sets
 
-from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.predictors import OTHER, Prediction
 from clicv2_keras.evaluation.regressions import CategoryRidge

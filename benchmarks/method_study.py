@@ -232,7 +232,7 @@ def crop_retrieval(folder, data):
     The crops have .3 to 1 of the image's area and colours as they are, so that no layout is shared.
     """
     from clicv2_keras.data.labelled.scored_sets import open_scored
-    from clicv2_keras.data.pipeline import load_images
+    from clicv2_keras.data.reading import load_images
     from clicv2_keras.layers import RandomViews
     from clicv2_keras.models.find_model import encoder_of, find_model
 

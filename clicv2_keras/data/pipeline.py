@@ -1,18 +1,16 @@
 """From a source of images to batches of views, by tf.data on the host, for every backend."""
 
 import functools
-import math
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from clicv2_keras.data.augment import color_jitter, draw_factors
+from clicv2_keras.data.crops import CropReader
 from clicv2_keras.data.host_calls import HostCalls
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.images import UnreadableImage, network_input
 from clicv2_keras.utils.threads import share_cores
-from clicv2_keras.utils.views import FACTORS, LIKE_THE_WHOLE, check_views, draw_crop, shortest_side
+from clicv2_keras.utils.views import FACTORS, LIKE_THE_WHOLE, check_views, draw_crop
 
 
 def training_dataset(
@@ -69,7 +67,7 @@ def training_dataset(
     check_views(views, min_area)
     import tensorflow as tf
 
-    reader = _Reader(source, image_size, on_unreadable)
+    reader = CropReader(source, image_size, on_unreadable)
     crops = 1 if views == "same_crop" else 2
     parts = {
         "crops": ((crops, image_size, image_size, 3), "uint8"),
@@ -127,13 +125,13 @@ def labelled_dataset(
 
     Returns:
         `tf.data.Dataset` of dicts: `crops`, uint8 (B, 2, image_size, image_size, 3), `score`, float32 (B,), and
-        `category`, int32 (B,), the group.
+        `group`, int32 (B,).
     """
-    reader = _Reader(source, image_size, on_unreadable)
+    reader = CropReader(source, image_size, on_unreadable)
     parts = {
         "crops": ((2, image_size, image_size, 3), "uint8"),
         "score": ((), "float32"),
-        "category": ((), "int32"),
+        "group": ((), "int32"),
     }
 
     def read(index, epoch, rng):
@@ -191,81 +189,6 @@ def batch_indices(source, seed, step, batch_size):
     """The images of batch `step`, as numbers in the source; another may stand in for an unreadable one."""
     places = (divmod(number, len(source)) for number in range(step * batch_size, (step + 1) * batch_size))
     return [int(epoch_order(source, seed, epoch)[place]) for epoch, place in places]
-
-
-def load_images(source, indices, image_size):
-    """Whole images at `image_size` x `image_size`, aspect not kept: uint8 (n, image_size, image_size, 3).
-
-    Raises:
-        UnreadableImage: naming the image.
-    """
-
-    def load(index):
-        try:
-            image = source.load(index, at_least=2 * image_size)
-        except UnreadableImage as error:
-            raise UnreadableImage(f"{source.name(index)}: {error}") from None
-        return network_input(image, image_size)
-
-    return np.stack([load(index) for index in indices])
-
-
-class _Reader:
-    """Reads random crops, passing over what cannot be read."""
-
-    def __init__(self, source, image_size, on_unreadable):
-        self.source = source
-        self.image_size = image_size
-        self.on_unreadable = on_unreadable
-        self._unreadable = set()
-        self._lock = threading.Lock()
-
-    def check(self):
-        """Raise UserError now rather than search for ever later."""
-        self._load(0, self.image_size)
-
-    def _load(self, index, at_least):
-        for number in range(index, index + len(self.source)):
-            number %= len(self.source)
-            # What failed before is tried again: that it failed must not change a later batch.
-            try:
-                return number, self.source.load(number, at_least)
-            except UnreadableImage as error:
-                self._report(number, str(error))
-        first = self.source.name(0)
-        raise UserError(f"{first} and all {len(self.source)} images with it are unreadable; name images that open")
-
-    def _report(self, number, reason):
-        # Two threads may meet it at the same time.
-        with self._lock:
-            if number not in self._unreadable:
-                self._unreadable.add(number)
-                if self.on_unreadable:
-                    self.on_unreadable(self.source.name(number), reason)
-
-    def crops(self, index, drawn, detail=1):
-        """The number of the image that was read, and its crops: `drawn(number)`; see `read_crops`."""
-        draws = drawn(index)
-        number, image = self._load(index, _scale_for(draws, self.image_size, detail))
-        if number != index:
-            # What stands in for it is read as it would be in its own place.
-            return self.crops(number, drawn, detail)
-        return number, _crops_of(image, draws, self.image_size)
-
-
-def read_crops(source, number, draws, image_size):
-    """Crops of an image of a source, uint8 (n, S, S, 3), that `utils.views.draw_crop` drew: as a run reads them."""
-    return _crops_of(source.load(number, _scale_for(draws, image_size)), draws, image_size)
-
-
-def _scale_for(draws, image_size, detail=1):
-    """The shortest side that an image must be decoded with, so that `detail` pixels remain for each of a crop's."""
-    return math.ceil(detail * image_size / shortest_side(box for box, _ in draws))
-
-
-def _crops_of(image, draws, image_size):
-    """Crops of a decoded image, uint8 (n, S, S, 3)."""
-    return np.stack([network_input(image, image_size, *draw) for draw in draws])
 
 
 @functools.lru_cache(maxsize=4)

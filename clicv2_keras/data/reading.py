@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
-from clicv2_keras.utils.images import UnreadableImage
+import numpy as np
+
+from clicv2_keras.utils.images import UnreadableImage, network_input
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 TOLD = 3
@@ -38,6 +40,20 @@ def read_images(source, function, at_least, indices=None):
 
     # Pillow, SciPy and NumPy work outside Python's lock: all cores read.
     return ordered_map(read, range(len(source)) if indices is None else indices, share_cores()[0])
+
+
+def load_images(source, indices, image_size):
+    """Whole images at `image_size` x `image_size`, aspect not kept: uint8 (n, image_size, image_size, 3).
+
+    Raises:
+        UnreadableImage: naming the first that is.
+    """
+    images = []
+    for read in read_images(source, lambda image: network_input(image, image_size), 2 * image_size, indices):
+        if read.error:
+            raise UnreadableImage(f"{read.name}: {read.error}")
+        images.append(read.value)
+    return np.stack(images)
 
 
 def unreadable_note(unreadable, total, consequence="left out"):

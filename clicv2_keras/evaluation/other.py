@@ -12,7 +12,7 @@ from clicv2_keras.evaluation.agreement import FEWEST
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.judged_model import judged_model
 from clicv2_keras.evaluation.predictors import OF_PIXELS, OTHER, Prediction
-from clicv2_keras.evaluation.report.names import PREDICTORS
+from clicv2_keras.evaluation.report.names import PREDICTOR_NAMES
 from clicv2_keras.evaluation.report.notes import SILENT
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
@@ -69,7 +69,7 @@ class _Model(NamedTuple):
         best = best if found.main_index is None else found.predictions[found.main_index]
         rows = {name: row for row, name in enumerate(found.data.names)}
         at = np.array([rows.get(name, -1) for name in evaluation.data.names])
-        name = f"{PREDICTORS[best.predictor]} of {self.name}"
+        name = f"{PREDICTOR_NAMES[best.predictor]} of {self.name}"
         left_out = (at < 0) | best.left_out[at]
         notes = [f"{self.name}: {SILENT}"] if found.known.silent else []
         return Other(Prediction(name, OTHER, best.values[at], True, left_out), notes)

@@ -66,12 +66,11 @@ class Bootstrap:
         return _weighted_krcc(predicted[index], known[index], counts[:, index])
 
 
-def interval(samples, confidence=0.95):
-    """The percentile interval (low, high) of bootstrap samples (R,); NaN where a sample is."""
+def interval(samples):
+    """The 95 % percentile interval (low, high) of bootstrap samples (R,); NaN where a sample is."""
     if np.isnan(samples).mean() > 0.05:  # a category of a few images may be constant in a rare resample
         return (np.nan, np.nan)
-    tail = 50 * (1 - confidence)
-    return tuple(float(x) for x in np.nanpercentile(samples, [tail, 100 - tail]))
+    return tuple(float(x) for x in np.nanpercentile(samples, [2.5, 97.5]))
 
 
 def _weighted_krcc(predicted, known, counts):

@@ -6,7 +6,6 @@ from clicv2_keras.layers.replicas import draw_local
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.utils.views import (
     FACTORS,
-    LIKE_THE_WHOLE,
     SATURATION,
     check_views,
     crop_box,
@@ -130,11 +129,6 @@ class RandomViews(SeededLayer):
             "jitter": self.jitter,
             "grey": self.grey,
         }
-
-
-def two_crops(image_size, seed=None):
-    """`RandomViews` whose two views are crops, mirrored or not, that a person would find as complex as the whole."""
-    return RandomViews(image_size, views="two_crops", min_area=LIKE_THE_WHOLE, jitter=0.0, seed=seed)
 
 
 def _round(pixels):

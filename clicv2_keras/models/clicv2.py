@@ -54,7 +54,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
     Call arguments:
         inputs: uint8 images (B, H, W, 3), or a dict of uint8 (B, S, S, 3): `image`, and with a contrastive branch
             `view_a` and `view_b`; with what a guide knows of them (see `GuideBranch.known`) no teacher is asked. With a
-            label branch `crops`, `score` and `category`, of other images or the same (see `LabelBranch`); these alone
+            label branch `crops`, `score` and `group`, of other images or the same (see `LabelBranch`); these alone
             where there is no other branch. No floats, whatever the encoder's `value_range`: entropies are those of
             whole grey levels.
 
@@ -150,7 +150,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
             parts |= self.contrast(views["view_a"], views["view_b"], encoder=self.encoder)
             loss = loss + parts["contrastive_loss"]
         if self.labels is not None:
-            labelled = [views[name] for name in ("crops", "score", "category")]
+            labelled = [views[name] for name in ("crops", "score", "group")]
             # Where there are other images, the signs of health are theirs.
             parts = self.labels(*labelled, encoder=self.encoder) | parts
             loss = loss + self.labels.weight * parts["label_loss"]

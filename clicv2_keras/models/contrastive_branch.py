@@ -195,7 +195,7 @@ class ContrastiveBranch(SeededLayer):
             loss = loss + self.energy_weight * ops.mean(ops.square(activation_energy(student) - known))
         return parts | {"contrastive_loss": loss, "embedding": embedding}
 
-    def update_teacher(self, encoder, step, moved=True):
+    def update_teacher(self, encoder, step, moved):
         """Move every teacher weight: momentum * teacher + (1 - momentum) * student; not where `moved` is False."""
         momentum = self.momentum(step) if callable(self.momentum) else self.momentum
         momentum = ops.where(moved, ops.cast(momentum, "float32"), 1.0)

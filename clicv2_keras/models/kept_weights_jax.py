@@ -33,6 +33,9 @@ def _kept_weights(model):
         # As `fit` would: what is made after this line could not be put back.
         optimizer.build(model.trainable_variables)
     variables = [*model.variables, *(optimizer.variables if optimizer is not None else ())]
+    if all(variable._value is not None for variable in variables):
+        # `train_on_batch` leaves its own behind, which is older than what was loaded since.
+        model._jax_state = None
     before = [(variable, variable.value) for variable in variables]
     try:
         yield

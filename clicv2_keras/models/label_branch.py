@@ -48,8 +48,8 @@ class LabelBranch(keras.layers.Layer):
         self.offsets = self.add_weight(shape=(self.groups,), initializer="zeros", dtype="float32", name="offsets")
         self.built = True
 
-    def call(self, crops, score, category, encoder=None):
-        """Score uint8 crops (B, 2, S, S, 3) of images with labels `score` (B,) in groups `category`, int (B,).
+    def call(self, crops, score, group, encoder=None):
+        """Score uint8 crops (B, 2, S, S, 3) of images with labels `score` (B,) in groups `group`, int (B,).
 
         Returns:
             dict of scalars: `label_loss`, not yet weighted, and `label_error`, the mean square of what both crops'
@@ -57,7 +57,7 @@ class LabelBranch(keras.layers.Layer):
         """
         crops = ops.concatenate([crops[:, 0], crops[:, 1]], axis=0)
         tokens = ops.cast(encoder(crops), "float32")
-        offset = ops.tile(ops.take(self.offsets, category)[:, None], (2, 1))
+        offset = ops.tile(ops.take(self.offsets, group)[:, None], (2, 1))
         first, second = ops.split(ops.mean(self.head.patch_scores(crops, tokens, encoder, offset), axis=1), 2)
         error = ops.mean(ops.square(first - score) + ops.square(second - score)) / 2
         return {

@@ -1,4 +1,4 @@
-"""The one place where the model knows its backend: a training step that ends by moving the teacher."""
+"""Where a training step knows its backend: one that ends by moving the teacher."""
 
 import contextlib
 import warnings

@@ -4,11 +4,11 @@ import numpy as np
 from keras import ops
 
 from clicv2_keras.data.labelled.scored_images import ScoredImages
-from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.evaluation.content import RETRIEVED
 from clicv2_keras.evaluation.evaluator import Evaluator
-from clicv2_keras.evaluation.report.names import PREDICTORS
+from clicv2_keras.evaluation.report.names import PREDICTOR_NAMES
 from clicv2_keras.layers import EntropyMasking, patchify
 from clicv2_keras.models import MaskedEntropyBranch
 
@@ -91,9 +91,11 @@ def for_people(figures):
     """The figures of `known_complexity` as text: rows of what they are of, PCC and SRCC; and lines below these."""
     encoders = {"model": "trained encoder", "untrained": f"untrained, mean of {UNTRAINED_SEEDS} seeds"}
     rows = [
-        (f"{encoder}: {PREDICTORS[key]}", f"{group}/{key}") for group, encoder in encoders.items() for key in READ_OUTS
+        (f"{encoder}: {PREDICTOR_NAMES[key]}", f"{group}/{key}")
+        for group, encoder in encoders.items()
+        for key in READ_OUTS
     ]
-    rows.append((PREDICTORS["mean_entropy"], "no_model/mean_entropy"))
+    rows.append((PREDICTOR_NAMES["mean_entropy"], "no_model/mean_entropy"))
     rows = [(name, *(f"{figures[f'{key}/{metric}']:.3f}" for metric in ("pcc", "srcc"))) for name, key in rows]
     shares = [
         f"{name} {figures[f'{key}/token_retrieval']:.3f}" for key, name in (encoders | {"chance": "chance"}).items()

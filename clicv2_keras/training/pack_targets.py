@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from clicv2_keras.data.pipeline import read_crops
+from clicv2_keras.data.crops import read_crops
 from clicv2_keras.data.records.packed_targets import (
     PROJECTION,
     Packing,

@@ -7,7 +7,8 @@ import pytest
 
 from clicv2_keras.data import pipeline
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.data.pipeline import labelled_dataset, load_images
+from clicv2_keras.data.pipeline import labelled_dataset
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.utils.views import WHOLE
 
@@ -28,18 +29,18 @@ def batches(data, count, **settings):
 def test_an_epoch_is_every_image_once_with_its_label(data):
     first, again, other = batches(data, 6), batches(data, 2, start_step=3), batches(data, 3, seed=2)
     for epoch in (first[:3], first[3:]):
-        numbers = np.concatenate([batch["category"] for batch in epoch])
+        numbers = np.concatenate([batch["group"] for batch in epoch])
         assert sorted(numbers) == list(range(60))
         scores = np.concatenate([batch["score"] for batch in epoch])
         np.testing.assert_array_equal(scores, data.scores[numbers].astype("float32"))
     for batch in first:
         assert batch["crops"].shape == (20, 2, 24, 24, 3) and batch["crops"].dtype == "uint8"
-        assert batch["score"].dtype == "float32" and batch["category"].dtype == "int32"
+        assert batch["score"].dtype == "float32" and batch["group"].dtype == "int32"
     for one, same in zip(first[3:5], again, strict=True):
         for name in one:
             np.testing.assert_array_equal(one[name], same[name])
-    assert any((a["category"] != b["category"]).any() for a, b in zip(first[:3], first[3:], strict=True))
-    assert any((a["category"] != b["category"]).any() for a, b in zip(first[:3], other, strict=True))
+    assert any((a["group"] != b["group"]).any() for a, b in zip(first[:3], first[3:], strict=True))
+    assert any((a["group"] != b["group"]).any() for a, b in zip(first[:3], other, strict=True))
     # A process reads its share.
     (half,) = batches(data, 1, share=(1, 2))
     np.testing.assert_array_equal(half["crops"], first[0]["crops"][10:])
@@ -47,7 +48,7 @@ def test_an_epoch_is_every_image_once_with_its_label(data):
 
 def test_each_crop_is_a_large_part_of_its_own_image_mirrored_or_not(data):
     epoch = batches(data, 3)
-    crops, numbers = (np.concatenate([batch[name] for batch in epoch]) for name in ("crops", "category"))
+    crops, numbers = (np.concatenate([batch[name] for batch in epoch]) for name in ("crops", "group"))
     whole = load_images(data.source, numbers, 24).astype(int)
     for crop in crops.swapaxes(0, 1):
         apart = [np.abs(view - whole).mean(axis=(1, 2, 3)) for view in (crop, crop[:, :, ::-1])]
@@ -96,5 +97,5 @@ def test_what_stands_in_for_an_image_that_has_gone_brings_its_own_label(ic9600, 
     told = []
     settings = {"image_size": 24, "batch_size": 4, "on_unreadable": lambda *fault: told.append(fault)}
     batch = next(iter(labelled_dataset(source, np.array([0.1, 0.9]), np.array([0, 1]), **settings)))
-    assert batch["category"].numpy().tolist() == [1] * 4 and batch["score"].numpy().tolist() == pytest.approx([0.9] * 4)
+    assert batch["group"].numpy().tolist() == [1] * 4 and batch["score"].numpy().tolist() == pytest.approx([0.9] * 4)
     assert [reason for _, reason in told] == ["no such file"]

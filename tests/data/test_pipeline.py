@@ -7,7 +7,8 @@ import pytest
 from keras import ops
 
 from clicv2_keras.data.augment import draw_factors
-from clicv2_keras.data.pipeline import batch_indices, load_images, training_dataset
+from clicv2_keras.data.pipeline import batch_indices, training_dataset
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.layers import ShiftedPatchify
 from clicv2_keras.utils.errors import UserError

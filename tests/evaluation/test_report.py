@@ -215,8 +215,8 @@ def test_the_recipe_is_that_of_a_run_folder_or_a_preset(tmp_path):
 
 
 def test_every_predictor_has_a_name_and_no_two_the_same():
-    assert list(names.PREDICTORS) == list(PREDICTORS)
-    assert len(set(names.PREDICTORS.values())) == len(PREDICTORS)
+    assert list(names.PREDICTOR_NAMES) == list(PREDICTORS)
+    assert len(set(names.PREDICTOR_NAMES.values())) == len(PREDICTORS)
 
 
 def test_without_resamples_nothing_is_said_of_intervals(table):

@@ -52,7 +52,7 @@ def test_the_maps_mean_is_the_score_at_any_size(scorers, tmp_path, rng, size):
 
 
 def test_real_photographs(real_data, scorers):
-    from clicv2_keras.data.pipeline import load_images
+    from clicv2_keras.data.reading import load_images
     from clicv2_keras.data.sources import FileSource
 
     path = real_data / "corpus" / "kodak" / "00004.jpg"

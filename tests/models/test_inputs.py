@@ -122,6 +122,20 @@ def test_a_refusal_loses_nothing(make_model, images):
     assert np.isfinite(model.fit(images, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.usefixtures("one_step")
+def test_a_refusal_keeps_what_was_loaded_after_a_step_of_ones_own(make_model, images):
+    model = make_model(contrast=None, views=RandomViews(32, seed=0))
+    loaded = model.get_weights()
+    model.train_on_batch(images)
+    model.predict(images, verbose=0)
+    model.set_weights(loaded)
+    for call in (model.train_on_batch, model.fit, model.evaluate, model.predict):
+        refused(call, images / 255, "got float.*: convert them")
+    for before, after in zip(loaded, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert np.isfinite(model.fit(images, verbose=0).history["loss"]).all()
+
+
 def test_datasets_and_tensors_of_floats_are_refused_too(tiny_encoder, images):
     scorer = ComplexityScorer.label_free(tiny_encoder)
     torch = pytest.importorskip("torch")

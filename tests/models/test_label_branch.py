@@ -20,7 +20,7 @@ def batch(rng):
     return {
         "crops": crops,
         "score": np.linspace(0.1, 0.9, 6).astype("float32"),
-        "category": np.array([0, 1, 2, 2, 1, 0], "int32"),
+        "group": np.array([0, 1, 2, 2, 1, 0], "int32"),
     }
 
 
@@ -45,7 +45,7 @@ def test_agrees_with_numpy(encoder, batch, rng):
     for crop in (batch["crops"][:, 0], batch["crops"][:, 1]):
         tokens = numpy(encoder(crop))
         features = np.concatenate([tokens, abs(tokens - tokens.mean(axis=1, keepdims=True))], axis=2)
-        logits = features @ kernel + 0.3 + offsets[batch["category"]][:, None]
+        logits = features @ kernel + 0.3 + offsets[batch["group"]][:, None]
         scores.append((1 / (1 + np.exp(-logits))).mean(axis=1))
         means.append(tokens.mean(axis=1))
     error = np.mean([(score - batch["score"]) ** 2 for score in scores])

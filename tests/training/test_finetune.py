@@ -7,7 +7,7 @@ import pytest
 from tiny_network import tiny_feature_maps
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import FileSource
 from clicv2_keras.evaluation.statistics import pcc
 from clicv2_keras.layers import FeatureStem

@@ -8,7 +8,7 @@ import pytest
 from tiny_recipe import TINY
 
 import clicv2_keras
-from clicv2_keras.data.pipeline import load_images
+from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import ProceduralSource
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.models import CLICv2

@@ -6,14 +6,13 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
 
 
-def open_score_table(path, images=None):
+def open_score_table(path):
     """Images that a CSV file names and scores.
 
     Args:
-        path: a UTF-8 file with the columns `file`, `score` and, where there are any, `category` and `split`; the case
-            of a column's name does not matter. Scores within [0, 1] are taken as they are; others are rescaled from
-            their lowest and highest.
-        images: the folder that `file` is relative to; that of the table by default.
+        path: a UTF-8 file with the columns `file` (relative to the table's folder), `score` and, where there are any,
+            `category` and `split`; the case of a column's name does not matter. Scores within [0, 1] are taken as they
+            are; others are rescaled from their lowest and highest.
 
     Returns:
         `ScoredImages`.
@@ -21,7 +20,7 @@ def open_score_table(path, images=None):
     Raises:
         UserError: one line that says what is wrong with the table.
     """
-    labels = read_score_table(path, images)
+    labels = read_score_table(path)
     scores = [label.score for label in labels]
     notes = ()
     score_range = 0.0, 1.0
@@ -29,18 +28,17 @@ def open_score_table(path, images=None):
         score_range = min(scores), max(scores)
         notes = (f"scores run from {score_range[0]:g} to {score_range[1]:g}: taken as the ends of their range",)
     name = Path(path).stem
-    return match_labels(name, labels, score_range, path, images or user_path(path).parent, notes=notes)
+    return match_labels(name, labels, score_range, path, user_path(path).parent, notes=notes)
 
 
-def read_score_table(path, images=None):
+def read_score_table(path):
     """The table's rows, a list of `Label`; see `open_score_table`."""
     file = user_path(path)
     if not file.is_file():
         raise UserError(f"{path}: there is no such file; name a CSV file with the columns file and score")
-    root = user_path(images) if images is not None else file.parent
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
-            labels = list(_labels(csv.DictReader(stream), path, root))
+            labels = list(_labels(csv.DictReader(stream), path, file.parent))
     except UnicodeDecodeError:
         raise UserError(f"{path}: this is no UTF-8 text; save the table as a CSV file in UTF-8") from None
     except csv.Error as error:

@@ -15,7 +15,8 @@ from clicv2_keras.utils.text import printable
 INTERVAL = 0.2
 # The rate is that of the last seconds: rows that a resumed file held already do not count for long.
 MEMORY = 10.0
-
+# Characters of the progress bar.
+BAR = 20
 
 FORMATS = {"csv": Csv, "jsonl": JsonLines}
 
@@ -167,9 +168,9 @@ class CorpusProgress:
             self._stream.flush()
 
 
-def _bar(share, width=20):
-    full = min(round(share * width), width)
-    return "█" * full + "░" * (width - full)
+def _bar(share):
+    full = min(round(share * BAR), BAR)
+    return "█" * full + "░" * (BAR - full)
 
 
 def _clock(seconds):

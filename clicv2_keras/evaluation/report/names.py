@@ -2,8 +2,8 @@
 
 from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED
 
-GROUPS = {MODEL: "this model", UNTRAINED: "the same encoder, untrained", NO_MODEL: "no model"}
-PREDICTORS = {
+GROUP_NAMES = {MODEL: "this model", UNTRAINED: "the same encoder, untrained", NO_MODEL: "no model"}
+PREDICTOR_NAMES = {
     "fitted": "fitted score",
     "diversity": "diversity of the tokens (label-free)",
     "masked_entropy": "expected entropy of hidden patches (label-free)",
@@ -34,7 +34,7 @@ _CONTENTS = {
 
 def name(agreement):
     """What the predictor of an `Agreement` is called; one of the group `OTHER` says so itself."""
-    return PREDICTORS.get(agreement.predictor, agreement.predictor)
+    return PREDICTOR_NAMES.get(agreement.predictor, agreement.predictor)
 
 
 def label(agreement):

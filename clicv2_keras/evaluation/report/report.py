@@ -11,7 +11,7 @@ from markupsafe import Markup
 from clicv2_keras.evaluation.agreement import Agreement, Figure
 from clicv2_keras.evaluation.predictors import MODEL
 from clicv2_keras.evaluation.report.gallery import make_gallery
-from clicv2_keras.evaluation.report.names import GROUPS, LABEL_FREE, PREDICTORS, content_name, label, name
+from clicv2_keras.evaluation.report.names import GROUP_NAMES, LABEL_FREE, PREDICTOR_NAMES, content_name, label, name
 from clicv2_keras.evaluation.report.provenance import versions
 from clicv2_keras.evaluation.report.scatter import legend, scatter_svg
 from clicv2_keras.evaluation.statistics import METRICS
@@ -34,11 +34,11 @@ def report_html(evaluation):
         evaluation=evaluation,
         data=evaluation.data,
         main=main,
-        group_names=GROUPS,
+        group_names=GROUP_NAMES,
         intervals=evaluation.judge.resamples > 0,
         date=datetime.date.today().isoformat(),
         metrics={metric: "↓" if metric in LOWER_IS_BETTER else "↑" for metric in METRICS},
-        groups={group: [a for a in agreements if a.group == group] for group in GROUPS},
+        groups={group: [a for a in agreements if a.group == group] for group in GROUP_NAMES},
         best=_best([a for a in agreements if not a.left_out]),
         pooled=evaluation.judge.pooled,
         categories={name: count for name, count in _counts(evaluation.data).items() if name},
@@ -52,7 +52,7 @@ def report_html(evaluation):
         panels=_panels(evaluation) if main else [],
         legend=legend(evaluation.data.categories) if main and evaluation.judge.pooled else {},
         gallery=make_gallery(evaluation) if main else None,
-        mapped=PREDICTORS[evaluation.model.mapped],
+        mapped=PREDICTOR_NAMES[evaluation.model.mapped],
         contents=[(content_name(c), c.model, c.untrained, c.chance) for c in evaluation.content],
         versions=versions(),
     )
@@ -110,7 +110,7 @@ def _label_free(evaluation):
 def _differences(evaluation):
     """The paired differences, by group."""
     rows = evaluation.differences
-    return {group: [row for row in rows if row[0].group == group] for group in GROUPS if group != MODEL and rows}
+    return {group: [row for row in rows if row[0].group == group] for group in GROUP_NAMES if group != MODEL and rows}
 
 
 def _best(agreements):

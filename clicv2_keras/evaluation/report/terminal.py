@@ -3,7 +3,7 @@
 from rich.markup import escape
 from rich.table import Table
 
-from clicv2_keras.evaluation.report.names import GROUPS, content_name, label, name
+from clicv2_keras.evaluation.report.names import GROUP_NAMES, content_name, label, name
 from clicv2_keras.evaluation.statistics import METRICS
 
 
@@ -18,7 +18,7 @@ def show(evaluation, console):
         if agreement.group != group:
             group = agreement.group
             table.add_section()
-            table.add_row(f"[bold]{GROUPS[group]}")
+            table.add_row(f"[bold]{GROUP_NAMES[group]}")
         table.add_row(f"  {label(agreement)}", *(_cell(agreement.headline.get(m)) for m in METRICS))
     console.print(table)
     main = evaluation.main
@@ -32,7 +32,7 @@ def show(evaluation, console):
         title = f"How much higher the SRCC of “{label(main)}” is, on the same images and resamples"
         table = Table("than", "difference", title=title, title_justify="left")
         for agreement, figure in differences:
-            table.add_row(f"{name(agreement)} ({GROUPS[agreement.group]})", _cell(figure, sign="+"))
+            table.add_row(f"{name(agreement)} ({GROUP_NAMES[agreement.group]})", _cell(figure, sign="+"))
         console.print(table)
     if evaluation.against and evaluation.against.mine.images.any():
         mine, other = evaluation.against

@@ -34,8 +34,8 @@ class ComplexityProbe(keras.callbacks.Callback):
     mean of several sets; and of the categories where scores compare only within one), NaN for constant features.
 
     Args:
-        dataset: `"ic9600"`, `"savoias"` or `"csv"`; or `ScoredImages` at hand; or a list of them, each with a ridge of
-            its own.
+        dataset: a name of `open_scored`, `"savoias"` or `"csv"` among them; or `ScoredImages` at hand; or a list of
+            them, each with a ridge of its own.
         root: the data set's folder, or the CSV file; or a list.
         folder: gets `probe.csv`, a row each time (step of the optimizer, PCC, SRCC, and of several sets the SRCC of
             each), and `encoder_best.keras`, the encoder of the highest SRCC. It goes on from the rows that are there,

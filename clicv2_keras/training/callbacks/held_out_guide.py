@@ -3,7 +3,7 @@ import contextlib
 import numpy as np
 from keras import ops
 
-from clicv2_keras.data.pipeline import read_crops
+from clicv2_keras.data.crops import read_crops
 from clicv2_keras.data.reading import read_images
 from clicv2_keras.recipe.shapes import PIXELS
 from clicv2_keras.training.pixel_measures import pixel_targets

@@ -2,6 +2,7 @@ import numpy as np
 from keras import ops
 
 from clicv2_keras.layers import EntropyMasking, ShiftedPatchify, patchify
+from clicv2_keras.layers.patchify import unpatchify
 from clicv2_keras.training.batches import build_dataset
 from clicv2_keras.utils.overlays import colorize
 from clicv2_keras.utils.seeds import seed_for
@@ -39,7 +40,8 @@ class Pictures:
         if model.contrast is not None:
             shift = ShiftedPatchify.from_config({**model.contrast.shift.get_config(), "seed": seed})
             for name in ("view_a", "view_b"):
-                self.columns.append(self._joined(shift(views[name], training=True)))
+                shifted = shift(views[name], training=True)
+                self.columns.append(ops.convert_to_numpy(unpatchify(shifted, self.size, self.grid)))
         if model.entropy is not None:
             masking = EntropyMasking.from_config({**model.entropy.masking.get_config(), "seed": seed})
             self.masks = masking(views["image"])
@@ -72,11 +74,6 @@ class Pictures:
         colors = np.full((IMAGES, self.grid[0] * self.grid[1], 3), WHITE, "uint8")
         np.put_along_axis(colors, self.masked[..., None], colorize(ops.convert_to_numpy(predicted)), axis=1)
         return self._enlarged(colors)
-
-    def _joined(self, patches):
-        """Patches (n, N, P², 3) as images (n, S, S, 3)."""
-        pixels = ops.convert_to_numpy(patches).reshape(IMAGES, *self.grid, self.size, self.size, 3)
-        return pixels.transpose(0, 1, 3, 2, 4, 5).reshape(IMAGES, *(side * self.size for side in self.grid), 3)
 
     def _enlarged(self, values):
         """A value a patch, (n, N, …), as a value a pixel, (n, S, S, …)."""

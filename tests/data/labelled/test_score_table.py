@@ -37,10 +37,9 @@ def test_all_columns(folder):
     assert np.array_equal(images.source.load(1), open_score_table(table).source.load(1))
 
 
-def test_scores_of_another_range_and_images_elsewhere(folder, tmp_path_factory):
-    elsewhere = tmp_path_factory.mktemp("tables")
-    table = write(elsewhere, "file,score", "more/c.jpg,-5", "more/d.jpg,15", "more/e.jpg,5")
-    images = open_score_table(table, images=folder)
+def test_scores_of_another_range(folder):
+    table = write(folder, "file,score", "more/c.jpg,-5", "more/d.jpg,15", "more/e.jpg,5")
+    images = open_score_table(table)
     assert images.scores.tolist() == [0, 1] and images.score_range == (-5, 15)
     assert images.categories.tolist() == ["", ""] and images.splits.tolist() == ["", ""]
     assert images.source.paths == [folder / "more/c.jpg", folder / "more/d.jpg"]
