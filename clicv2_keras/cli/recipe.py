@@ -9,6 +9,8 @@ def recipe(name, overrides):
     from clicv2_keras.recipe.text import describe_schema, recipe_yaml
 
     if name is None:
+        if overrides:
+            raise click.UsageError("--set needs a recipe's NAME to replace a value of")
         click.echo(describe_schema())
     else:
         from clicv2_keras.recipe.files import load_recipe

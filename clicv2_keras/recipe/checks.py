@@ -78,6 +78,8 @@ def mistakes(recipe):
     for name, section in (("labels", labels), ("probe", recipe.probe)):
         if section.dataset is None and section.root is not None:
             yield f"{name}.root", f"of which data set? name it by {name}.dataset, or take null"
+        if section.dataset == []:
+            yield f"{name}.dataset", "names no data set; name one, or take null"
         if section.dataset is not None and (section.root is None or len(section.datasets) != len(section.roots)):
             yield f"{name}.root", f"name where {' and '.join(section.datasets)} lie, each in its place"
     steps, warmup = recipe.train.steps, recipe.optimizer.warmup_steps
@@ -102,7 +104,12 @@ def _of_levers(recipe):
             yield "contrast.tokens", "1 leaves nothing to contrast with in the same image; take 2 or more"
     if contrast.energy_weight and contrast.level == "patch":
         yield "contrast.energy_weight", "is CLIC's, whose contrast is image-wise; take 0, or contrast.level image"
-    for key, values in (("contrast.copies", contrast.copies), ("entropy.statistics", entropy.statistics)):
+    once = {
+        "contrast.copies": contrast.copies,
+        "entropy.statistics": entropy.statistics,
+        "labels.parts": recipe.labels.parts or [],
+    }
+    for key, values in once.items():
         if len(set(values)) < len(values):
             yield key, "names one twice"
     if not entropy.weight:

@@ -1,20 +1,26 @@
 """From a YAML file, the recipes it extends and overrides to a valid `Recipe`."""
 
 import contextlib
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from clicv2_keras.recipe.checks import mistakes
 from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.yaml_text import parse_yaml
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import package_data
 from clicv2_keras.utils.paths import StrPath, check_local, user_path
 from clicv2_keras.utils.text import did_you_mean
 
 OVERRIDE = "--set"
+# No key lies so deep.
+DEEPEST = 9
+# What a message shows of a value.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 200
 
 
 def load_recipe(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> Recipe:
@@ -31,24 +37,36 @@ def load_recipe(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> Reci
         UserError: one line with the file, the key and what is allowed.
     """
     if isinstance(recipe, Recipe):
-        values, origins, named = recipe.model_dump(), {}, recipe.name
+        values, origins, named = recipe.model_dump(), dict(recipe._origins), recipe.name
     else:
         (values, origins), named = _read(find_recipe(recipe), ()), str(recipe)
     for override in overrides:
         key, equals, text = override.partition("=")
-        if not equals or not all(key.split(".")):
-            raise UserError(f"{OVERRIDE} {override}: write it as section.key=value, such as train.steps=100")
-        _merge(values, origins, _nested(key, _parse(text, f"{OVERRIDE} {override}")), OVERRIDE)
-    origins[""] = named
+        if not equals or not all(key.split(".")) or key.count(".") > DEEPEST:
+            raise UserError(f"{OVERRIDE} {override[:200]}: write it as section.key=value, such as train.steps=100")
+        if key == "extends":
+            raise UserError(f"{OVERRIDE} {override}: extends stands in a file alone; give that recipe's name instead")
+        _merge(values, origins, _nested(key, parse_yaml(text, f"{OVERRIDE} {override}")), OVERRIDE)
+    origins.setdefault("", named)
     try:
         checked = Recipe.model_validate(values)
     except ValidationError as error:
         raise UserError(_explain(_first(error.errors()), origins)) from None
+    checked._origins = origins
     for key, message in mistakes(checked):
-        raise UserError(f"{_origin(key, origins)}: {key}: {message}")
+        raise UserError(f"{checked.where(key)}: {message}")
     if checked.run.dir is not None:
-        check_local(checked.run.dir, f"{_origin('run.dir', origins)}: run.dir:")
+        check_local(checked.run.dir, f"{checked.where('run.dir')}:")
     return checked
+
+
+@contextlib.contextmanager
+def blame(recipe, key):
+    """Context in which a `UserError` says that a key of a recipe is the cause."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{recipe.where(key)}: {error}") from None
 
 
 def find_recipe(recipe, beside=None):
@@ -77,7 +95,7 @@ def read_started(path, then):
         UserError: where the file is broken.
     """
     try:
-        values = _parse(path.read_text(encoding="utf-8"), path)
+        values = parse_yaml(path.read_text(encoding="utf-8"), path)
     except (UserError, UnicodeDecodeError):
         values = None
     if not isinstance(values, dict):
@@ -102,7 +120,8 @@ def _read(path, below):
         raise UserError(
             f"{_short(path)}: cannot be read ({type(error).__name__}); a recipe is a YAML file, or a shipped name"
         ) from None
-    own = _parse(text, _short(path)) or {}
+    own = parse_yaml(text, _short(path))
+    own = {} if own is None else own
     if not isinstance(own, dict):
         raise UserError(f"{_short(path)}: a recipe is a list of `key: value` lines")
     base = own.pop("extends", None)
@@ -111,18 +130,6 @@ def _read(path, below):
         values, origins = _read(find_recipe(str(base), path.parent), (*below, path))
     _merge(values, origins, own, _short(path))
     return values, origins
-
-
-def _parse(text, where):
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        raise UserError(f"{where}: not valid YAML{line}: {getattr(error, 'problem', 'unreadable')}") from None
-    except (ValueError, RecursionError) as error:  # a day that no month has, a thousand brackets
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise UserError(f"{where}: not valid YAML: {reason}") from None
 
 
 def _nested(key, value):
@@ -164,7 +171,7 @@ def _explain(error, origins):
     if error["type"] == "extra_forbidden":
         names = _keys(path[:-1])
         return f"{start}unknown key; {did_you_mean(path[-1], names)}allowed are {', '.join(names)}"
-    got = repr(error["input"])
+    got = _SHORT.repr(error["input"])
     if error["type"] == "literal_error":
         allowed = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         hint = did_you_mean(error["input"], allowed.split(", "))

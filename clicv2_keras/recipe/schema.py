@@ -1,12 +1,15 @@
 """The schema of a recipe: every key with its type, default, unit and meaning. `clicv2-keras recipe` prints it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic_core import PydanticCustomError
 
 from clicv2_keras.recipe.shapes import ENCODERS, Copy, Statistic
 
-Positive = Annotated[int, Field(ge=1)]
+MOST = 2**31 - 1
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
 # Of a batch of 256; in proportion to the batch, as MoCo v3 takes it (arXiv 2104.02057).
 LEARNING_RATE = 1.5e-4
 ScoredSet = Literal["ic9600", "savoias", "nagle", "csv"]
@@ -14,10 +17,25 @@ Share = Annotated[float, Field(gt=0, le=1)]
 MaskRatio = Annotated[float, Field(ge=0, lt=1)]
 
 
+def _kinds(annotation):
+    """The types that a value may have, those within a union or a list among them."""
+    parts = get_args(annotation)
+    return [kind for part in parts for kind in _kinds(part)] if parts else [annotation]
+
+
 class Section(BaseModel):
     """A part of a recipe; unknown keys, NaN and infinity are mistakes."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value, info):
+        """To Python true is 1, and to whoever writes it a slip."""
+        kinds = _kinds(cls.model_fields[info.field_name].annotation)
+        if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+            raise PydanticCustomError("number_type", "Input should be a valid number")
+        return value
 
 
 class Data(Section):
@@ -31,7 +49,9 @@ class Data(Section):
     path: str | None = Field(
         None, description="the folder or the list file; records may lie at gs://…; none for procedural"
     )
-    num_images: Positive | None = Field(4096, description="images in the procedural source; the others use all")
+    num_images: Annotated[int, Field(ge=1, le=10**8)] | None = Field(
+        4096, description="images in the procedural source; the others use all"
+    )
     image_size: Positive = Field(96, description="side of the square training images, pixels; a multiple of the patch")
     views: Literal["same_crop", "two_crops"] = Field(
         "same_crop",
@@ -47,9 +67,8 @@ class Data(Section):
         "is never jittered",
     )
     grey: float = Field(0.0, ge=0, le=1, description="share of the contrasted views that lose their colour")
-    held_out: int = Field(
+    held_out: Count = Field(
         0,
-        ge=0,
         description="images that are never trained on, chosen by their names' hash; a guide is judged on them",
     )
 
@@ -231,14 +250,14 @@ class Optimizer(Section):
         None, gt=0, description="highest learning rate; null is MoCo v3's rule, 1.5e-4 · batch_size / 256"
     )
     weight_decay: float = Field(0.1, ge=0, description="decoupled weight decay; biases and norms are spared")
-    warmup_steps: int | None = Field(None, ge=0, description="steps of the linear rise; null is a tenth of train.steps")
+    warmup_steps: Count | None = Field(None, description="steps of the linear rise; null is a tenth of train.steps")
     schedule: Literal["cosine", "constant_then_decay"] = Field(
         "cosine",
         description="down to 0 from the rise's end on; or level, and down by 1 - √ in the last steps: a run that may "
         "go on as long as it pays, and from any checkpoint of which --from branches a decay",
     )
-    decay_steps: int | None = Field(
-        None, ge=0, description="of constant_then_decay, the last steps; 0 stays level, null is a fifth of train.steps"
+    decay_steps: Count | None = Field(
+        None, description="of constant_then_decay, the last steps; 0 stays level, null is a fifth of train.steps"
     )
     beta_2: float = Field(0.95, gt=0, lt=1, description="memory of the squared gradients")
     average: float = Field(
@@ -259,7 +278,7 @@ class Train(Section):
         description="micro-batches a step, one after the other, to save memory; an image is contrasted with those of "
         "its own micro-batch alone, so that this is not the same as a batch at once",
     )
-    steps: int = Field(1000, ge=0, description="steps of the optimizer; 0 saves the encoder as initialised")
+    steps: Count = Field(1000, description="steps of the optimizer; 0 saves the encoder as initialised")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the computation; weights stay float32")
     jit: bool | Literal["always"] = Field(
         True,
@@ -293,9 +312,8 @@ class Run(Section):
     log_every: Positive = Field(50, description="steps a row of metrics.csv")
     checkpoint_every: Positive = Field(500, description="steps between checkpoints, rounded up to a row's end")
     keep_checkpoints: Positive = Field(2, description="the newest checkpoints that are kept")
-    images_every: int = Field(
+    images_every: Count = Field(
         0,
-        ge=0,
         description="steps between pictures in TensorBoard, rounded up to a row's end; 0 is off. Of 4 images: the "
         "shifted views, the mask, true and predicted entropy",
     )
@@ -325,7 +343,7 @@ class Recipe(Section):
     """One training run, complete: the same recipe and backend give the same run."""
 
     name: str = Field("unnamed", min_length=1, description="names the run folder")
-    seed: int = Field(0, ge=0, lt=2**31, description="of the initial weights, the images, the views and the draws")
+    seed: Count = Field(0, description="of the initial weights, the images, the views and the draws")
     backend: Literal["tensorflow", "jax", "torch"] | None = Field(
         None, description="null is KERAS_BACKEND, or else tensorflow"
     )
@@ -340,6 +358,17 @@ class Recipe(Section):
     distribution: Distribution = Distribution()
     run: Run = Run()
     probe: Probe = Probe()
+
+    # The file or option that each key comes from; of a key that none says, that of the empty one.
+    _origins: dict = PrivateAttr(default_factory=dict)
+
+    def __eq__(self, other):
+        """Where values come from makes no other recipe of them."""
+        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
+
+    def where(self, key):
+        """How a line on what is wrong with a key begins: where it comes from, and the key."""
+        return f"{self._origins.get(key) or self._origins.get('') or self.name}: {key}"
 
     @property
     def reads_images(self):

@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 
 from clicv2_keras.recipe.files import shipped_recipes
-from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.schema import MOST, Recipe
 
 _SIGNS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
 
@@ -71,7 +71,8 @@ def _type(annotation, metadata=()):
     if hasattr(annotation, "__metadata__"):
         annotation, metadata = annotation.__origin__, annotation.__metadata__
     limits = [limit for part in metadata for limit in getattr(part, "metadata", [part])]
-    known = [(limit, *_SIGNS[type(limit)]) for limit in limits if type(limit) in _SIGNS]
+    # What bounds memory alone is nobody's range.
+    known = [(limit, *_SIGNS[type(limit)]) for limit in limits if type(limit) in _SIGNS and limit != Le(MOST)]
     signs = [f"{sign} {getattr(limit, name)}" for limit, sign, name in known]
     name = {"str": "text", "int": "whole number", "float": "number", "bool": "true | false"}[annotation.__name__]
     return f"{name} {', '.join(signs)}".strip()

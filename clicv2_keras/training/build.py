@@ -18,6 +18,7 @@ from clicv2_keras.models.find_model import encoder_of, find_model
 from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.models.optimizer import adamw
 from clicv2_keras.recipe.checks import shape_mistakes
+from clicv2_keras.recipe.files import blame
 from clicv2_keras.recipe.schema import Encoder
 from clicv2_keras.recipe.shapes import ENCODERS, PARTS, PIXEL_TARGETS, PIXELS
 from clicv2_keras.training.pack_targets import fitted_targets
@@ -55,15 +56,17 @@ def build_stem(recipe):
     settings = recipe.encoder
     if settings.stem == "linear":
         return None
-    features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
+    with blame(recipe, "encoder.stem"):
+        features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
     return FeatureStem(features, trainable=settings.stem_rate > 0)
 
 
 def _start(recipe):
-    encoder, size = encoder_of(find_model(recipe.encoder.weights)), recipe.data.image_size
+    with blame(recipe, "encoder.weights"):
+        encoder, size = encoder_of(find_model(recipe.encoder.weights)), recipe.data.image_size
     _check_weights(recipe, encoder)
     for key, message in shape_mistakes(_shaped(recipe, encoder)):
-        raise UserError(f"{recipe.name}: {key}: {message}")
+        raise UserError(f"{recipe.where(key)}: {message}")
     keras.utils.set_random_seed(recipe.seed)
     changes = {"image_size": size, "freeze_patch_projection": recipe.encoder.freeze_patch_projection}
     # A file may hold an encoder that was frozen when it was saved.
@@ -71,8 +74,8 @@ def _start(recipe):
     if recipe.encoder.stem_rate:
         if encoder.stem is None:
             raise UserError(
-                f"{recipe.name}: encoder.stem_rate: the stem of {recipe.encoder.weights} is linear and has no rate of "
-                "its own; take 0"
+                f"{recipe.where('encoder.stem_rate')}: the stem of {recipe.encoder.weights} is linear and has no rate "
+                "of its own; take 0"
             )
         set_trainable(encoder.stem, True)
     return encoder
@@ -90,8 +93,8 @@ def _check_weights(recipe, encoder):
     for key, same in agrees.items():
         if not same and getattr(asked, key) != getattr(default, key):
             raise UserError(
-                f"{recipe.name}: encoder.{key}: {getattr(asked, key)} is not what {asked.weights} has; leave the key "
-                f"out, or take {getattr(default, key)}, which asks for nothing"
+                f"{recipe.where(f'encoder.{key}')}: {getattr(asked, key)} is not what {asked.weights} has; leave the "
+                f"key out, or take {getattr(default, key)}, which asks for nothing"
             )
 
 
@@ -156,7 +159,8 @@ def _guide(recipe):
     if packed := packed_targets(recipe):
         dims = packed.packing.model_dump(include={"grid_dim", "pooled_dim"})
         return GuideBranch(targets=fitted_targets(packed.folder, packed.packing), **values | dims)
-    return GuideBranch(open_feature_maps(settings.teacher), **values)
+    with blame(recipe, "guide.teacher"):
+        return GuideBranch(open_feature_maps(settings.teacher), **values)
 
 
 def _label_branch(settings, labels):

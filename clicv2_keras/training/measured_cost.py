@@ -12,6 +12,7 @@ import numpy as np
 
 from clicv2_keras.models.open_feature_maps import open_feature_maps
 from clicv2_keras.recipe.cost import NetworkCost
+from clicv2_keras.recipe.files import blame
 from clicv2_keras.recipe.shapes import PIXELS
 from clicv2_keras.training.source import packed_targets
 
@@ -65,7 +66,8 @@ def recipe_networks(recipe, stem=None):
         # It is not asked again.
         teacher = NetworkCost(0, 0, 0, tuple(packed.packing.strides), tuple(packed.packing.channels))
     elif recipe.guide.teacher not in (None, PIXELS):
-        teacher = network_cost(open_feature_maps(recipe.guide.teacher), recipe.data.image_size)
+        with blame(recipe, "guide.teacher"):
+            teacher = network_cost(open_feature_maps(recipe.guide.teacher), recipe.data.image_size)
     return stem, teacher
 
 

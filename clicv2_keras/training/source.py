@@ -5,6 +5,7 @@ import numpy as np
 from clicv2_keras.data.records.packed_targets import PackedTargets
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.data.subset import split_held_out
+from clicv2_keras.recipe.files import blame
 from clicv2_keras.recipe.schema import Guide
 from clicv2_keras.recipe.shapes import PACKED
 from clicv2_keras.utils.errors import UserError
@@ -19,7 +20,7 @@ def recipe_source(recipe):
     source = _whole_source(recipe)
     count = recipe.data.held_out
     if count >= len(source):
-        raise UserError(f"{recipe.name}: data.held_out: {count} of {len(source)} images leaves none to train on")
+        raise UserError(f"{recipe.where('data.held_out')}: {count} of {len(source)} images leaves none to train on")
     return split_held_out(source, count)[0] if count else source
 
 
@@ -32,11 +33,9 @@ def packed_targets(recipe, source=None):
     if recipe.guide.teacher != PACKED:
         return None
     if recipe.data.path is None:
-        raise UserError(f"{recipe.name}: data.path: the records are yours to name; add --set data.path=PATH")
-    try:
+        raise UserError(f"{recipe.where('data.path')}: the records are yours to name; add --set data.path=PATH")
+    with blame(recipe, "data.path"):
         packed = PackedTargets(recipe.data.path, source)
-    except UserError as error:
-        raise UserError(f"{recipe.name}: data.path: {error}") from None
     asked = {"data.image_size": recipe.data.image_size, "data.min_area": recipe.data.min_area}
     there = {"data.image_size": packed.packing.image_size, "data.min_area": packed.packing.min_area}
     # Where the encoder's weights say it, only once they are there: see `with_shape`.
@@ -49,7 +48,7 @@ def packed_targets(recipe, source=None):
             asked[f"guide.{name}"], there[f"guide.{name}"] = wanted, getattr(packed.packing, name)
     for key, value in there.items():
         if asked[key] != value:
-            raise UserError(f"{recipe.name}: {key}: is {asked[key]}, of the packed targets {value}; take the same")
+            raise UserError(f"{recipe.where(key)}: is {asked[key]}, of the packed targets {value}; take the same")
     return packed
 
 
@@ -63,13 +62,11 @@ def held_out_source(recipe):
 def _whole_source(recipe):
     data = recipe.data
     if data.source != "procedural" and data.path is None:
-        raise UserError(f"{recipe.name}: data.path: the images are yours to name; add --set data.path=PATH")
-    try:
+        raise UserError(f"{recipe.where('data.path')}: the images are yours to name; add --set data.path=PATH")
+    with blame(recipe, "data.path"):
         return open_source(
             data.source, path=data.path, num_images=data.num_images, image_size=data.image_size, seed=recipe.seed
         )
-    except UserError as error:
-        raise UserError(f"{recipe.name}: data.path: {error}") from None
 
 
 def label_sets(recipe):
@@ -84,11 +81,9 @@ def label_sets(recipe):
     labels = recipe.labels
     if labels.dataset is None:
         return None
-    try:
+    with blame(recipe, "labels"):
         sets = open_scored_sets(labels.datasets, labels.roots, labels.within_category)
         return join_sets(fitted_parts(sets, labels.splits))
-    except UserError as error:
-        raise UserError(f"{recipe.name}: labels: {error}") from None
 
 
 def fitted_parts(sets, splits):
@@ -130,10 +125,8 @@ def probe_sets(recipe):
     from clicv2_keras.evaluation.folds import selection_split
 
     probe = recipe.probe
-    try:
+    with blame(recipe, "probe"):
         sets = open_scored_sets(probe.datasets, probe.roots, probe.within_category)
         for each in sets:
             selection_split(each, probe.split)
         return sets
-    except UserError as error:
-        raise UserError(f"{recipe.name}: probe: {error}") from None

@@ -145,6 +145,19 @@ MISTAKES = {
     "run: {dir: gs://bucket/run}": ["run.dir: gs://bucket/run: is a URL", "on this machine"],
     "seed: 2024-02-30": ["not valid YAML", "day"],
     "[" * 3000: ["not valid YAML", "nested too deeply"],
+    "data: &a {more: *a}": ["not valid YAML in line 1", "alias *a"],
+    "train: {steps: 7}\ndata: {flip: false}\ntrain: {batch_size: 8}": [
+        "not valid YAML in line 3",
+        "train is there twice",
+    ],
+    "train: {steps: 12:30}": ["train.steps", "integer", "'12:30'"],
+    "train: {steps: true}": ["train.steps", "valid number", "True"],
+    "entropy: {weight: false}": ["entropy.weight", "valid number", "False"],
+    f"train: {{steps: {'9' * 400}}}": ["train.steps", "less than or equal to", "999...999"],
+    "data: {num_images: 100000000000}": ["data.num_images", "less than or equal to"],
+    "labels: {dataset: [], root: []}": ["labels.dataset", "names no data set"],
+    "labels: {parts: [token, token]}": ["labels.parts", "twice"],
+    "0": ["key: value"],
     "extends: quickstrat": ["quickstrat", "did you mean quickstart?"],
     "extends: mine.yaml": ["extends", "itself"],
     "train: {steps: 1": ["not valid YAML", "line"],
@@ -174,7 +187,17 @@ def test_a_mistake_names_the_file_that_holds_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "override", ["train.steps", "=3", "train..steps=3", "train.steps=[", "train.stops=3", "seed=x"]
+    "override",
+    [
+        "train.steps",
+        "=3",
+        "train..steps=3",
+        "train.steps=[",
+        "train.stops=3",
+        "seed=x",
+        "extends=a",
+        f"{'a.' * 3000}a=1",
+    ],
 )
 def test_a_mistake_in_an_override_says_so(override):
     with pytest.raises(UserError, match=r"^--set") as caught:
@@ -185,6 +208,8 @@ def test_a_mistake_in_an_override_says_so(override):
 def test_an_override_is_yaml():
     recipe = load_recipe("quickstart", ["data.flip=false", "train.steps=3", "run.dir=null", "data={min_area: 0.9}"])
     assert (recipe.data.flip, recipe.train.steps, recipe.run.dir, recipe.data.min_area) == (False, 3, None, 0.9)
+    # Not YAML 1.1's numbers, to which it is 8.
+    assert load_recipe("quickstart", ["train.steps=010"]).train.steps == 10
 
 
 def test_a_recipe_at_hand_takes_overrides_and_is_checked_as_a_file_is():

@@ -54,9 +54,7 @@ def test_keys_that_say_otherwise_than_the_weights_are_mistakes(tiny_encoder, tmp
         ("hybrid.keras", "encoder.stem_skip=false"),
     ):
         key, _, value = more.partition("=")
-        with pytest.raises(
-            UserError, match=f"(?i)quickstart: {key}: {value}.* is not what .*{name} has; leave the key out"
-        ):
+        with pytest.raises(UserError, match=f"(?i)--set: {key}: {value}.* is not what .*{name} has; leave the key out"):
             start(name, more)
     # Where it has no part, or is the default, it asks for nothing.
     assert start("hybrid.keras", "encoder.detail_gain=1").stem is not None
@@ -68,8 +66,8 @@ def test_what_the_shape_of_the_weights_demands_of_other_keys(tiny_encoder, tmp_p
     start = ["data.image_size=32", f"encoder={{depth: null, weights: {tmp_path / 'start.keras'}}}"]
     procedural = ["data.source=procedural", "data.num_images=8", "train.batch_size=4", f"run.dir={tmp_path / 'run'}"]
     for more, message in (
-        ("contrast.tokens=17", "quickstart: contrast.tokens: 17 of an image's 16 patches; take 16 or fewer"),
-        ("contrast.max_shift=9", "quickstart: contrast.max_shift: 9 is more than the patch of 8 pixels"),
+        ("contrast.tokens=17", "--set: contrast.tokens: 17 of an image's 16 patches; take 16 or fewer"),
+        ("contrast.max_shift=9", "--set: contrast.max_shift: 9 is more than the patch of 8 pixels"),
     ):
         for call in (describe_run, train):
             with pytest.raises(UserError, match=f"^{message}$"):
@@ -104,3 +102,19 @@ def test_a_step_is_compiled_where_keras_would_or_always():
     ):
         model = build_model(load_recipe("quickstart", [*TINY, *settings]))
         assert (model.jit_compile, model.elementwise_jit) == (compiled, in_parts), settings
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("data: {source: folder, path: nowhere}", "mine.yaml: data.path: nowhere: there is no such folder"),
+        ("encoder: {weights: no.keras, depth: null}", "mine.yaml: encoder.weights: .*no.keras: there is no such file"),
+        ("encoder: {stem: no.keras}", "mine.yaml: encoder.stem: no.keras: there is no such file"),
+        ("guide: {teacher: no.keras}", "mine.yaml: guide.teacher: no.keras: there is no such file"),
+    ],
+)
+def test_a_mistake_that_files_show_names_the_recipe_and_its_key(text, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(f"extends: quickstart\n{text}\n")
+    with pytest.raises(UserError, match=f"^{line}"):
+        describe_run(load_recipe("mine.yaml"))

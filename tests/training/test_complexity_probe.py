@@ -157,7 +157,7 @@ def test_a_choice_never_rests_on_test(scored, ic9600):
     ("overrides", "told"),
     [
         (["probe.dataset=savoias"], "probe.root: name where savoias lie"),
-        (["probe.dataset=csv", "probe.root=/nowhere.csv"], "quickstart: probe: /nowhere.csv: there is no such file"),
+        (["probe.dataset=csv", "probe.root=/nowhere.csv"], "--set: probe: /nowhere.csv: there is no such file"),
         (["probe.dataset=csv", "probe.root={scored}", "probe.split=test"], "what is chosen by test"),
     ],
 )

@@ -60,8 +60,8 @@ def test_mistakes_in_a_recipe(labelled, override, message):
 
 def test_mistakes_in_the_data(labelled, tmp_path):
     for override, message in (
-        ("labels.splits=[validation]", "quickstart: labels: scores: has no image in validation; its parts are"),
-        ("labels.root=nowhere.csv", "quickstart: labels: nowhere.csv: there is no such file"),
+        ("labels.splits=[validation]", "--set: labels: scores: has no image in validation; its parts are"),
+        ("labels.root=nowhere.csv", "--set: labels: nowhere.csv: there is no such file"),
     ):
         with pytest.raises(UserError, match=message):
             clicv2_keras.train("quickstart", [*labelled, override, f"run.dir={tmp_path / 'run'}"], progress=False)

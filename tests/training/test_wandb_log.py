@@ -92,7 +92,7 @@ def test_the_rows_are_sent_once_and_a_resumed_run_is_the_same_one(tmp_path, tiny
 
 
 def test_what_it_cannot_reach_is_told_in_a_line(tmp_path, tiny, told):
-    with pytest.raises(UserError, match="^quickstart: run.wandb: no API key configured; wandb login, or WANDB_MODE"):
+    with pytest.raises(UserError, match="^--set: run.wandb: no API key configured; wandb login, or WANDB_MODE"):
         clicv2_keras.train("quickstart", [*tiny, f"run.dir={tmp_path / 'run'}", "run.wandb=closed"], progress=False)
 
 
@@ -103,5 +103,5 @@ def test_a_missing_package_is_told_before_the_run(tmp_path, monkeypatch):
         arguments = ["train", "quickstart", "--set", f"run.dir={tmp_path / 'run'}", "--set", "run.wandb=mine", *more]
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 2 and not (tmp_path / "run").exists()
-        assert result.output.startswith("Error: quickstart: run.wandb: wandb is not installed; pip install wandb")
+        assert result.output.startswith("Error: --set: run.wandb: wandb is not installed; pip install wandb")
         assert result.output.count("\n") == 1

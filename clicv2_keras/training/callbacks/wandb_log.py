@@ -38,7 +38,7 @@ class WandbLog:
             )
         except Exception as error:  # wandb's own kinds have no common parent
             reason = " ".join(str(error).split()) or type(error).__name__
-            line = f"{recipe.name}: run.wandb: {reason}; wandb login, or WANDB_MODE=offline, may help"
+            line = f"{recipe.where('run.wandb')}: {reason}; wandb login, or WANDB_MODE=offline, may help"
             raise UserError(line) from None
         # The step that it expects next: a resumed run's own count.
         self.next = self.run.step
@@ -69,4 +69,4 @@ def check_wandb(recipe):
     package = importlib.util.find_spec("wandb")
     # Without an origin it is a folder of that name: wandb leaves one where it runs.
     if package is None or package.origin is None:
-        raise UserError(f"{recipe.name}: run.wandb: wandb is not installed; pip install wandb, or leave the key out")
+        raise UserError(f"{recipe.where('run.wandb')}: wandb is not installed; pip install wandb, or leave the key out")
