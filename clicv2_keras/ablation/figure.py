@@ -1,9 +1,14 @@
 """An ablation as a picture: mean ± deviation a row, with the single seeds as dots."""
 
+import textwrap
+
 from matplotlib.figure import Figure
 
 from clicv2_keras.ablation.ablation import FIGURES
+from clicv2_keras.utils.text import drawable
 
+# Inches of a letter of the title.
+LETTER = 0.075
 PANELS = {
     "agreement (SRCC)": ("ridge_srcc", "ridge_mean_srcc", "label_free_srcc"),
     "content in the features (share)": ("category_accuracy", "token_retrieval"),
@@ -34,9 +39,11 @@ def draw(ablation):
             panel.axhline(border - 0.5, color="0.85", linewidth=0.8)
         panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(figures), fontsize=8, frameon=False)
     if panels:
-        axes[0].set_yticks(range(len(names)), names)
+        axes[0].set_yticks(range(len(names)), [drawable(name) for name in names], parse_math=False)
         axes[0].set_ylim(len(names) - 0.5, -0.5)
-    figure.suptitle(f"Mean ± deviation over seeds, which are the dots: {ablation.protocol}", fontsize=9, wrap=True)
+    title = f"Mean ± deviation over seeds, which are the dots: {drawable(ablation.protocol)}"
+    # Matplotlib's own wrapping reads formulas whatever it is told.
+    figure.suptitle(textwrap.fill(title, int(figure.get_figwidth() / LETTER)), fontsize=9, parse_math=False)
     return figure
 
 

@@ -1,6 +1,8 @@
 import csv
 import io
+import json
 import os
+import zlib
 
 import yaml
 
@@ -38,6 +40,8 @@ class OutputFolder:
         common = flat(plan.recipe.model_dump(exclude={"name", "seed", "run"}))
         backend = plan.recipe.backend or os.environ.get("KERAS_BACKEND") or "tensorflow"
         common |= {"backend": backend, "judged by": plan.protocol}
+        if plan.data is not None:
+            common["labels of checksum"] = _checksum(plan.data)
         self.common = common
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -78,12 +82,19 @@ class OutputFolder:
         path = self.path / "ablation.csv"
         if not path.exists():
             return []
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
         try:
-            return [_row(line) for line in lines]
-        except (KeyError, TypeError, ValueError) as error:
+            with open(path, newline="", encoding="utf-8") as file:
+                lines = list(csv.DictReader(file))
+            rows = [_row(line) for line in lines]
+        except (KeyError, TypeError, ValueError, AttributeError, csv.Error) as error:
             raise UserError(f"{path}: is no table of an ablation ({error}); move it away") from None
+        for name in {name for line in lines for name in line}:
+            if name not in (*_FIRST, *_LAST, *self.common):
+                raise UserError(
+                    f"{path}: {name or 'a cell beyond the header'} is no key of a recipe; take it out, or move the "
+                    "table away"
+                )
+        return rows
 
     def _compare(self, theirs, mine):
         for key in mine:
@@ -96,6 +107,12 @@ class OutputFolder:
     def _write(self, name, content):
         with atomic_write(self.path / name) as unfinished:
             unfinished.write_bytes(content)
+
+
+def _checksum(data):
+    """Of the names, scores and parts of `ScoredImages`: two sets may have one name."""
+    text = json.dumps([data.names, data.scores.tolist(), data.categories.tolist(), data.splits.tolist()])
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def _row(line):

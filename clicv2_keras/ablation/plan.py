@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from clicv2_keras.ablation.row import TABLE, Row, choose_rows, row_changes
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.recipe.files import OVERRIDE, load_recipe
 from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.shapes import PACKED
 from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.plan import recipe_cost
-from clicv2_keras.training.source import recipe_source
+from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import StrPath, check_writable, user_path
 
@@ -85,13 +87,16 @@ def make_plan(
     _check_overrides(overrides, vary)
     _check_varied(base, vary)
     output = user_path(output or f"runs/ablate_{base.name}")
-    runs = []
+    runs, folders = [], {}
     for seed in range(base.seed, base.seed + seeds):
         for row in rows:
+            folder = _folder(output, row, seed)
+            if (other := folders.setdefault(folder, row.name)) != row.name:
+                raise UserError(f"rows {other} and {row.name}: would share the folder {folder}; leave one of them out")
             own = [
                 f"name={json.dumps(row.name)}",
                 f"seed={seed}",
-                f"run.dir={json.dumps(str(_folder(output, row, seed)))}",
+                f"run.dir={json.dumps(str(folder))}",
             ]
             try:
                 runs.append(Run(row, seed, load_recipe(recipe, [*overrides, *row.overrides, *own])))
@@ -102,9 +107,21 @@ def make_plan(
 
 
 def check_images(plan):
-    """Raise a `UserError` where the images of a run are missing."""
-    for run in {(run.recipe.data.source, run.recipe.data.path): run for run in plan.runs}.values():
-        recipe_source(run.recipe)
+    """Raise a `UserError` where what a run reads is missing."""
+    runs = {}
+    for run in plan.runs:
+        reads = {"data": {"source", "path", "num_images", "held_out"}, "labels": True, "probe": True}
+        if run.recipe.guide.teacher == PACKED:
+            reads |= {"data": True, "encoder": True, "guide": True}
+        runs.setdefault(json.dumps(run.recipe.model_dump(include=reads)), run)
+    for run in runs.values():
+        try:
+            if run.recipe.reads_images:
+                packed_targets(run.recipe, recipe_source(run.recipe))
+            label_sets(run.recipe)
+            probe_sets(run.recipe)
+        except UserError as error:
+            raise UserError(f"row {run.row.name}: {error}") from None
 
 
 def describe_ablation(recipe: StrPath, **arguments: Any) -> str:
@@ -173,7 +190,10 @@ def _check_varied(base, vary):
 
 
 def _folder(output, row, seed):
-    return output / "runs" / re.sub(r"[^\w.=+-]+", "_", row.name) / f"seed_{seed}"
+    name = re.sub(r"[^\w.=+-]+", "_", row.name)
+    # A file system takes 255 bytes.
+    name = name if len(name.encode()) <= 200 else f"{name[:60]}_{zlib.crc32(row.name.encode()):08x}"
+    return output / "runs" / name / f"seed_{seed}"
 
 
 def _judged_on(dataset, root, test_split, within_category):

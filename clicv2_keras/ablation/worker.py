@@ -43,7 +43,8 @@ def work(run, data, test_split, stop):
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "stderr.txt", "wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import main; main()"],
+            # -P: modules that lie in the working folder are not ours to run.
+            [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from clicv2_keras.explanation import METHODS
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.overlays import OPACITY
+from clicv2_keras.utils.text import drawable
 
 # Inches: the side of a square image's panel; the least and the most width of any; the breadth of a colour bar.
 SIDE, LEAST, MOST, BAR = 3.6, 2.4, 9.0, 0.12
@@ -78,5 +79,5 @@ def _layout(count, aspect):
 
 def _printable(name):
     """A file's name that any font can be asked for, its end kept where it is long."""
-    name = name.encode("utf-8", "replace").decode()
+    name = drawable(name)
     return name if len(name) <= 40 else f"…{name[-39:]}"

@@ -13,6 +13,11 @@ def as_unicode(text):
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def drawable(text):
+    """Text that any font can be asked for: what is no Unicode in a file's name is a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def did_you_mean(word, names):
     """A question that names the nearest of `names`, with a space behind it; "" where none is near."""
     near = difflib.get_close_matches(str(word), list(names), n=1, cutoff=0.5)

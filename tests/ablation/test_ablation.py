@@ -55,3 +55,10 @@ def test_an_ablation_of_which_all_diverged_can_be_shown_and_drawn(ablation):
     console = Console(record=True, width=120, file=io.StringIO())
     alone.show(console)
     assert "not finite" in console.export_text() and draw(alone).axes == []
+
+
+def test_names_are_drawn_as_they_are_and_never_as_formulas():
+    rows = [{"row": "data.path=x$\\a$\udcff", "seed": 0, "ridge_srcc": 0.5, "seconds": 1.0, "error": ""}]
+    figure = draw(Ablation(rows, "agreement on $\\frac$\udcff", []))
+    figure.savefig(io.BytesIO())
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["data.path=x$\\a$?"]

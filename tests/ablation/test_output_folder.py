@@ -1,6 +1,7 @@
 import csv
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from clicv2_keras.ablation.ablation import Ablation
@@ -11,8 +12,13 @@ from clicv2_keras.utils.errors import UserError
 ROW = {"row": "one", "seed": 0, "steps": 2, "images": 16, "ridge_srcc": 0.25, "seconds": 1.5, "error": ""}
 
 
-def plan(*overrides, recipe="quickstart", protocol="judged so"):
-    return SimpleNamespace(recipe=load_recipe(recipe, overrides), protocol=protocol)
+def plan(*overrides, recipe="quickstart", protocol="judged so", data=None):
+    return SimpleNamespace(recipe=load_recipe(recipe, overrides), protocol=protocol, data=data)
+
+
+def labelled(*scores):
+    parts = np.full(len(scores), "")
+    return SimpleNamespace(names=["a.jpg", "b.jpg"], scores=np.array(scores), categories=parts, splits=parts)
 
 
 @pytest.fixture
@@ -71,13 +77,24 @@ def test_only_the_same_recipe_backend_and_judge_go_on(folder):
         assert "\n" not in str(error.value) and str(folder.path) in str(error.value)
 
 
+def test_other_labels_of_the_same_name_are_not_mixed_in(folder):
+    folder.open(plan(data=labelled(0, 1)))
+    folder.open(plan(data=labelled(0, 1)))
+    with pytest.raises(UserError, match="was started with labels of checksum .*, not .*; go on with the same"):
+        folder.open(plan(data=labelled(1, 0)))
+
+
 def test_what_is_no_folder_of_an_ablation(tmp_path, folder):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--output .*file.*name a folder"):
         OutputFolder(tmp_path / "file").open(plan())
-    for text in ("file,score\na.jpg,1\n", "row,seed\none,first\n"):
-        (folder.path / "ablation.csv").write_text(text)
+    for text in (b"file,score\na.jpg,1\n", b"row,seed\none,first\n", b"row,seed\n\xe9,1\n", b"row\n" + b"a" * 200_000):
+        (folder.path / "ablation.csv").write_bytes(text)
         with pytest.raises(UserError, match="is no table of an ablation"):
+            folder.open(plan())
+    for header, what in (("row,seed,comment", "comment"), ("row,seed", "a cell beyond the header")):
+        (folder.path / "ablation.csv").write_text(f"{header}\none,1,good\n")
+        with pytest.raises(UserError, match=f"{what} is no key of a recipe; take it out"):
             folder.open(plan())
 
 

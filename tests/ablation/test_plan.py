@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
-from clicv2_keras.ablation.plan import make_plan
+from clicv2_keras.ablation.plan import describe_ablation, make_plan
 from clicv2_keras.ablation.row import TABLE, flat, row_changes
 from clicv2_keras.cli.main import main
 from clicv2_keras.recipe.files import load_recipe
@@ -59,6 +61,31 @@ def test_mistakes(arguments, message):
     with pytest.raises(UserError, match=message) as error:
         make_plan("quickstart", **arguments)
     assert "\n" not in str(error.value)
+
+
+def test_rows_have_folders_of_their_own_whatever_they_are_called():
+    folder = ["data.source=folder", "data.num_images=null"]
+    with pytest.raises(UserError, match="^rows data.path=x/y and data.path=x_y: would share the folder"):
+        make_plan("quickstart", vary=["data.path=x/y,x_y"], overrides=folder)
+    plan = make_plan("quickstart", vary=[f"data.path={'x' * 250}a,{'x' * 250}b"], overrides=folder, seeds=1)
+    folders = {Path(run.recipe.run.dir).parent.name for run in plan.runs}
+    assert len(folders) == 2 and max(map(len, folders)) < 255
+
+
+@pytest.mark.parametrize(
+    ("vary", "overrides", "message"),
+    [
+        ("data.held_out=0,99999", [], "row data.held_out=99999: .*data.held_out: 99999 of .* leaves none to train on"),
+        (
+            "entropy.weight=2",
+            ["probe.dataset=csv", "probe.root=no.csv"],
+            "row .*: --set: probe: no.csv: there is no such",
+        ),
+    ],
+)
+def test_what_the_rows_read_is_looked_at_before_the_first_is_trained(vary, overrides, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        describe_ablation("quickstart", vary=[vary], overrides=overrides)
 
 
 def test_a_mistake_is_one_line_and_exit_2(tmp_path):
