@@ -130,12 +130,12 @@ class MaskedEntropyBranch(keras.layers.Layer):
         """The mean over the patches, (B, 1) or (B, S)."""
         return ops.mean(entropy, axis=1, keepdims=len(self.statistics) == 1)
 
-    @staticmethod
-    def _loss(loss, found, training):
+    def _loss(self, loss, found, training):
         """The mean over parts of the batch, pairs of predictions and targets, each of its own shape."""
         targets = found[0][1]
         if len(found) > 1:
-            targets = ops.concatenate([ops.reshape(known, (-1, *known.shape[2:])) for _, known in found])
+            each = (len(self.statistics),) if len(self.statistics) > 1 else ()
+            targets = ops.concatenate([ops.reshape(known, (-1, *each)) for _, known in found])
         # Mean and deviation are those of all parts, and of all replicas.
         population = all_gather(targets)[0]
         losses = [

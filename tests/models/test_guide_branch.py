@@ -5,7 +5,7 @@ from keras import ops
 from tiny_network import tiny_feature_maps
 
 from clicv2_keras.layers import MeasureTargets
-from clicv2_keras.models import CLICv2, ContrastiveBranch, GuideBranch, ViTEncoder
+from clicv2_keras.models import CLICv2, ContrastiveBranch, GuideBranch, MaskedEntropyBranch, ViTEncoder
 from clicv2_keras.models.feature_maps import FeatureMaps
 
 
@@ -44,6 +44,14 @@ def test_agrees_with_numpy(images, encoder):
     np.testing.assert_allclose(found["guide_grid"], 1 - (grid_error**2).mean() / (grid**2).mean(), rtol=1e-3)
     np.testing.assert_allclose(found["guide_pooled"], 1 - (pooled_error**2).mean() / (pooled**2).mean(), rtol=1e-3)
     np.testing.assert_allclose(found["embedding"], mean, atol=1e-5)
+
+
+def test_its_weight_is_that_of_its_loss_beside_others(images, encoder):
+    model = CLICv2(
+        encoder, entropy=MaskedEntropyBranch(decoder_width=32, seed=1), guide=make_guide(images, encoder, weight=3.0)
+    )
+    found = {name: numpy(value) for name, value in model(images).items()}
+    np.testing.assert_allclose(found["loss"], found["entropy_loss"] + 3 * found["guide_loss"], rtol=1e-5)
 
 
 def test_known_targets_are_as_good_as_the_teachers_own(images, encoder):

@@ -215,9 +215,9 @@ def test_a_last_batch_may_have_fewer_images_than_there_are_mask_ratios(make_mode
     assert found["embedding"].shape == (1, 16) and number(found)["entropy_loss"] > 0
 
 
-def test_losses_of_several_statistics_and_of_visible_patches_agree_with_numpy(make_model, batch):
+def test_losses_of_hidden_and_visible_patches_and_of_images_agree_with_numpy(make_model, batch):
     names = ("entropy", "deviation")
-    model = make_model(None, {"statistics": names, "visible": True, "mask_ratio": [0.25, 0.75]})
+    model = make_model(None, {"statistics": names, "visible": True, "mask_ratio": [0.25, 0.75], "target": "both"})
     branch, encoder = model.entropy, model.encoder
     halves = [batch["image"][i::2] for i in range(2)]
     noise = np.random.default_rng(1).random((4, 16)).astype("float32")
@@ -226,8 +226,7 @@ def test_losses_of_several_statistics_and_of_visible_patches_agree_with_numpy(ma
     branch.masking.call = lambda images, mask_ratio: next(drawn)
     found = float(branch(batch["image"], encoder=encoder, training=True)["entropy_loss"])
 
-    known, errors = {"hidden": [], "visible": []}, {"hidden": [], "visible": []}
-    predicted = {"hidden": [], "visible": []}
+    known, errors, predicted = ({kind: [] for kind in ("hidden", "visible", "image")} for _ in range(3))
     for half, mask in zip(halves, masks, strict=True):
         keep, masked = (ops.convert_to_numpy(mask[name]) for name in ("keep", "masked"))
         squares = reference.patchify(half, 8).reshape(4, 16, 8, 8, 3)
@@ -238,13 +237,47 @@ def test_losses_of_several_statistics_and_of_visible_patches_agree_with_numpy(ma
         predicted["hidden"].append(ops.convert_to_numpy(branch.decoder(tokens, keep, masked)))
         kernel, bias = branch.visible_head.get_weights()
         predicted["visible"].append(ops.convert_to_numpy(tokens) @ kernel + bias)
+        kernel, bias = branch.image_head.get_weights()
+        predicted["image"].append(ops.convert_to_numpy(tokens).mean(axis=1) @ kernel + bias)
+        known["image"].append(values.mean(axis=1))
         for kind, index in (("hidden", masked), ("visible", keep)):
             known[kind].append(np.take_along_axis(values, index[..., None], axis=1))
     for kind, targets in known.items():
         flat = np.concatenate([each.reshape(-1, 2) for each in targets])
         for target, guess in zip(targets, predicted[kind], strict=True):
             errors[kind].append(np.mean((guess - (target - flat.mean(0)) / flat.std(0)) ** 2))
-    np.testing.assert_allclose(found, np.mean(errors["hidden"]) + np.mean(errors["visible"]), rtol=1e-3)
+    np.testing.assert_allclose(found, sum(np.mean(each) for each in errors.values()), rtol=1e-3)
+
+
+def test_a_patch_is_scored_by_the_passes_that_do_not_see_it(make_model, batch):
+    model = make_model(None, {})
+    branch, encoder, images = model.entropy, model.encoder, batch["image"][:2]
+    table = np.random.default_rng(2).random((2, 16)).astype("float32")
+    passes = []
+
+    def predict(visible, keep, masked):
+        keep, masked = (ops.convert_to_numpy(each) for each in (keep, masked))
+        passes.append(keep[0])
+        assert visible.shape[1] == 4 and sorted({*keep[0], *masked[0]}) == list(range(16))
+        # The k-th pass says k more.
+        return ops.convert_to_tensor(np.take_along_axis(table, masked, axis=1) + len(passes))
+
+    branch.predict = predict
+    found = ops.convert_to_numpy(branch.patch_scores(images, None, encoder))
+    seen_in = np.array([next(k for k, keep in enumerate(passes, 1) if patch in keep) for patch in range(16)])
+    np.testing.assert_allclose(found, table + (1 + 2 + 3 + 4 - seen_in) / 3, rtol=1e-5)
+
+
+def test_what_a_patch_holds_does_not_tell_in_its_own_score(make_model, batch):
+    model = make_model(None, {})
+    scores = []
+    for grey in (0, 255):
+        images = batch["image"][:2].copy()
+        images[:, 8:16, 16:24] = grey
+        scores.append(ops.convert_to_numpy(model.entropy.patch_scores(images, None, model.encoder)))
+    place = 1 * 4 + 2
+    np.testing.assert_allclose(scores[0][:, place], scores[1][:, place], atol=1e-6)
+    assert (scores[0] != scores[1]).any()
 
 
 def test_of_several_statistics_the_first_is_scored(make_model, batch):
