@@ -110,17 +110,17 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
     @classmethod
     def from_preset(
         cls,
-        name: str,
+        name: str = "default",
         contrast: ContrastiveBranch | Literal["default"] | None = "default",
         entropy: MaskedEntropyBranch | Literal["default"] | None = "default",
         views: RandomViews | Literal["default"] | None = "default",
         seed: int | None = None,
         **overrides,
     ) -> Self:
-        """The whole method around an encoder of a standard size, `vit_{tiny,small,base,large}_patch16`.
+        """The whole method around an encoder, trained or new; its other parts are new.
 
         Args:
-            name: the encoder's preset.
+            name: the encoder's preset, see `ViTEncoder.from_preset`.
             contrast, entropy, views: replace a part, or leave it out with None.
             seed: int, for the draws of the default parts.
             overrides: arguments of `ViTEncoder`, such as `image_size=96`.

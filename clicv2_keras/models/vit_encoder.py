@@ -12,6 +12,8 @@ from clicv2_keras.models.fitted_to import FittedTo
 from clicv2_keras.models.kept_weights_jax import KeptWeights
 from clicv2_keras.models.presets import preset_config
 from clicv2_keras.recipe.shapes import ENCODERS
+from clicv2_keras.utils.hub import is_hub_address
+from clicv2_keras.utils.package_data import trained_presets
 
 if TYPE_CHECKING:
     from clicv2_keras.layers.feature_stem import FeatureStem
@@ -103,12 +105,30 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         self.build()
 
     @classmethod
-    def from_preset(cls, name: str, **overrides) -> Self:
-        """An encoder of a standard size, randomly initialised: `vit_{tiny,small,base,large}_patch16`.
+    def from_preset(cls, name: str = "default", **overrides) -> Self:
+        """The encoder of a trained model, or one of a standard size with random weights.
 
-        `overrides` replace arguments of the constructor, as in `from_preset("vit_tiny_patch16", image_size=96)`.
+        Args:
+            name: a trained model that comes with the package, `hf://owner/name[@revision]` of the Hub, or
+                `vit_{tiny,small,base,large}_patch16`.
+            overrides: arguments of the constructor, such as `image_size=96`; of a trained one those that leave its
+                weights their shapes.
+
+        Raises:
+            ValueError: where there is no such preset, or what is trained has another shape.
         """
-        return cls(**{**preset_config(name, ENCODERS), **overrides})
+        if name in ENCODERS:
+            return cls(**{**ENCODERS[name], **overrides})
+        # It knows this class.
+        from clicv2_keras.models.find_model import encoder_of, find_model
+
+        if not is_hub_address(name):
+            preset_config(name, trained_presets() | ENCODERS)
+        encoder = encoder_of(find_model(name))
+        try:
+            return encoder.copy(**overrides) if overrides else encoder
+        except ValueError as error:
+            raise ValueError(f"{name!r} is trained and keeps its shape, not {overrides}: {error}") from None
 
     @classmethod
     def from_keras_hub(cls, backbone: keras.Model) -> Self:

@@ -7,7 +7,7 @@ import reference
 from keras import ops
 
 from clicv2_keras.layers import sincos_positions
-from clicv2_keras.models import ViTEncoder
+from clicv2_keras.models import CLICv2, ComplexityScorer, ViTEncoder
 
 TINY = {"image_size": 32, "patch_size": 8, "width": 16, "depth": 2, "num_heads": 2}
 
@@ -97,7 +97,22 @@ def test_wrong_arguments(images, arguments, message):
         ViTEncoder(**{**TINY, **arguments})(images)
 
 
+def test_a_trained_encoder_comes_by_its_name_and_goes_into_the_method():
+    name = "clicv2_vit_tiny_d4_patch16_128"
+    scorer = ComplexityScorer.from_preset(name)
+    encoder = ViTEncoder.from_preset(name, image_size=64)
+    assert encoder.image_size == 64 and scorer.encoder.image_size == 128
+    for method in (encoder, CLICv2.from_preset(name, image_size=64, seed=0).encoder):
+        for theirs, ours in zip(method.get_weights(), scorer.encoder.get_weights(), strict=True):
+            np.testing.assert_array_equal(theirs, ours)
+    for change in ({"depth": 2}, {"width": 64}):
+        with pytest.raises(ValueError, match="is trained and keeps its shape"):
+            ViTEncoder.from_preset(name, **change)
+
+
 def test_unknown_preset_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean default"):
+        CLICv2.from_preset("defaul")
     with pytest.raises(ValueError, match="did you mean vit_tiny_patch16"):
         ViTEncoder.from_preset("vit_tini_patch16")
 
