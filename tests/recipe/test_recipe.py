@@ -1,8 +1,11 @@
+from typing import get_args
+
 import pytest
 import yaml
 
+from clicv2_keras.data.labelled.scored_sets import SCORED_SETS
 from clicv2_keras.recipe.files import load_recipe, shipped_recipes
-from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.schema import Recipe, ScoredSet
 from clicv2_keras.recipe.text import describe_schema, recipe_yaml
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.package_data import package_data
@@ -220,6 +223,10 @@ def test_a_recipe_at_hand_takes_overrides_and_is_checked_as_a_file_is():
         load_recipe(recipe, ["contrast.level=none", "entropy.weight=0"])
     with pytest.raises(UserError, match="^--set: train.steps: "):
         load_recipe(recipe, ["train.steps=-1"])
+
+
+def test_the_probe_knows_every_data_set():
+    assert get_args(ScoredSet) == tuple(SCORED_SETS)
 
 
 def test_recipes_are_plain_data():
