@@ -1,7 +1,7 @@
 """How complex is an image? CLICv2 (arXiv 2503.06641) on Keras 3.
 
-Everything public stands here and is loaded when it is first used: importing the package takes milliseconds and brings
-neither Keras nor TensorFlow.
+What the commands do and the models stand here, each loaded when it is first used: importing the package takes
+milliseconds and brings neither Keras nor TensorFlow.
 """
 
 import importlib

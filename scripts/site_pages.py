@@ -15,6 +15,7 @@ from clicv2_keras.recipe.text import schema_sections
 ROOT = Path(__file__).resolve().parents[1]
 # The page that each file of the repository becomes; those of docs/ are themselves.
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+PAGES["saved_models/README.md"] = "models/index.md"
 RESULTS = sorted(ROOT.glob("benchmarks/results/*.md"))
 PAGES |= {f"benchmarks/results/{path.name}": f"measurements/{path.name}" for path in RESULTS}
 PAGES |= {
@@ -29,8 +30,8 @@ INTERVAL = re.compile(r"(\.\d+\**) (\[[+−-]?\.\d+), ([+−-]?\.\d+\])")
 COMPLETION = """\
 # Commands
 
-`clicv2-keras COMMAND --help` prints what stands below. A mistake is one line and exit code 2; what the place is at
-fault for (a full disk, a lost folder) is 1.
+`clicv2-keras COMMAND --help` prints what stands below. A mistake is told without a traceback, with exit code 2;
+what the place is at fault for (a full disk, a lost folder) is 1.
 
 **Completion** of commands, options and their values by Tab: add the line of your shell to its start-up file.
 

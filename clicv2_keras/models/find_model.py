@@ -19,7 +19,7 @@ from clicv2_keras.utils.paths import user_path
 
 # Files of a run folder, and why one may not hold them.
 _LEFT_OUT = {
-    "encoder_ema.keras": "; a run has it at its end, and only with a contrastive branch: else there is no teacher",
+    "encoder_ema.keras": "; a run has it at its end, with a contrastive branch (the teacher) or with optimizer.average",
     "encoder_best.keras": "; a run has it once its probe has asked; name a data set by probe.dataset",
 }
 KINDS = (ComplexityScorer, CLICv2, ViTEncoder)

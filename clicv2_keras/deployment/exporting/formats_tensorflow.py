@@ -21,8 +21,8 @@ def write_saved_model(scorer, folder):
     """Write a SavedModel with two signatures.
 
     `serving_default` takes uint8 `images` (B, H, W, 3) of any size, `serving_bytes` strings `image_bytes` (B,) of
-    JPEG, PNG or still GIF files, whose EXIF orientation is the caller's. Both resize as the package does, and return
-    float32 `score` (B,), `map` (B, rows, columns) and `embedding` (B, D).
+    JPEG, PNG or still GIF files, whose EXIF orientation and transparency are the caller's. Both resize as the package
+    does, and return float32 `score` (B,), `map` (B, rows, columns) and `embedding` (B, D).
     """
     size = scorer.encoder.image_size
 
