@@ -43,8 +43,8 @@ def export(
 
     Args:
         model: see `find_model`; one without a head of its own is exported with the label-free head.
-        format: `"tflite"`, or `"saved_model"`, whose `serving_default` takes uint8 `images` (B, H, W, 3) of any size and
-            whose `serving_bytes` takes JPEG or PNG bytes and heeds neither EXIF orientation nor alpha.
+        format: `"tflite"`, or `"saved_model"`, whose `serving_default` takes uint8 `images` (B, H, W, 3) of any size,
+            and `serving_bytes` JPEG or PNG bytes, of which it heeds neither EXIF orientation nor alpha.
         quantize: of TFLite: `"none"`, `"float16"`, `"dynamic"` or `"int8"`; see `convert`.
         output: the file or folder to write; by default NAME.tflite or NAME_saved_model in the working folder. Only a
             TFLite file of an earlier export is replaced.
