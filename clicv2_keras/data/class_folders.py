@@ -41,7 +41,9 @@ def open_class_folders(root, per_class=None, seed=0):
     rng = np.random.default_rng(seed)
     for split in ("train", "val"):
         folder = root / split
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        below = folder.iterdir() if folder.is_dir() else ()
+        # A notebook leaves a `.ipynb_checkpoints`.
+        names = sorted(path.name for path in below if path.is_dir() and path.name[0] != ".")
         if len(names) < 2:
             raise UserError(
                 f"{folder}: needs two or more folders, one a class, as in train/cat/1.jpg and val/cat/2.jpg"

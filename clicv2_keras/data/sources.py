@@ -1,6 +1,7 @@
 """Where images come from: files, drawings from a seed, or records; by number, whatever it is."""
 
 import math
+import os
 from pathlib import Path
 
 from PIL import Image
@@ -62,9 +63,9 @@ class FileSource:
             UserError: where the folder is missing or holds no image, or a folder in it cannot be read.
         """
         root = user_path(path)
-        if not root.exists():
+        if not os.path.exists(root):
             raise UserError(f"{path}: there is no such folder; name one that holds images")
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise UserError(f"{path}: this is a file; name a folder of images, or set data.source=list for a list file")
         images = []
         for found in files_below(root, seems_image):
@@ -86,17 +87,18 @@ class FileSource:
             UserError: where the list is missing or empty, or none of its files exists.
         """
         file = user_path(path)
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise UserError(f"{path}: there is no such list file; name a text file with one image path a line")
         try:
-            lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+            # Not by `splitlines`, which cuts at letters that a name may hold.
+            lines = [line.strip(" \t\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
         except UnicodeDecodeError:
             raise UserError(f"{path}: this is no text file; name one with one image path a line") from None
         names = [line for line in lines if line and not line.startswith("#")]
         if not names:
             raise UserError(f"{path}: the list names no image; write one image path a line")
         paths = [file.parent / name for name in names]
-        if not any(p.exists() for p in paths):
+        if not any(os.path.exists(p) for p in paths):
             raise UserError(
                 f"{path}: none of the {len(paths)} files it names exists; paths are relative to the list file"
             )

@@ -5,7 +5,6 @@ Import only once the backend is chosen.
 
 import hashlib
 import os
-import zipfile
 from pathlib import Path
 
 import keras
@@ -29,7 +28,7 @@ from clicv2_keras.utils.atomic_files import atomic_write, sha256
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage
-from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.paths import FolderLock, user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 BATCH = 32
@@ -42,7 +41,7 @@ def pack_targets(root, teacher, network, views, image_size, patch_size, min_area
         The `Packing`.
 
     Raises:
-        UserError: where `root` holds targets of another teacher or of other views.
+        UserError: where `root` holds targets of another teacher or of other views, or another process works there.
     """
     source, folder = RecordSource(root), targets_folder(root)
     grid_dim, pooled_dim = target_widths(network.strides, network.channels, Guide().grid_dim, Guide().pooled_dim)
@@ -59,12 +58,12 @@ def pack_targets(root, teacher, network, views, image_size, patch_size, min_area
         pooled_dim=pooled_dim,
     )
     targets = GuideTargets(packing.strides, packing.channels, packing.grid, grid_dim, pooled_dim)
-    before = read_packing(folder)
-    if before is not None and before.model_copy(update={"views": 0, "teacher": packing.teacher}) != packing:
-        raise UserError(
-            f"{folder}: holds targets of another teacher or of other views; remove it, or name another OUTPUT"
-        )
-    with Display(len(source) * views, label="views", enabled=progress) as display:
+    with FolderLock(user_path(root)), Display(len(source) * views, label="views", enabled=progress) as display:
+        before = read_packing(folder)
+        if before is not None and before.model_copy(update={"views": 0, "teacher": packing.teacher}) != packing:
+            raise UserError(
+                f"{folder}: holds targets of another teacher or of other views; remove it, or name another OUTPUT"
+            )
         if before is None:
             _begin(folder, packing, source, network, targets, display)
         else:
@@ -93,7 +92,7 @@ def fitted_targets(folder, packing):
     try:
         with np.load(path) as arrays:
             targets.set_weights([arrays[name] for name in arrays.files])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a broken header raises whatever it leads to
         raise UserError(f"{path}: is missing or damaged; remove {folder} and pack the targets again") from None
     return targets
 

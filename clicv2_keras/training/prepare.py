@@ -22,7 +22,8 @@ def prepare(
 
     `output` gets tar files as WebDataset reads them, `index.jsonl` (see `RecordIndex`) and `bad.csv`, which names the
     images that cannot be read and why. The images are shuffled before they are cut into shards. Stopped and called
-    again, it keeps the shards that are whole, by their checksums, and packs the rest; it gives the same bytes.
+    again, it keeps the shards that are whole, by their checksums, and packs the rest; it gives the same bytes. What was
+    unreadable beside images that are packed is not tried again: a new `output` is for that.
 
     With a `teacher` a folder `targets` joins them: what a guide is to learn of several views of every image, for
     `guide.teacher=packed`. The teacher is then asked once a view and not in every step. Called again with more `views`
@@ -46,8 +47,8 @@ def prepare(
         `Prepared`.
 
     Raises:
-        UserError: where there is no image, none can be read, `output` holds something else, or the teacher gives no
-            maps.
+        UserError: where there is no image, none can be read, `output` holds something else, another process works
+            there, or the teacher gives no maps.
         OSError: where `output` cannot be written.
     """
     if teacher is None:

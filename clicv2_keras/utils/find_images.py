@@ -1,8 +1,10 @@
 """What PATH stands for, for every verb: a file, a folder to the bottom, a glob, a URL, or `-` for a list on standard
 input."""
 
+import codecs
 import glob
 import os
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +16,10 @@ from clicv2_keras.utils.images import is_image
 # HEIC cannot be read: its owner learns that from a row with an error.
 ENDINGS = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .heic .heif".split())
 
-
 LONGEST_NAME = 2**20
+_SLASH = f"[{re.escape(os.sep + (os.altsep or ''))}]"
+# `**` as a whole part of a path, several in a row as one.
+_STARS = re.compile(rf"(?:^|(?<={_SLASH}))(?:\*\*(?:{_SLASH}+|\Z))+")
 
 
 class Found(NamedTuple):
@@ -50,7 +54,7 @@ def find_images(paths, leave_out=None):
 
 
 def names_by_line(stream):
-    """Yield the names of a binary stream, one a line; blank lines are passed over.
+    """Yield the names of a binary stream, one a line; blank lines and a byte order mark are passed over.
 
     Raises:
         UserError: where a name has more than a megabyte, or the first a null byte: of a picture, or of a list that
@@ -62,7 +66,7 @@ def names_by_line(stream):
             raise UserError(
                 "PATH -: what is on standard input are no names, one a line; give --null where they end in null bytes"
             )
-        name = os.fsdecode(line.rstrip(b"\r\n"))
+        name = os.fsdecode((line.removeprefix(codecs.BOM_UTF8) if first else line).rstrip(b"\r\n"))
         if name.strip():
             yield name
         first = False
@@ -123,7 +127,7 @@ def expand(name, wanted=seems_image, leave_out=None):
     if os.path.isdir(name):
         files, nothing = files_below(name, wanted, leave_out), "no image in this folder"
     elif glob.has_magic(name) and not os.path.lexists(name):
-        matches = (file for file in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(file))
+        matches = (file for file in sorted(_matches(name)) if not os.path.isdir(file))
         if leave_out and not _is_below(_begin_of_glob(name), leave_out):
             matches = (file for file in matches if not _is_below(file, leave_out))
         files, nothing = (Found(file) for file in matches if wanted(file)), "no image matches"
@@ -135,6 +139,32 @@ def expand(name, wanted=seems_image, leave_out=None):
         yield found
     if found is None:
         yield Found(name, nothing)
+
+
+def _matches(name):
+    """What a glob matches. `**` enters each folder once: links may go round in circles."""
+    stars = _STARS.search(name)
+    if not stars:
+        return glob.glob(name)
+    begin, rest = name[: stars.start()], name[stars.end() :] or "*"
+    return {
+        match
+        for root in (glob.glob(begin) if begin else [""])
+        for folder in _folders_below(root)
+        for match in _matches(glob.escape(folder) + rest)
+    }
+
+
+def _folders_below(root):
+    """Yield a folder, "" or with a slash behind it, and those below it that are not hidden, each once."""
+    seen, ahead = set(), [root]
+    while ahead:
+        folder = ahead.pop()
+        real = os.path.realpath(folder)
+        if real not in seen:
+            seen.add(real)
+            yield folder
+            ahead += sorted(glob.glob(f"{glob.escape(folder)}*/"), reverse=True)
 
 
 def _begin_of_glob(name):

@@ -21,6 +21,8 @@ _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 _ORIENTATION = 0x0112
+# Of a TIFF: 0 where white is 0; how many bits; how they are read, 1 for unsigned.
+_PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339
 _SIGNATURES = {
     b"\xff\xd8\xff": ".jpg",
     b"\x89PNG\r\n\x1a\n": ".png",
@@ -68,7 +70,7 @@ def open_rgb(file, at_least=None):
 def decode_image(file, at_least=None):
     """Decode an image as people see it: upright as EXIF says, in RGB, the first frame of an animation.
 
-    Alpha is laid over white, CMYK and palettes are converted, 16-bit greys keep their upper 8 bits.
+    Alpha is laid over white, CMYK and palettes are converted, 12- and 16-bit greys keep their upper 8 bits.
 
     Args:
         file: a path, encoded bytes or a binary file.
@@ -116,7 +118,8 @@ def upright_rgb(image):
     image.load()  # what a PNG says of its orientation may come last
     # exif_transpose copies what is upright too: a tenth of the time that decoding takes.
     turned = image.getexif().get(_ORIENTATION, 1) != 1
-    return _rgb(ImageOps.exif_transpose(image) if turned else image)
+    # What is turned has no tags any more.
+    return _rgb(ImageOps.exif_transpose(image) if turned else image, getattr(image, "tag_v2", {}))
 
 
 def network_input(image, size, box=WHOLE, flip=False):
@@ -182,12 +185,29 @@ def _check_size(image):
         )
 
 
-def _rgb(image):
+def _rgb(image, tags):
     if image.mode == "F":
         raise UnreadableImage("its pixels are floats, and nothing says what black and white are: convert it to 8 bits")
     if image.mode in _SIXTEEN_BIT:
-        image = Image.fromarray((np.asarray(image).astype("int32") >> 8).clip(0, 255).astype("uint8"))
+        image = _eight_bits(image, tags)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _eight_bits(image, tags):
+    """The upper 8 bits of a grey image of more, with alpha where a level is transparent; `tags` are those of a TIFF."""
+    bits, sample_format = tags.get(_BITS, (16,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0]
+    if bits > 16 or sample_format != 1:
+        raise UnreadableImage(
+            "its pixels are signed or of 32 bits, and nothing says what black and white are: convert it to 8 bits"
+        )
+    levels = np.asarray(image).astype("int32")
+    grey = (levels >> bits - 8).clip(0, 255).astype("uint8")
+    if tags.get(_PHOTOMETRIC) == 0:
+        grey = 255 - grey
+    if "transparency" not in image.info:
+        return Image.fromarray(grey)
+    opaque = levels != image.info["transparency"]
+    return Image.fromarray(np.dstack([grey, 255 * opaque.astype("uint8")]))

@@ -103,7 +103,8 @@ def lock(file, place: StrPath) -> None:
 
 
 class FolderLock:
-    """Keeps others out of a folder until `release`, or until this process is gone, however it ends.
+    """Keeps others out of a folder until `release`, or the end of a context, or until this process is gone, however it
+    ends.
 
     Args:
         folder: it exists.
@@ -112,9 +113,17 @@ class FolderLock:
         UserError: where another process works there.
     """
 
+    NAME = ".lock"
+
     def __init__(self, folder):
-        self._file = open(Path(folder) / ".lock", "a+")
+        self._file = open(Path(folder) / self.NAME, "a+")
         lock(self._file, folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.release()
 
     def release(self):
         with contextlib.suppress(OSError):

@@ -22,6 +22,23 @@ def test_list_file(photos):
     assert source.load(1).size == (60, 40)
 
 
+def test_a_list_is_cut_at_line_feeds_alone(photos):
+    names = [f"{letter}.jpg" for letter in ("a\u2028b", "a\x0bb", "a\x0cb", "a\x85b")]
+    (photos / "train.txt").write_bytes("\r\n".join(names).encode())
+    for name in names:
+        (photos / name).touch()
+    assert open_source("list", photos / "train.txt").names == names
+
+
+def test_names_that_are_too_long_are_told(photos):
+    too_long = "x" * 300
+    (photos / "train.txt").write_text(f"{too_long}\n4.jpg\n")
+    assert len(open_source("list", photos / "train.txt")) == 2
+    for kind, message in (("folder", "no such folder"), ("list", "no such list file")):
+        with pytest.raises(UserError, match=message):
+            open_source(kind, photos / too_long)
+
+
 def test_what_is_wrong_with_a_folder_is_one_line(photos, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()

@@ -1,7 +1,9 @@
 """A guide whose teacher was asked beforehand: packed targets are those that it would give in the step."""
 
 import csv
+import io
 import json
+import re
 
 import keras
 import numpy as np
@@ -16,9 +18,11 @@ from clicv2_keras.models.open_feature_maps import open_feature_maps, open_teache
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.batches import build_dataset
 from clicv2_keras.training.build import build_model
+from clicv2_keras.training.pack_targets import pack_targets
 from clicv2_keras.training.plan import describe_run
 from clicv2_keras.training.source import recipe_source
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import FolderLock
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
 VIEWS = {"image_size": 32, "patch_size": 8, "min_area": 0.4}
@@ -101,11 +105,22 @@ def test_more_views_join_and_what_is_missing_is_packed_again(jpegs, network, tmp
     about = folder / "targets" / "targets.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"views": 2}))
     assert PackedTargets(folder).packing.views == 2
-    first.write_bytes(before[:-7])
-    with pytest.raises(UserError, match="00000.000.npy: is missing or damaged"):
-        PackedTargets(folder)
+    archive = io.BytesIO()
+    np.savez(archive, before=np.zeros(1))
+    # Cut off, a header that is no Python, a shape that no machine counts, an archive.
+    header = before.replace(b"'descr'", b"'descr\0")
+    shape = re.sub(rb"\(12, (\d+)\), }", rb"(%d, \1), }" % 2**70, before)
+    for damaged in (before[:-7], header, shape, archive.getvalue()):
+        first.write_bytes(damaged)
+        with pytest.raises(UserError, match="00000.000.npy: is missing or damaged"):
+            PackedTargets(folder)
     pack(jpegs, folder, network, views=3)
     assert first.read_bytes() == before
+
+
+def test_two_processes_do_not_pack_targets_into_one_folder(packed, network):
+    with FolderLock(packed), pytest.raises(UserError, match="another process is at work there"):
+        pack_targets(packed, str(network), open_teacher(str(network)), 2, progress=False, **VIEWS)
 
 
 def test_a_saved_model_teaches_as_its_keras_file_does(jpegs, network, packed, tmp_path):
@@ -179,9 +194,10 @@ def test_what_is_not_packed_or_of_another_teacher_is_one_line(packed, jpegs, net
         PackedTargets(packed)
     (tmp_path / "kept").replace(packed / "targets" / "targets.json")
     (packed / "targets" / "projection.npz").rename(tmp_path / "kept")
-    (packed / "targets" / "projection.npz").write_text("[")
-    with pytest.raises(UserError, match="projection.npz: is missing or damaged; remove"):
-        build_model(recipe_of(packed))
+    for damaged in (b"[", (packed / "targets" / "00000.001.npy").read_bytes()):
+        (packed / "targets" / "projection.npz").write_bytes(damaged)
+        with pytest.raises(UserError, match="projection.npz: is missing or damaged; remove"):
+            build_model(recipe_of(packed))
     (tmp_path / "kept").replace(packed / "targets" / "projection.npz")
     (packed / "targets" / "00000.001.npy").rename(tmp_path / "kept")
     with pytest.raises(UserError, match="00000.001.npy: is missing or damaged"):

@@ -37,7 +37,7 @@ def test_a_named_file_counts_whatever_it_is(photos):
 
 
 def test_a_list_on_standard_input(photos, monkeypatch):
-    lines = f"\n{photos}/a.jpg\r\n   \n{photos}/more\n{photos}/\udcff.jpg\n~with\0null.jpg".encode(
+    lines = f"\ufeff\n{photos}/a.jpg\r\n   \n{photos}/more\n{photos}/\udcff.jpg\n~with\0null.jpg".encode(
         errors="surrogateescape"
     )
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
@@ -80,6 +80,21 @@ def test_links_in_circles_end_and_pipes_are_not_opened(photos):
     (photos / "more" / "again").symlink_to(photos)
     os.mkfifo(photos / "pipe")
     assert len(names(photos)) == 5
+
+
+@pytest.mark.parametrize(
+    ("begin", "folder"), [("", "photos/"), ("./", "./photos/"), ("photos/", "photos/"), ("pho*/", "photos/")]
+)
+def test_links_in_circles_end_in_a_glob(photos, monkeypatch, begin, folder):
+    monkeypatch.chdir(photos.parent)
+    for link in ("again", "and again"):
+        (photos / "more" / link).symlink_to(photos)
+    (photos / ".hidden").mkdir()
+    (photos / ".hidden" / "f.jpg").touch()
+    expected = [f"{folder}{name}" for name in ("a.jpg", "b.png", "more/c.webp", "more/d.gif", "more/e.bmp")]
+    for stars in ("**", "**/*", "**/*.*", "**/**/*"):
+        assert names(begin + stars) == expected
+    assert names(f"{begin}**/more/**/*.gif")[0] == f"{folder}more/d.gif"
 
 
 def test_a_folder_that_cannot_be_read_is_said(photos, monkeypatch):

@@ -1,4 +1,5 @@
 import io
+import struct
 import threading
 
 import numpy as np
@@ -64,6 +65,45 @@ def test_black_and_white(pixels):
 def test_sixteen_bits_keep_the_upper_eight():
     levels = (np.arange(40 * 60, dtype="uint16") * 27).reshape(40, 60)
     assert largest_error(open_rgb(encode(Image.fromarray(levels), "PNG")), (levels >> 8)[..., None]) == 0
+
+
+def test_a_transparent_level_of_sixteen_bits_lies_over_white():
+    levels = np.array([[0, 0x1234], [0x1235, 0xFFFF]], "uint16")
+    data = encode(Image.fromarray(levels), "PNG", transparency=0x1234)
+    assert largest_error(open_rgb(data), np.array([[0, 255], [0x12, 255]])[..., None]) == 0
+
+
+def with_tag(tiff, tag, old, new):
+    """The bytes of a TIFF by Pillow with another number in a tag."""
+    old, new = (struct.pack("<HHIHH", tag, 3, 1, value, 0) for value in (old, new))
+    assert tiff.count(old) == 1
+    return tiff.replace(old, new)
+
+
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_a_tiff_of_sixteen_bits_may_have_white_at_0(orientation):
+    levels = np.array([[0, 0x1234, 0xFFFF]], "uint16")
+    data = encode(Image.fromarray(levels), "TIFF", tiffinfo={0x0112: orientation})
+    expected = TURNS[orientation](np.array([[255, 255 - 0x12, 0]]))[..., None]
+    assert largest_error(open_rgb(with_tag(data, 262, 1, 0)), expected) == 0
+
+
+def test_a_tiff_of_twelve_bits_keeps_the_upper_eight():
+    # Two pixels in three bytes.
+    packed = np.frombuffer(bytes.fromhex("123fff00"), "<u2")[None]
+    data = with_tag(encode(Image.fromarray(packed), "TIFF"), 258, 16, 12)
+    assert largest_error(open_rgb(data), np.array([[0x12, 0xFF]])[..., None]) == 0
+
+
+def test_a_tiff_whose_white_is_not_known_is_refused():
+    half = Image.fromarray(np.full((8, 8), 2**31 - 1, "int32"))
+    for data in (
+        encode(half, "TIFF"),
+        with_tag(encode(half, "TIFF"), 339, 2, 1),
+        encode(half.convert("I;16"), "TIFF", tiffinfo={339: 2}),
+    ):
+        with pytest.raises(UnreadableImage, match="signed or of 32 bits.* convert it to 8 bits"):
+            open_rgb(data)
 
 
 def test_alpha_lies_over_white(pixels):

@@ -69,4 +69,7 @@ def join_sets(sets):
 def set_names(sets):
     """What to call each of several `ScoredImages`: two tables may bear one name, and then bear their number too."""
     names = [each.name for each in sets]
-    return [f"{name} {i + 1}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    numbered = [f"{name} {i}" for i, name in enumerate(names, 1)]
+    called = [number if names.count(name) > 1 else name for name, number in zip(names, numbered, strict=True)]
+    # A third may be called just so.
+    return called if len(set(called)) == len(called) else numbered

@@ -2,6 +2,7 @@
 
 import math
 import os
+import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.data.sources import FileSource
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.find_images import begins_like_image, seems_image
+from clicv2_keras.utils.find_images import ENDINGS, begins_like_image, seems_image
 
 
 class Label(NamedTuple):
@@ -26,8 +27,9 @@ class Label(NamedTuple):
 def parse_score(text):
     """A finite number, or None."""
     try:
-        score = float(text)
-    except (TypeError, ValueError):
+        # Python would read 1_0 as 10.
+        score = math.nan if "_" in str(text) else float(text)
+    except (TypeError, ValueError, OverflowError):
         return None
     return score if math.isfinite(score) else None
 
@@ -47,7 +49,7 @@ def match_labels(dataset, labels, score_range, where, root, ranked_within_catego
         `ScoredImages`, in the order of the labels.
 
     Raises:
-        UserError: where no label matches an image, or a score is outside the range.
+        UserError: where no label matches an image, all that do have one score, or a score is outside the range.
     """
     low, high = score_range
     for label in labels:
@@ -77,6 +79,9 @@ def match_labels(dataset, labels, score_range, where, root, ranked_within_catego
         notes.append(f"{_count(missing, 'label matches', 'labels match')} no image (left out): {first_names(missing)}")
     rows = sorted(found)
     kept = [labels[row] for row in rows]
+    if len({label.score for label in kept}) == 1:
+        alike = f"all {len(kept)} scores that have an image are {kept[0].score:g}"
+        raise UserError(f"{where}: {alike}; agreement needs scores that differ")
     return ScoredImages(
         name=dataset,
         source=FileSource([found[row] for row in rows], [label.name for label in kept]),
@@ -106,23 +111,32 @@ def _both_sides(labels, folders):
     return f"{looked_for}, and there is no image in that folder"
 
 
+def _composed(name):
+    """A name in one form of Unicode: archives of macOS take letters and their accents apart."""
+    return unicodedata.normalize("NFC", name)
+
+
 class _Folder:
     """The files of one folder, as `Label.path` may name them."""
 
     def __init__(self, path):
         self.path = path
         # Names that begin with a dot are not the user's: macOS leaves a `._0.jpg` beside `0.jpg` in its archives.
-        self.names = sorted(f.name for f in path.iterdir() if f.is_file() and f.name[0] != ".") if path.is_dir() else []
-        self.stems = {}
+        files = path.iterdir() if os.path.isdir(path) else ()
+        self.names = sorted(file.name for file in files if file.is_file() and file.name[0] != ".")
+        self.same, self.stems = {}, {}
         for name in self.names:
-            self.stems.setdefault(Path(name).stem, []).append(self.path / name)
+            self.same.setdefault(_composed(name), []).append(self.path / name)
+            self.stems.setdefault(_composed(Path(name).stem), []).append(self.path / name)
 
     def exact(self, name):
-        return [self.path / name] if self.path / name in self.stems.get(Path(name).stem, ()) else []
+        """Files of that name, the one of the very bytes first."""
+        return sorted(self.same.get(_composed(name), []), key=lambda file: file.name != name)
 
     def alike(self, name):
         """Images of that name with another ending or, where the name has none, with any; real images first."""
-        files = self.stems.get(name) or self.stems.get(Path(name).stem, [])
+        stem = Path(name).stem if name.lower().endswith(ENDINGS) else name
+        files = self.stems.get(_composed(name)) or self.stems.get(_composed(stem), [])
         return sorted(filter(seems_image, files), key=lambda file: not begins_like_image(file))
 
     def images(self):

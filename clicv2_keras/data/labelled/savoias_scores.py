@@ -13,7 +13,7 @@ from clicv2_keras.data.labelled.labels import parse_score
 from clicv2_keras.utils.errors import UserError, install_hint
 
 # The repository's files have some kilobytes and some hundred rows.
-MOST_BYTES, MOST_INFLATED, MOST_ROWS = 16 * 2**20, 256 * 2**20, 100_000
+MOST_BYTES, MOST_INFLATED, MOST_ROWS, MOST_COLUMNS = 16 * 2**20, 256 * 2**20, 100_000, 1000
 
 
 def read_savoias_scores(path):
@@ -153,10 +153,13 @@ def _from_xlsx(path):
         if sum(entry.file_size for entry in archive.infolist()) > MOST_INFLATED:
             raise ValueError("it inflates to more than 256 MB")
     workbook = load_workbook(path, read_only=True, data_only=True)
-    # A row may bear any number, and those before it would be made up.
-    rows = [list(row) for row in workbook.active.iter_rows(max_row=MOST_ROWS, values_only=True)]
+    # A row or a cell may bear any number, and those before it would be made up.
+    sheet = workbook.active
+    head = next(sheet.iter_rows(max_row=1, max_col=MOST_COLUMNS, values_only=True), ())
+    names = [str(cell).strip().lower() for cell in head]
+    column = names.index("gt") + 1 if "gt" in names else 1
+    rows = sheet.iter_rows(max_row=MOST_ROWS, min_col=column, max_col=column, values_only=True)
+    cells = [cell for (cell,) in rows]
     workbook.close()
-    head = [str(cell).strip().lower() for cell in rows[0]] if rows else []
-    column = head.index("gt") if "gt" in head else 0
-    cells = [row[column] if column < len(row) else None for row in rows[parse_score(rows[0][column]) is None :]]
+    cells = cells[parse_score(cells[0]) is None :]
     return [(str(number), cell) for number, cell in enumerate(cells) if cell is not None]

@@ -1,9 +1,12 @@
 import csv
+import math
 from pathlib import Path
 
 from clicv2_keras.data.labelled.labels import Label, match_labels, parse_score
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import user_path
+
+COLUMNS = ("file", "score", "category", "split")
 
 
 def open_score_table(path):
@@ -23,12 +26,14 @@ def open_score_table(path):
     labels = read_score_table(path)
     scores = [label.score for label in labels]
     notes = ()
-    score_range = 0.0, 1.0
+    low, high = 0.0, 1.0
     if not all(0 <= score <= 1 for score in scores):
-        score_range = min(scores), max(scores)
-        notes = (f"scores run from {score_range[0]:g} to {score_range[1]:g}: taken as the ends of their range",)
+        low, high = min(scores), max(scores)
+        notes = (f"scores run from {low:g} to {high:g}: taken as the ends of their range",)
+    if not math.isfinite(high - low):
+        raise UserError(f"{path}: scores run from {low:g} to {high:g}, too far apart for one range; correct them")
     name = Path(path).stem
-    return match_labels(name, labels, score_range, path, user_path(path).parent, notes=notes)
+    return match_labels(name, labels, (low, high), path, user_path(path).parent, notes=notes)
 
 
 def read_score_table(path):
@@ -45,15 +50,17 @@ def read_score_table(path):
         raise UserError(f"{path}: this is no CSV file ({error}); save the table as one") from None
     if not labels:
         raise UserError(f"{path}: the table is empty; it needs the columns file and score, and a row an image")
-    if len({label.score for label in labels}) == 1:
-        raise UserError(f"{path}: all {len(labels)} scores are {labels[0].score:g}; agreement needs scores that differ")
     return labels
 
 
 def _labels(rows, path, root):
     if not rows.fieldnames:
         return
-    columns = {(column or "").strip().lower(): column for column in rows.fieldnames}
+    names = [(column or "").strip().lower() for column in rows.fieldnames]
+    columns = dict(zip(names, rows.fieldnames, strict=True))
+    for name in COLUMNS:
+        if names.count(name) > 1:
+            raise UserError(f"{path}: the column {name} is there more than once; keep one")
     for needed in ("file", "score"):
         if needed not in columns:
             raise UserError(f"{path}: there is no column {needed}; the columns are {', '.join(rows.fieldnames)}")

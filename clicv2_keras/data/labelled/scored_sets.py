@@ -1,5 +1,6 @@
 """Data sets with human complexity scores, by the name that the command line gives them."""
 
+import os
 from dataclasses import replace
 
 from clicv2_keras.data.labelled.ic9600 import open_ic9600
@@ -61,7 +62,7 @@ def _open_named(dataset, root):
         raise UserError(f"{dataset}: unknown data set; {hint}there are {', '.join(SCORED_SETS)}")
     if root is None:
         raise UserError(f"{dataset}: its root is missing; name where the data set lies")
-    if not user_path(root).exists():
+    if not os.path.exists(user_path(root)):
         raise UserError(f"{root}: there is no such file or folder; name where the data set lies")
     return SCORED_SETS[dataset](root)
 

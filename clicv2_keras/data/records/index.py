@@ -64,7 +64,7 @@ class RecordIndex:
         """Read the index of the folder `root`, local or remote.
 
         Raises:
-            UserError: where there is none.
+            UserError: where there is none, or it cannot be read.
         """
         try:
             head, *lines = read_bytes(join(root, INDEX)).splitlines() or [b""]
@@ -73,10 +73,14 @@ class RecordIndex:
             shards = [ShardLine.parse(line) for line in lines]
             if any(shard.count != len(shard.images) for shard in shards) or not any(shard.images for shard in shards):
                 raise ValueError("other counts than images")
-        except FileNotFoundError:
+            if any(offset + length > shard.bytes for shard in shards for _, offset, length, _ in shard.images):
+                raise ValueError("an image beyond the end of its shard")
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(
                 f"{root}: there is no {INDEX}; name a folder that clicv2-keras prepare made, or let it finish"
             ) from None
+        except OSError as error:
+            raise UserError(f"{root}: its {INDEX} cannot be read: {error.strerror}; name another folder") from None
         except ValueError:
             raise UserError(f"{root}: its {INDEX} is damaged; pack the images again") from None
         names, offset, length, crc32 = zip(*(image for shard in shards for image in shard.images), strict=True)

@@ -73,9 +73,9 @@ def open_view(path, shape):
     """The targets of one view, float16 of this shape; None where the file is missing, damaged or of another."""
     try:
         values = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except Exception:  # a broken header raises whatever it leads to
         return None
-    return values if values.shape == shape and values.dtype == np.float16 else None
+    return values if isinstance(values, np.ndarray) and values.shape == shape and values.dtype == np.float16 else None
 
 
 def read_packing(folder):

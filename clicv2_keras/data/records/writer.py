@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from clicv2_keras.data.sources import FileSource
 from clicv2_keras.utils.atomic_files import write_csv, write_text
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable, user_path
+from clicv2_keras.utils.paths import FolderLock, check_writable_folder, user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 BAD = "bad.csv"
@@ -32,35 +33,43 @@ class Prepared(NamedTuple):
 def pack_images(images, output, shard_size=64, side=None, progress=True):
     """Pack images into shards; arguments, result and errors are those of `prepare`, which calls it."""
     output = user_path(output)
-    check_writable(output, "OUTPUT")
+    check_writable_folder(output, "OUTPUT")
     paths, names = _open(images)
-    plan = hashlib.sha256(json.dumps([names, shard_size, side]).encode()).hexdigest()
-    _claim(output, images, plan)
-    lines = packed_before(output, plan)
-    whole = len(lines)
-    order = np.random.default_rng(0).permutation(len(paths))
-    done = sum(line["count"] + len(line["bad"]) for line in lines)
-    with Display(len(paths), done, "images", progress) as display:
-        if done < len(paths):
-            (output / INDEX).unlink(missing_ok=True)
-        if done:
-            display.say(f"{output}: {whole} shards with {done:,} images are there already, and whole")
-        lines += _pack(paths, names, order[done:], output, plan, whole, shard_size * 1e6, side, display)
-        prepared = _finish(output, lines, side)
-        if not prepared.images:
-            raise UserError(f"{images}: none of the {len(paths)} images can be read; {output / BAD} says why")
-        display.say(
-            f"{output}: {prepared.images:,} images in {prepared.shards:,} shards, {prepared.bytes / 1e6:,.1f} MB"
-            + (f"; {prepared.bad:,} could not be read, see {BAD}" if prepared.bad else "")
-        )
-        display.say(f"Next: clicv2-keras train … --set data.source=records --set data.path={output}")
+    plan = hashlib.sha256(json.dumps([names, float(shard_size), side]).encode()).hexdigest()
+    output.mkdir(parents=True, exist_ok=True)
+    with FolderLock(output):
+        _claim(output, images, plan)
+        lines = packed_before(output, plan)
+        if not any(line["count"] for line in lines):
+            lines = []  # the images may have been mended since
+        whole = len(lines)
+        order = np.random.default_rng(0).permutation(len(paths))
+        unreadable = sum(len(line["bad"]) for line in lines)
+        done = sum(line["count"] for line in lines) + unreadable
+        with Display(len(paths), done, "images", progress) as display:
+            if done < len(paths):
+                (output / INDEX).unlink(missing_ok=True)
+            if done:
+                display.say(
+                    f"{output}: {whole} shards with {done:,} images are there already, and whole"
+                    + (f"; {unreadable:,} unreadable then: name a new OUTPUT to read them again" if unreadable else "")
+                )
+            lines += _pack(paths, names, order[done:], output, plan, whole, shard_size * 1e6, side, display)
+            prepared = _finish(output, lines, side)
+            if not prepared.images:
+                raise UserError(f"{images}: none of the {len(paths)} images can be read; {output / BAD} says why")
+            display.say(
+                f"{output}: {prepared.images:,} images in {prepared.shards:,} shards, {prepared.bytes / 1e6:,.1f} MB"
+                + (f"; {prepared.bad:,} could not be read, see {BAD}" if prepared.bad else "")
+            )
+            display.say(f"Next: clicv2-keras train … --set data.source=records --set data.path={output}")
     return prepared
 
 
 def _open(images):
     """Paths, and names that do not hang on where the folder lies."""
     root = user_path(images)
-    if root.is_file():
+    if os.path.isfile(root):
         source = FileSource.from_list(root)
         return source.paths, source.names
     paths = FileSource.from_folder(images).paths
@@ -68,13 +77,12 @@ def _open(images):
 
 
 def _claim(output, images, plan):
-    """Make the folder, or see that it holds this very work."""
-    output.mkdir(parents=True, exist_ok=True)
+    """See that the folder is new, or holds this very work."""
     mark = output / "plan.json"
     if mark.exists():
         if mark.read_text(encoding="utf-8", errors="replace") != json.dumps({"plan": plan}):
             raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
-    elif any(not path.name.startswith("unfinished_") for path in output.iterdir()):
+    elif any(path.name != FolderLock.NAME and not path.name.startswith("unfinished_") for path in output.iterdir()):
         raise UserError(f"{output}: is not empty; name a new folder for the records")
     else:
         write_text(mark, json.dumps({"plan": plan}))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clicv2_keras.data.labelled.joint_sets import join_sets
+from clicv2_keras.data.labelled.joint_sets import join_sets, set_names
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.data.sources import FileSource
 
@@ -33,3 +33,7 @@ def test_several_sets_keep_their_scales_apart():
     assert images.name == "ranks and table 2 and table 3" and images.ranked_within_category
     assert [path.parent.name for path in images.source.paths] == ["ranks"] * 2 + ["table"] * 4
     assert images.notes[0] == "ranks: a note" and images.scores.tolist() == [0, 1] * 3
+
+
+def test_no_two_sets_are_called_alike():
+    assert set_names([scored(name, ["a"]) for name in ("a", "a", "a 1")]) == ["a 1", "a 2", "a 1 3"]

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -10,6 +11,7 @@ from draw_image import draw_image
 from openpyxl import Workbook
 
 from clicv2_keras.data.labelled.savoias import CATEGORIES, open_savoias
+from clicv2_keras.data.labelled.savoias_scores import read_savoias_scores
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.utils.errors import UserError
 
@@ -146,6 +148,20 @@ def test_ground_truth_runs_no_strangers_code(root, tmp_path):
     assert not (tmp_path / "was here").exists()
 
 
+def test_a_cell_in_the_last_column_of_every_row_takes_no_memory(root):
+    file = root / "Ground truth" / "xlsx" / "global_ranking_art.xlsx"
+    workbook = Workbook()
+    for row, score in enumerate(("gt", *range(1000)), 1):
+        workbook.active.cell(row, 3, score)
+        workbook.active.cell(row, 2**14, "far")
+    workbook.save(file)
+    tracemalloc.start()
+    scores = read_savoias_scores(file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert scores == [(str(i), i) for i in range(1000)] and peak < 16 * 2**20
+
+
 class _Calls:
     def __init__(self, function, *arguments):
         self.called = function, arguments
@@ -197,9 +213,10 @@ def test_what_is_wrong_is_one_line(root, tmp_path):
         with pytest.raises(UserError, match=r"art\.npy: these are no Savoias scores") as error:
             open_savoias(root)
         assert "\n" not in str(error.value)
-    write_npy(file, ["much", 1, 2])
-    with pytest.raises(UserError, match="the score of image 0 is no number"):
-        open_savoias(root)
+    for score in ("much", 10**400):
+        write_npy(file, [score, 1, 2])
+        with pytest.raises(UserError, match="the score of image 0 is no number"):
+            open_savoias(root)
     write_npy(file, [101, 1, 2])
     with pytest.raises(UserError, match=r"the score of Art/0 is 101, not in \[0, 100\]"):
         open_savoias(root)

@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from draw_image import draw_image
@@ -57,6 +59,25 @@ def test_another_ending_takes_no_image_that_is_named_in_full(folder):
     assert images.notes == ("1 label matches no image (left out): b.jpg",)
 
 
+def test_a_name_with_a_dot_and_no_ending_takes_no_other_image(folder):
+    draw_image(folder / "0.jpg")
+    images = open_score_table(write(folder, "file,score", "0.5,0.1", "a.jpg,0.2", "b.JPG,0.3"))
+    assert images.source.names == ["a.jpg", "b.JPG"] and images.source.paths[1].name == "b.png"
+
+
+def test_a_name_matches_whether_its_accents_stand_apart_or_not(folder):
+    names = [unicodedata.normalize(form, f"{name}é.jpg") for form in ("NFC", "NFD") for name in "xyz"]
+    for file in (names[0], names[1], names[4], names[5]):
+        draw_image(folder / file)
+    images = open_score_table(write(folder, "file,score", *(f"{name},{i}" for i, name in enumerate(names[1:]))))
+    assert [path.name for path in images.source.paths] == [names[1], names[5], names[0], names[4]]
+
+
+def test_a_folder_whose_name_is_too_long_holds_no_image(folder):
+    images = open_score_table(write(folder, "file,score", f"{'x' * 300}/a.jpg,1", "a.jpg,0", "b.png,1"))
+    assert images.source.names == ["a.jpg", "b.png"]
+
+
 def test_an_image_that_cannot_be_decoded_is_left_to_the_evaluation(folder):
     (folder / "a.jpg").write_text("broken")
     assert len(open_score_table(write(folder, "file,score", "a.jpg,0", "b.png,1"))) == 2
@@ -77,7 +98,11 @@ def test_an_image_that_cannot_be_decoded_is_left_to_the_evaluation(folder):
         (["file,score", "no/x.jpg,1", "no/y.jpg,0"], "none of its 2 labels .* there is no image in that folder"),
         (["file,score"], "the table is empty"),
         ([""], "the table is empty"),
-        (["file,score", "a.jpg,3", "b.png,3"], "all 2 scores are 3; agreement needs"),
+        (["file,score", "a.jpg,3", "b.png,3"], "all 2 scores that have an image are 3; agreement needs"),
+        (["file,score", "a.jpg,3", "b.png,3", "x.jpg,4"], "all 2 scores that have an image are 3; agreement needs"),
+        (["file,score,Score ", "a.jpg,1,0", "b.png,0,1"], "the column score is there more than once; keep one"),
+        (["file,score", "a.jpg,1e308", "b.png,-1e308"], r"from -1e\+308 to 1e\+308, too far apart for one range"),
+        (["file,score", "a.jpg,1_0", "b.png,2"], "line 2: the score '1_0' is no number"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_one_line(folder, lines, message):
@@ -96,6 +121,8 @@ def test_what_is_no_table(folder):
         open_score_table(folder)
     with pytest.raises(UserError, match="there is no such file"):
         open_scored("csv", folder / "none.csv")
+    with pytest.raises(UserError, match="there is no such file or folder"):
+        open_scored("csv", folder / ("x" * 300))
 
 
 def test_ranked_scores_need_categories(folder):

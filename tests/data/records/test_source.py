@@ -111,6 +111,7 @@ def test_a_damaged_image_is_reported_and_a_missing_shard_is_a_mistake(records):
         lambda line: json.dumps(line | {"count": line["count"] + 1}),
         lambda line: json.dumps(line | {"images": [["a.jpg", -1, 2, 3]] * line["count"]}),
         lambda line: json.dumps(line | {"images": [["a.jpg", 1]] * line["count"]}),
+        lambda line: json.dumps(line | {"images": [["a.jpg", 0, 2**40, 3]] * line["count"]}),
         lambda line: json.dumps(line | {"images": [["a.jpg", 2**63, 2, 3]] * line["count"]}),
     ],
 )
@@ -130,3 +131,10 @@ def test_an_empty_index_is_damaged(records):
         (records / "index.jsonl").write_bytes(content)
         with pytest.raises(UserError, match="damaged"):
             RecordSource(records)
+
+
+def test_what_cannot_hold_an_index_is_one_line(records):
+    with pytest.raises(UserError, match="there is no index.jsonl"):
+        RecordSource(records / "index.jsonl")
+    with pytest.raises(UserError, match="its index.jsonl cannot be read: File name too long"):
+        RecordSource(records / ("x" * 300))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from draw_image import draw_image
 from PIL import Image
 
 import clicv2_keras
@@ -17,6 +18,7 @@ from clicv2_keras.data.records.shard import sha256
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.training.prepare import prepare
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.paths import FolderLock
 from clicv2_keras.utils.procedural import procedural_image
 
 
@@ -110,6 +112,38 @@ def test_killed_and_called_again_it_gives_the_same_bytes(photos, tmp_path):
     assert content(out) == content(tmp_path / "whole")
 
 
+def test_two_processes_do_not_pack_into_one_folder(photos, tmp_path):
+    out = tmp_path / "records"
+    out.mkdir()
+    with FolderLock(out), pytest.raises(UserError, match="another process is at work there"):
+        prepare(photos, out, progress=False)
+    # What one that was killed leaves.
+    (out / ".lock").touch()
+    prepare(photos, out, progress=False)
+    assert not (out / ".lock").exists()
+
+
+def test_the_command_goes_on_with_what_python_began(photos, tmp_path):
+    prepare(photos, tmp_path / "records", progress=False)
+    subprocess.run([SCRIPT, "prepare", photos, tmp_path / "records"], stdout=subprocess.DEVNULL, check=True)
+
+
+def test_images_that_were_mended_are_read_where_nothing_is_packed_yet(tmp_path):
+    draw_image(tmp_path / "photos" / "a.jpg")
+    whole = (tmp_path / "photos" / "a.jpg").read_bytes()
+    (tmp_path / "photos" / "a.jpg").write_bytes(whole[:100])
+    with pytest.raises(UserError, match="none of the 1 images can be read"):
+        prepare(tmp_path / "photos", tmp_path / "records", progress=False)
+    (tmp_path / "photos" / "a.jpg").write_bytes(whole)
+    assert prepare(tmp_path / "photos", tmp_path / "records", progress=False).images == 1
+
+
+def test_finished_shards_tell_what_was_unreadable_then(photos, tmp_path, capsys):
+    for _ in range(2):
+        prepare(photos, tmp_path / "records")
+    assert "2 unreadable then: name a new OUTPUT to read them again" in capsys.readouterr().out
+
+
 def test_a_damaged_shard_is_packed_again(photos, tmp_path):
     out = tmp_path / "records"
     prepare(photos, out, SHARD, progress=False)
@@ -158,6 +192,8 @@ def test_mistakes(photos, tmp_path):
         prepare(photos, out, side=20, progress=False)
     with pytest.raises(UserError, match="is not empty"):
         prepare(photos, photos, progress=False)
+    with pytest.raises(UserError, match="OUTPUT .*0.jpg: is a file; name a folder"):
+        prepare(photos, photos / "0.jpg", progress=False)
     with pytest.raises(UserError, match="no such folder"):
         prepare(tmp_path / "none", tmp_path / "new", progress=False)
     assert not (tmp_path / "new").exists()
