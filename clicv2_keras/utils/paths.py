@@ -36,10 +36,10 @@ def check_writable(path: StrPath, option: str = "--output") -> None:
     """
     check_local(path, option)
     path = user_path(path)
-    folder = path if path.is_dir() else path.parent
-    while not folder.exists():
-        folder = folder.parent
     try:
+        folder = path if path.is_dir() else path.parent
+        while not folder.exists():
+            folder = folder.parent
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -52,9 +52,9 @@ def check_writable_folder(path: StrPath, option: str = "--output") -> None:
     Raises:
         UserError: where it is a file, or cannot be written.
     """
+    check_writable(path, option)
     if user_path(path).exists() and not user_path(path).is_dir():
         raise UserError(f"{option} {path}: is a file; name a folder")
-    check_writable(path, option)
 
 
 def check_replaceable(path: StrPath, is_ours: Callable[[Path], bool], verb: str) -> None:

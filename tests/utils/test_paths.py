@@ -3,7 +3,7 @@ import pathlib
 import pytest
 
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable, user_path
+from clicv2_keras.utils.paths import check_writable, check_writable_folder, user_path
 
 
 def test_only_a_users_home_is_put_in_for_a_tilde():
@@ -24,3 +24,9 @@ def test_a_url_is_no_folder_of_that_name(tmp_path, monkeypatch, url):
 def test_what_only_looks_like_one_can_be_written_to(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     check_writable(path)
+
+
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path):
+    for check in (check_writable, check_writable_folder):
+        with pytest.raises(UserError, match="cannot be written: File name too long; name another place"):
+            check(tmp_path / ("x" * 300))
