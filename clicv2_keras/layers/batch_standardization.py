@@ -22,6 +22,9 @@ class BatchStandardization(keras.layers.Layer):
 
     Returns:
         float (B, n, C), of mean 0 and deviation 1 a feature before scale and offset.
+
+    Raises:
+        ValueError: where `statistics` is neither.
     """
 
     def __init__(self, affine=True, statistics="all", epsilon=1e-5, **kwargs):

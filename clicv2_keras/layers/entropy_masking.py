@@ -29,6 +29,9 @@ class EntropyMasking(SeededLayer):
         dict of `keep` (int32 (B, K)) and `masked` (int32 (B, M)), the indices of the patches in ascending order,
         `targets` (float32 (B, M)), the entropy of the masked patches in [0, 1], and `entropy` (float32 (B, N)), of all.
         With several statistics these two are (B, M, S) and (B, N, S).
+
+    Raises:
+        ValueError: where a mask ratio is out of its range, or the images are no whole patches; see `PatchStatistics`.
     """
 
     def __init__(self, patch_size, mask_ratio=0.75, bins=256, statistics=("entropy",), seed=None, **kwargs):

@@ -20,6 +20,9 @@ class PatchReadOut(keras.layers.Layer):
 
     Returns:
         float32 (B, N, F), F = D, D and 2 for the parts, in their order.
+
+    Raises:
+        ValueError: where a part is none of these, or there is none.
     """
 
     def __init__(self, parts=PARTS, **kwargs):

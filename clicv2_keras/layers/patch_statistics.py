@@ -31,7 +31,7 @@ class PatchStatistics(keras.layers.Layer):
     Args:
         patch_size: side P of a patch in pixels; a multiple of 2 or 4 for what averages.
         names: those to count, of the above, in this order.
-        bins: of `entropy`.
+        bins: of `entropy`, 2 to 256.
 
     Call arguments:
         images: uint8 (B, H, W, 3).
@@ -40,7 +40,8 @@ class PatchStatistics(keras.layers.Layer):
         float32 (B, N, len(names)) in [0, 1], patches row by row, without gradient.
 
     Raises:
-        ValueError: where a name is none of these, or the patch cannot be averaged so.
+        ValueError: where a name is none of these, `bins` not 2 to 256, the patch cannot be averaged so, or the images
+            are not uint8.
     """
 
     def __init__(self, patch_size, names=("entropy",), bins=256, **kwargs):

@@ -12,6 +12,9 @@ def sincos_positions(grid, width, trained_grid=None):
 
     Returns:
         float32 (rows * columns, width), NumPy.
+
+    Raises:
+        ValueError: where 4 does not divide the width.
     """
     if width % 4:
         raise ValueError(f"The width must be a multiple of 4 for sine-cosine positions, got {width}.")

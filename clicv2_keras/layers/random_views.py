@@ -27,8 +27,8 @@ class RandomViews(SeededLayer):
             view has its own, as in MoCo v3.
         min_area: smallest area of a crop as a share of the image, in (0, 1]; 1 keeps the whole image.
         flip: mirror half of the crops left to right.
-        jitter: strength of contrast, brightness and saturation jitter: factors in [1 - jitter, 1 + jitter].
-        grey: share of the two views that lose their colour.
+        jitter: in [0, 1], strength of contrast, brightness and saturation jitter: factors in [1 - jitter, 1 + jitter].
+        grey: share of the two views that lose their colour, in [0, 1].
         seed: int, for the draws.
 
     Call arguments:

@@ -33,6 +33,9 @@ class ShiftedPatchify(SeededLayer):
 
     Returns:
         (B, N, P², C), of the dtype of `images`, patches row by row.
+
+    Raises:
+        ValueError: where the mode is none of these, `max_shift` is not 1 to P, or P does not divide the images.
     """
 
     def __init__(self, patch_size, mode="patch", max_shift=None, seed=None, **kwargs):

@@ -20,6 +20,9 @@ class TransformerBlock(keras.layers.Layer):
 
     Returns:
         float (B, N or n, D).
+
+    Raises:
+        ValueError: when built, where `num_heads` does not divide the width.
     """
 
     def __init__(self, num_heads, mlp_ratio=4, **kwargs):

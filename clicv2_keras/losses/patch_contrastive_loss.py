@@ -12,7 +12,7 @@ class PatchContrastiveLoss(keras.layers.Layer):
     of what they show. So by default a token is told only from the tokens at its own position in other images.
 
     Args:
-        temperature: T, divides the cosine similarities; the loss is scaled by 2 T, so chance is 2 T ln(candidates).
+        temperature: T > 0, divides the cosine similarities; the loss is scaled by 2 T, so chance is 2 T ln(candidates).
         negatives: `"same_position"`: the other images at that position (B' candidates); `"all"`: every other token of
             the batch (B' n candidates); `"entropy_weighted"`: as all, each negative weighted by how much the entropy
             of its patch differs, relative to the mean difference: patches of equal complexity do not repel;
@@ -29,6 +29,9 @@ class PatchContrastiveLoss(keras.layers.Layer):
     Returns:
         The mean loss, and the share of queries to which no candidate but a copy is more similar than their own key,
         whatever its weight: two float32 scalars.
+
+    Raises:
+        ValueError: where `negatives` is none of these, or the temperature is not above 0.
     """
 
     def __init__(self, temperature=0.2, negatives="same_position", **kwargs):

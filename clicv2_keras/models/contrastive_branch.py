@@ -35,9 +35,9 @@ class ContrastiveBranch(SeededLayer):
         statistics: see `BatchStandardization`.
         shift_mode, max_shift: see `ShiftedPatchify`.
         momentum: of the teacher: a number in [0, 1] or a schedule such as `CosineMomentum`.
-        keep_ratio: share of the patches that each view keeps, another random part in each, but for the `tokens` that
-            are contrasted, which both have: what is left out is not encoded, and the views no longer share their
-            layout. One draw a step, the same across the batch.
+        keep_ratio: share of the patches that each view keeps, in (0, 1], another random part in each, but for the
+            `tokens` that are contrasted, which both have: what is left out is not encoded, and the views no longer
+            share their layout. One draw a step, the same across the batch.
         position_codes: tell the encoder where patches lie, in this branch's passes; see `ViTEncoder.encode`.
         copies: kinds of `OtherComplexity`. View a is encoded once more as such a copy: its keys join the candidates of
             view b, whose other keys of view a differ from them in complexity alone; and a linear read-out of the mean
@@ -51,6 +51,10 @@ class ContrastiveBranch(SeededLayer):
         bins: of the entropy that weighs negatives; see `PatchEntropy`. It is that of the patches as the tokens read
             them: jittered and shifted.
         seed: int, for shifts and positions.
+
+    Raises:
+        ValueError: where the level is neither, `keep_ratio` out of its range, or `negatives="same_image"` has no two
+            tokens of an image; by `build_for`, where there are more `tokens` than patches that a view keeps.
     """
 
     def __init__(

@@ -11,7 +11,10 @@ class DiversityHead(keras.layers.Layer):
     tell all: the effective dimension of the tokens over their number. It has no weights and works on any encoder.
 
     Args:
-        regularization: see `leverage`.
+        regularization: see `leverage`; above 0.
+
+    Raises:
+        ValueError: where it is not.
     """
 
     def __init__(self, regularization: float = 1 / 64, **kwargs) -> None:

@@ -33,6 +33,10 @@ class GuideBranch(keras.layers.Layer):
         weight: γ, of this loss beside the others.
         grid_weight, pooled_weight: of its two parts.
         grid_dim, pooled_dim: see `GuideTargets`.
+
+    Raises:
+        ValueError: without a teacher and without targets; by `build_for`, where the targets are of another grid than
+            the encoder's; by `call`, where neither a teacher nor the batch says what is to be learnt.
     """
 
     def __init__(
