@@ -1,6 +1,5 @@
 """The programs of examples/ do what their first lines say, on small pictures."""
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import pytest
 from code_blocks import ROOT
+from load_program import load_program
 from PIL import Image
 
 from clicv2_keras.utils.procedural import procedural_image
@@ -17,10 +17,7 @@ DEVICES = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
 
 
 def load(name):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(EXAMPLES / f"{name}.py")
 
 
 @pytest.fixture

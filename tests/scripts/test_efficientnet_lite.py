@@ -1,9 +1,9 @@
-import importlib.util
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from load_program import load_program
 
 from clicv2_keras.models import FeatureMaps
 
@@ -15,10 +15,7 @@ PARAMETERS = {0: 4_652_008, 2: 6_092_072}
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("efficientnet_lite", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(SCRIPT)
 
 
 @pytest.mark.parametrize("variant", [0, 2])

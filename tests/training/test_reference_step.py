@@ -1,12 +1,12 @@
 """The rival of `benchmarks/train_step.py` does the same work: same weights and draws, same losses."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from keras import ops
+from load_program import load_program
 from tiny_recipe import TINY
 
 from clicv2_keras.recipe.files import load_recipe
@@ -19,10 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
 
 
 def reference_of(recipe):
-    spec = importlib.util.spec_from_file_location("train_step_torch", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Reference(recipe)
+    return load_program(FILE).Reference(recipe)
 
 
 def weights_of(model):
