@@ -7,17 +7,15 @@ The weights are Google's (github.com/tensorflow/tpu, Apache-2.0), trained on Ima
 them. The file is compared with the original before it is kept.
 """
 
-import argparse
 import contextlib
+import functools
 import importlib
-import os
 import sys
 
 import keras
 import numpy as np
+from checked_feature_maps import parser, write
 from keras import layers
-
-from clicv2_keras.models.feature_maps import FeatureMaps
 
 # Repeats, kernel, stride, expansion, channels of each stage of Lite0.
 STAGES = (
@@ -33,7 +31,6 @@ STEM, HEAD = 32, 1280
 # Multiples of Lite0's channels and repeats, and the side of the images that it was trained on.
 VARIANTS = {0: (1.0, 1.0, 224), 1: (1.0, 1.1, 240), 2: (1.1, 1.2, 260)}
 MEAN, SCALE = 127.0, 128.0
-TOLERANCE = 1e-3
 
 
 def efficientnet_lite(variant=0):
@@ -157,52 +154,17 @@ def original_maps(original, images):
     return [x.permute(0, 2, 3, 1).numpy() for x in maps]
 
 
-def largest_difference(feature_maps, original, images):
-    """The largest difference of a map, in units of that map's largest number."""
-    ours = [keras.ops.convert_to_numpy(x) for x in feature_maps(images)]
-    theirs = original_maps(original, images)
-    assert [x.shape for x in ours] == [x.shape for x in theirs]
-    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs, strict=True))
-
-
-def sample_images(side, seed=0):
-    """uint8 (3, side, side, 3): a ramp, soft blobs and noise."""
-    rng = np.random.default_rng(seed)
-    ramp = np.linspace(0, 255, side)[:, None, None] * np.ones((1, side, 3))
-    coarse = rng.integers(0, 256, (4, 4, 3)).astype("float32")
-    blobs = np.array(keras.ops.image.resize(coarse, (side, side)))
-    noise = rng.integers(0, 256, (side, side, 3))
-    return np.stack([ramp, blobs, noise]).clip(0, 255).astype("uint8")
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", help="the .keras file to write")
-    parser.add_argument("--maps", type=int, nargs="+", help="numbers of the maps that are kept, from 0; all by default")
-    parser.add_argument("--image-size", type=int, help="side that other images are resized to; their own by default")
-    parser.add_argument("--variant", type=int, choices=sorted(VARIANTS), default=0)
-    arguments = parser.parse_args()
-    if not arguments.output.endswith(".keras"):
-        parser.error(f"{arguments.output}: give a name that ends in .keras")
+    arguments = parser(__doc__)
+    arguments.add_argument("--variant", type=int, choices=sorted(VARIANTS), default=0)
+    arguments = arguments.parse_args()
 
     keras.config.set_dtype_policy("float32")
     original = load_original(arguments.variant)
     network = efficientnet_lite(arguments.variant)
     copy_weights(original, network)
-    part = arguments.output.removesuffix(".keras") + ".part.keras"
-    FeatureMaps(network, MEAN, SCALE).save(part)
-    feature_maps = keras.saving.load_model(part)
-    for side in (VARIANTS[arguments.variant][2], 192, 235):
-        difference = largest_difference(feature_maps, original, sample_images(side))
-        print(f"{side} pixels: {len(feature_maps.channels)} maps, largest difference {difference:.1e} of a map's scale")
-        if not difference < TOLERANCE:
-            os.remove(part)
-            sys.exit(f"differs from the original by more than {TOLERANCE}")
-    if arguments.maps or arguments.image_size:
-        feature_maps = feature_maps.select(indices=arguments.maps).copy(image_size=arguments.image_size)
-        feature_maps.save(part)
-    os.replace(part, arguments.output)
-    print(f"{arguments.output}: equal to the original, strides {feature_maps.strides}")
+    sides = (VARIANTS[arguments.variant][2], 192, 235)
+    write(arguments, network, MEAN, SCALE, functools.partial(original_maps, original), sides)
 
 
 if __name__ == "__main__":

