@@ -1,0 +1,73 @@
+"""Which pretrained network is worth being a stem? `python benchmarks/judge_networks.py NETWORK …`
+
+By 5 folds within `train`, as benchmarks/judge_encoder.py: a ridge on the mean and the deviation over the image of what
+a network sees, and the paired difference to the first. NETWORK is a `.keras` file of `FeatureMaps`, of all whose maps
+it reads, or else a model, whose tokens; `NETWORK@SIDE` reads images of another side, `NETWORK+NETWORK` is both side by
+side. `val` is not looked at.
+"""
+
+import argparse
+import functools
+from pathlib import Path
+
+import numpy as np
+from judge_heads import read
+from within_train import DATA, line, train_sets
+
+BATCH = 32
+
+
+def main(options):
+    from clicv2_keras.evaluation.agreement import Judge
+    from clicv2_keras.evaluation.folds import Split, make_folds
+    from clicv2_keras.evaluation.predictors import Prediction
+    from clicv2_keras.evaluation.regressions import CategoryRidge
+
+    sets = train_sets(options.data)
+    features = functools.cache(lambda network, name: _features(network, sets[name]))
+    print(f"{'network':52} {'set':8} {'SRCC':>6}  95 %           difference to the first, 95 %")
+    for name, data in sets.items():
+        split = Split(make_folds(data)[0], data.scores, data.categories, data.ranked_within_category)
+        judge, first = Judge(data.scores, data.categories, not data.ranked_within_category, options.resamples), None
+        for networks in options.networks:
+            values = np.concatenate([features(each, name) for each in networks.split("+")], axis=1)
+            agreement = judge.agreement(Prediction("ridge", "model", split.predict(CategoryRidge, values), False))
+            print(f"{networks[-52:]:52} {name:8} {line(agreement, first)}", flush=True)
+            first = first or agreement
+
+
+def _features(network, data):
+    """float64 (n, F) of the images of `data`."""
+    name, _, side = network.partition("@")
+    model, maps_of = _opened(name, int(side) if side else None)
+    images = read(data, model.image_size)
+    found = []
+    for start in range(0, len(images), BATCH):
+        maps = [np.asarray(x, "float64") for x in maps_of(model.predict_on_batch(images[start : start + BATCH]))]
+        flat = [x.reshape(len(x), -1, x.shape[-1]) for x in maps]
+        found.append(np.concatenate([part for x in flat for part in (x.mean(axis=1), x.std(axis=1))], axis=1))
+    return np.concatenate(found)
+
+
+def _opened(name, side):
+    """A network that reads images of `side`, and what makes a list of maps of what it gives."""
+    import keras
+
+    from clicv2_keras.models import FeatureMaps
+    from clicv2_keras.models.find_model import encoder_of, find_model
+
+    if name.endswith(".keras") and isinstance(network := keras.saving.load_model(name), FeatureMaps):
+        side = side or network.image_size
+        if side is None:
+            raise SystemExit(f"{name}: reads images of any size; say which: {name}@256")
+        return network.copy(image_size=side), keras.tree.flatten
+    encoder = encoder_of(find_model(name))
+    return encoder.copy(image_size=side) if side else encoder, lambda tokens: [tokens]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="+")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--resamples", type=int, default=1000)
+    main(parser.parse_args())
