@@ -5,10 +5,7 @@ What a search may look at, `val` is not: the ridge of `clicv2-keras evaluate` by
 MODEL is a preset, a run folder or a .keras file; "MODEL:stem" its encoder with its blocks at random, mean of 5 seeds.
 """
 
-import argparse
-from pathlib import Path
-
-from within_train import DATA, line, train_sets
+from within_train import line, parser, train_sets
 
 
 def main(options):
@@ -35,8 +32,4 @@ def judge(model, data, resamples=1000):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="+")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--resamples", type=int, default=1000)
-    main(parser.parse_args())
+    main(parser(__doc__, "models").parse_args())

@@ -6,13 +6,11 @@ it reads, or else a model, whose tokens; `NETWORK@SIDE` reads images of another 
 side. `val` is not looked at.
 """
 
-import argparse
 import functools
-from pathlib import Path
 
 import numpy as np
 from judge_heads import read
-from within_train import DATA, line, train_sets
+from within_train import line, parser, train_sets
 
 BATCH = 32
 
@@ -66,8 +64,4 @@ def _opened(name, side):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="+")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--resamples", type=int, default=1000)
-    main(parser.parse_args())
+    main(parser(__doc__, "networks").parse_args())

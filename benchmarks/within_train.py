@@ -1,11 +1,21 @@
 """What a search may look at: the parts `train` of Savoias and of Nagle's photographs, judged by 5 folds within them."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def parser(description, what):
+    """Of a program that judges several of `what`."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument(what, nargs="+")
+    made.add_argument("--data", type=Path, default=DATA)
+    made.add_argument("--resamples", type=int, default=1000)
+    return made
 
 
 def train_sets(data):
