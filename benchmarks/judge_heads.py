@@ -17,15 +17,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from within_train import DATA, line, train_sets
+from within_train import DATA, print_judged, split_of, train_sets
 
 BATCH = 64
 
 
 def main(options):
-    from clicv2_keras.evaluation.agreement import Judge
-    from clicv2_keras.evaluation.folds import Split, make_folds
-    from clicv2_keras.evaluation.predictors import Prediction
     from clicv2_keras.evaluation.regressions import CategoryRidge
     from clicv2_keras.models.find_model import find_model
 
@@ -33,7 +30,7 @@ def main(options):
     sets = train_sets(options.data)
     splits, images, found = {}, {}, {}
     for name, data in sets.items():
-        splits[name] = Split(make_folds(data)[0], data.scores, data.categories, data.ranked_within_category)
+        splits[name] = split_of(data)
         images[name] = read(data, model.encoder.image_size)
         tokens, lift = features(model, images[name])
         both = np.concatenate([tokens, lift], axis=1)
@@ -51,11 +48,8 @@ def main(options):
 
     print(f"{'head':32} {'set':8} {'SRCC':>6}  95 %           difference to the ridge, 95 %")
     for name, data in sets.items():
-        judge, first = Judge(data.scores, data.categories, not data.ranked_within_category, options.resamples), None
-        for head in dict.fromkeys(head for head, _ in found):
-            agreement = judge.agreement(Prediction(head, "model", found[head, name], False))
-            print(f"{head:32} {name:8} {line(agreement, first)}", flush=True)
-            first = first or agreement
+        heads = dict.fromkeys(head for head, _ in found)
+        print_judged(name, data, ((head, found[head, name]) for head in heads), options.resamples, 32)
 
 
 def whole_in_its_process(fold, options):

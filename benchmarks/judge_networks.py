@@ -10,31 +10,24 @@ import functools
 
 import numpy as np
 from judge_heads import read
-from within_train import line, parser, train_sets
+from within_train import parser, print_judged, split_of, train_sets
 
 BATCH = 32
+WIDTH = 52
 
 
 def main(options):
-    from clicv2_keras.evaluation.agreement import Judge
-    from clicv2_keras.evaluation.folds import Split, make_folds
-    from clicv2_keras.evaluation.predictors import Prediction
     from clicv2_keras.evaluation.regressions import CategoryRidge
 
-    sets = train_sets(options.data)
-    features = functools.cache(lambda network, name: _features(network, sets[name]))
-    print(f"{'network':52} {'set':8} {'SRCC':>6}  95 %           difference to the first, 95 %")
-    for name, data in sets.items():
-        split = Split(make_folds(data)[0], data.scores, data.categories, data.ranked_within_category)
-        judge, first = Judge(data.scores, data.categories, not data.ranked_within_category, options.resamples), None
-        for networks in options.networks:
-            values = np.concatenate([features(each, name) for each in networks.split("+")], axis=1)
-            agreement = judge.agreement(Prediction("ridge", "model", split.predict(CategoryRidge, values), False))
-            print(f"{networks[-52:]:52} {name:8} {line(agreement, first)}", flush=True)
-            first = first or agreement
+    print(f"{'network':{WIDTH}} {'set':8} {'SRCC':>6}  95 %           difference to the first, 95 %")
+    for name, data in train_sets(options.data).items():
+        split, features = split_of(data), functools.cache(functools.partial(_features, data))
+        values = (np.concatenate([features(each) for each in row.split("+")], axis=1) for row in options.networks)
+        predictions = (split.predict(CategoryRidge, each) for each in values)
+        print_judged(name, data, zip(options.networks, predictions, strict=True), options.resamples, WIDTH)
 
 
-def _features(network, data):
+def _features(data, network):
     """float64 (n, F) of the images of `data`."""
     name, _, side = network.partition("@")
     model, maps_of = _opened(name, int(side) if side else None)

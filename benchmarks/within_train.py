@@ -30,6 +30,25 @@ def train_sets(data):
     return {name: replace(each, splits=np.full(len(each), "")) for name, each in train.items()}
 
 
+def split_of(data):
+    """The `Split` of one of `train_sets` into its 5 folds."""
+    from clicv2_keras.evaluation.folds import Split, make_folds
+
+    return Split(make_folds(data)[0], data.scores, data.categories, data.ranked_within_category)
+
+
+def print_judged(name, data, predictions, resamples, width):
+    """A line for each (what, scores) of `predictions` of the set `name`, its difference that to the first."""
+    from clicv2_keras.evaluation.agreement import Judge
+    from clicv2_keras.evaluation.predictors import Prediction
+
+    judge, first = Judge(data.scores, data.categories, not data.ranked_within_category, resamples), None
+    for what, scores in predictions:
+        agreement = judge.agreement(Prediction(what, "model", scores, False))
+        print(f"{what[-width:]:{width}} {name:8} {line(agreement, first)}", flush=True)
+        first = first or agreement
+
+
 def line(agreement, first=None):
     """An `Agreement`'s SRCC with its interval, and the paired difference to `first`, where there is one."""
     value, low, high = agreement.headline["SRCC"]

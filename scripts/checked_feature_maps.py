@@ -1,4 +1,4 @@
-"""What the programs that bring a network of another framework share: it is kept where it equals the original alone."""
+"""What the programs that make `FeatureMaps` share: a file is kept only where it equals what it was made of."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ def _keras_file(name):
     return name
 
 
-def write(arguments, network, mean, scale, original_maps, sides):
+def write(arguments, network, mean, scale, original_maps, sides, tolerance=TOLERANCE):
     """Save a network as `FeatureMaps`, if what is read from the file equals the original on images of each side.
 
     Args:
@@ -36,6 +36,7 @@ def write(arguments, network, mean, scale, original_maps, sides):
         network, mean, scale: as `FeatureMaps` takes them.
         original_maps: a function of uint8 images (B, H, W, 3), to the original's maps, float (B, h, w, C).
         sides: in pixels.
+        tolerance: how far a map may differ, in units of the original map's largest number.
     """
     part = arguments.output.removesuffix(".keras") + ".part.keras"
     FeatureMaps(network, mean, scale).save(part)
@@ -43,9 +44,9 @@ def write(arguments, network, mean, scale, original_maps, sides):
     for side in sides:
         difference = largest_difference(feature_maps, original_maps, sample_images(side))
         print(f"{side} pixels: {len(feature_maps.channels)} maps, largest difference {difference:.1e} of a map's scale")
-        if not difference < TOLERANCE:
+        if not difference < tolerance:
             os.remove(part)
-            sys.exit(f"differs from the original by more than {TOLERANCE}")
+            sys.exit(f"differs from the original by more than {tolerance}")
     feature_maps = feature_maps.select(indices=arguments.maps).copy(image_size=arguments.image_size)
     feature_maps.save(part)
     os.replace(part, arguments.output)

@@ -3,67 +3,59 @@
     python scripts/join_networks.py two_stems.keras lite0_stem.keras yolov4_tiny_192.keras
 
 Each reads the image by its own normalisation, and at its own size where its file names one: there it is resized,
-bilinear. The joint network reads images at `--image-size`, by default at their own.
+bilinear. The joint network is compared with the single ones before it is kept.
 """
 
-import argparse
-import sys
+import functools
 
 import keras
 import numpy as np
+from checked_feature_maps import parser, write
 from keras import layers
 
-from clicv2_keras.models.feature_maps import FeatureMaps
 from clicv2_keras.models.open_feature_maps import open_feature_maps
 
 TOLERANCE = 1e-4
 
 
-def join(networks, image_size=None):
-    """`FeatureMaps` of the maps of several, in order; their weights are copied."""
+def join(networks):
+    """The functional network of the maps of several `FeatureMaps`, in order: float (B, H, W, 3) in [0, 255] -> maps."""
     image = keras.Input((None, None, 3), name="image")
-    maps = []
+    maps, taken = [], set()
     for number, each in enumerate(networks):
         network, x = each.copy(image_size=None).network, image
-        if each.image_size not in (None, image_size):
+        for layer in network.layers:
+            # Variants of one family have layers of the same names.
+            layer.name = layer.name if layer.name not in taken else f"{layer.name}_of_{number}"
+            taken.add(layer.name)
+        if each.image_size is not None:
             size = (each.image_size, each.image_size)
             x = layers.Resizing(*size, data_format="channels_last", name=f"resized{number}")(x)
         scale, mean = np.asarray(each.scale), np.asarray(each.mean)
         x = layers.Rescaling((1 / scale).tolist(), (-mean / scale).tolist(), name=f"normalised{number}")(x)
         # Layer by layer, and not as a layer of its own, so that its normalisations are folded.
         maps += keras.tree.flatten(network.call(x))
-    name = "_and_".join(each.network.name for each in networks)
-    return FeatureMaps(keras.Model(image, maps, name=name), image_size=image_size)
+    return keras.Model(image, maps, name="_and_".join(each.network.name for each in networks))
 
 
-def largest_difference(joint, networks, side=256):
-    """The largest difference of a map to the single networks', in units of that map's largest number."""
-    images = np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype("float32")
-    ours, theirs = joint.copy(image_size=None)(images), []
+def single_maps(networks, images):
+    """The maps that each network gives by itself, of uint8 images (B, H, W, 3), as a list of arrays."""
+    maps = []
     for each in networks:
-        size = each.image_size if each.image_size not in (None, joint.image_size) else side
-        theirs += each.copy(image_size=None)(keras.ops.image.resize(images, (size, size), data_format="channels_last"))
-    pairs = [[keras.ops.convert_to_numpy(x) for x in pair] for pair in zip(ours, theirs, strict=True)]
-    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in pairs)
+        size = (each.image_size, each.image_size) if each.image_size is not None else images.shape[1:3]
+        resized = keras.ops.image.resize(images.astype("float32"), size, data_format="channels_last")
+        maps += each.copy(image_size=None)(resized)
+    return [keras.ops.convert_to_numpy(x) for x in maps]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", help="the .keras file to write")
-    parser.add_argument("networks", nargs="+", help="networks, as encoder.stem in a recipe takes them")
-    parser.add_argument("--image-size", type=int, help="side that the joint network resizes images to")
-    arguments = parser.parse_args()
-    if not arguments.output.endswith(".keras"):
-        parser.error(f"{arguments.output}: give a name that ends in .keras")
+    arguments = parser(__doc__)
+    arguments.add_argument("networks", nargs="+", help="networks, as encoder.stem in a recipe takes them")
+    arguments = arguments.parse_args()
 
     keras.config.set_dtype_policy("float32")
     networks = [open_feature_maps(name) for name in arguments.networks]
-    joint = join(networks, arguments.image_size)
-    difference = largest_difference(joint, networks)
-    if not difference < TOLERANCE:
-        sys.exit(f"differs from the single networks by {difference:.1e} of a map's scale")
-    joint.save(arguments.output)
-    print(f"{arguments.output}: {len(joint.channels)} maps of {sum(joint.channels)} channels, strides {joint.strides}")
+    write(arguments, join(networks), 0.0, 1.0, functools.partial(single_maps, networks), (256,), TOLERANCE)
 
 
 if __name__ == "__main__":

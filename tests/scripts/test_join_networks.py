@@ -1,3 +1,4 @@
+import functools
 from pathlib import Path
 
 import keras
@@ -8,6 +9,7 @@ from load_program import load_program
 from clicv2_keras.models import FeatureMaps
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "join_networks.py"
+checked = load_program(SCRIPT.with_name("checked_feature_maps.py"))
 
 
 def network(filters, **settings):
@@ -30,7 +32,7 @@ def script():
 
 def test_the_maps_of_both_in_order_from_a_file(script, networks, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
-    script.join(networks).save(tmp_path / "joint.keras")
+    FeatureMaps(script.join(networks)).save(tmp_path / "joint.keras")
     joint = keras.saving.load_model(tmp_path / "joint.keras")
     assert joint.channels == [4, 4, 6, 6] and joint.image_size is None
     # A half of each side: every second sample of the mean of two, by which "bilinear" goes.
@@ -43,14 +45,24 @@ def test_the_maps_of_both_in_order_from_a_file(script, networks, tmp_path):
 
 
 def test_normalisations_are_folded_as_a_single_networks(script, networks):
-    joint = script.join(networks)
+    joint = FeatureMaps(script.join(networks))
     assert not any(isinstance(layer, keras.Model) for layer in joint.network.layers)
     assert sum(type(layer).__name__ == "FoldedConvolution" for layer in joint._folded.layers) == 2
 
 
 def test_it_tells_how_far_it_is_from_the_single_networks(script, networks):
-    joint = script.join(networks)
-    assert script.largest_difference(joint, networks) < script.TOLERANCE
+    joint = FeatureMaps(script.join(networks))
+    of_each, images = functools.partial(script.single_maps, networks), checked.sample_images(64)
+    assert checked.largest_difference(joint, of_each, images) < script.TOLERANCE
     for layer in joint.network.layers:
         layer.set_weights([2 * w + 0.1 for w in layer.get_weights()])
-    assert script.largest_difference(joint, networks) > script.TOLERANCE
+    assert checked.largest_difference(joint, of_each, images) > script.TOLERANCE
+
+
+def test_two_of_one_family(script, networks, tmp_path):
+    """Whose layers have the same names."""
+    twice = [networks[0], networks[0].copy()]
+    FeatureMaps(script.join(twice)).save(tmp_path / "joint.keras")
+    joint, images = keras.saving.load_model(tmp_path / "joint.keras"), checked.sample_images(64)
+    of_each = functools.partial(script.single_maps, twice)
+    assert checked.largest_difference(joint, of_each, images) < script.TOLERANCE

@@ -66,7 +66,7 @@ def script():
 
 
 @pytest.fixture
-def files(script, tmp_path):
+def files(tmp_path):
     """Configuration and random weights, and the numbers by section: bias, scale, mean, variance, kernel."""
     rng = np.random.default_rng(0)
     (tmp_path / "tiny.cfg").write_text(CONFIGURATION)
