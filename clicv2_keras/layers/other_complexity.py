@@ -6,6 +6,7 @@ from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import draw_local
 from clicv2_keras.layers.seeded_layer import SeededLayer
 from clicv2_keras.recipe.shapes import COPIES
+from clicv2_keras.utils.views import triangle_filter
 
 # Of the blur, in pixels; levels a channel after posterising; by what the detail that `scale` leaves out is smaller.
 SIGMA, LEVELS, FACTOR = 2.0, 4, 4
@@ -84,8 +85,5 @@ def _matrix(kind, side):
 
 
 def _resize(length, size):
-    """By the triangle filter, widened where it shrinks, as Pillow's BILINEAR: (size, length), rows of sum 1."""
-    scale = length / size
-    center = (np.arange(size) + 0.5) * scale - 0.5
-    weights = np.maximum(1 - np.abs(center[:, None] - np.arange(length)) / max(scale, 1.0), 0)
-    return weights / weights.sum(axis=1, keepdims=True)
+    step = length / size
+    return triangle_filter((np.arange(size) + 0.5) * step - 0.5, step, length)

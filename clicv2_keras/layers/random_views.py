@@ -11,6 +11,7 @@ from clicv2_keras.utils.views import (
     crop_box,
     factor_range,
     jitter_colors,
+    triangle_filter,
 )
 
 
@@ -106,12 +107,9 @@ class RandomViews(SeededLayer):
         center = ops.arange(self.image_size, dtype="float32") + 0.5
         if flip is not None:
             center = ops.where(flip[:, None], self.image_size - center, center)
-        position = start[:, None] + center * (window / self.image_size)[:, None] - 0.5
-        # The triangle filter, widened when it shrinks, as Pillow's BILINEAR.
-        reach = ops.maximum(window / self.image_size, 1.0)[:, None, None]
-        distance = ops.abs(position[..., None] - ops.arange(length, dtype="float32"))
-        weights = ops.maximum(1.0 - distance / reach, 0.0)
-        return weights / ops.sum(weights, axis=-1, keepdims=True)
+        step = window / self.image_size
+        position = start[:, None] + center * step[:, None] - 0.5
+        return triangle_filter(position, step[:, None, None], length, ops)
 
     def _uniform(self, batch, shape, low=0.0, high=1.0):
         def draw(rows):

@@ -8,6 +8,7 @@ from keras import ops
 from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.folded_norms import fold_norms
 from clicv2_keras.utils.errors import install_hint
+from clicv2_keras.utils.views import triangle_filter
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")
@@ -192,7 +193,4 @@ def resize(images, size):
 
 def _resize_matrix(length, size):
     step = ops.cast(length, "float32") / size
-    centers = (ops.arange(size, dtype="float32") + 0.5) * step - 0.5
-    distance = ops.abs(centers[:, None] - ops.arange(length, dtype="float32"))
-    weights = ops.maximum(1.0 - distance / ops.maximum(step, 1.0), 0.0)
-    return weights / ops.sum(weights, axis=-1, keepdims=True)
+    return triangle_filter((ops.arange(size, dtype="float32") + 0.5) * step - 0.5, step, length, ops)

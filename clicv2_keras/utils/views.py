@@ -68,6 +68,22 @@ def crop_box(draws, min_area, ops=np):
     return ops.stack([left, upper, right, lower], axis=-1)
 
 
+def triangle_filter(centers, step, length, ops=np):
+    """The weights by which pixels of another size read a row of `length`: Pillow's BILINEAR, widened where it shrinks.
+
+    Args:
+        centers: float (..., size): where the middle of each lies in the row, whose first pixel's middle is 0.
+        step: how many of the row's pixels one takes; a number, or float (..., 1, 1).
+        ops: NumPy, or `keras.ops` for tensors.
+
+    Returns:
+        float (..., size, length), rows of sum 1.
+    """
+    distance = ops.abs(centers[..., None] - ops.arange(length, dtype="float32"))
+    weights = ops.maximum(1.0 - distance / ops.maximum(step, 1.0), 0.0)
+    return weights / ops.sum(weights, axis=-1, keepdims=True)
+
+
 def draw_crop(rng, min_area, flip):
     """A box as of `crop_box`, float (4,), and whether it is mirrored, from a `numpy.random.Generator`."""
     return crop_box(rng.random(4), min_area), flip and rng.random() < 0.5

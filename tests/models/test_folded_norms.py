@@ -48,6 +48,21 @@ def test_it_is_what_both_layers_give(convolution, norm, rng):
     assert_same(folded(images, training=False), network(images, training=False))
 
 
+def test_a_network_within_a_network_is_folded_too(rng):
+    def block(depth):
+        image = keras.Input((9, 12, 3))
+        inner = block(depth - 1)(image) if depth else image
+        return keras.Model(image, layers.BatchNormalization()(layers.Conv2D(3, 1)(inner)))
+
+    image = keras.Input((9, 12, 3))
+    nested, images = block(2), rng.normal(0, 1, (2, 9, 12, 3)).astype("float32")
+    randomised(nested, rng)
+    network = keras.Model(image, layers.ReLU()(nested(image)))
+    (folded,) = (layer for layer in fold_norms(network).layers if isinstance(layer, keras.Model))
+    assert sum(isinstance(layer, FoldedConvolution) for layer in folded._flatten_layers()) == 3
+    assert_same(fold_norms(network)(images, training=False), network(images, training=False))
+
+
 def normalised(x, **options):
     return layers.BatchNormalization(**options)(x)
 
