@@ -94,9 +94,9 @@ def make_plan(
             if (other := folders.setdefault(folder, row.name)) != row.name:
                 raise UserError(f"rows {other} and {row.name}: would share the folder {folder}; leave one of them out")
             own = [
-                f"name={json.dumps(row.name)}",
+                f"name={_quoted(row.name)}",
                 f"seed={seed}",
-                f"run.dir={json.dumps(str(folder))}",
+                f"run.dir={_quoted(str(folder))}",
             ]
             try:
                 runs.append(Run(row, seed, load_recipe(recipe, [*overrides, *row.overrides, *own])))
@@ -187,6 +187,11 @@ def _check_varied(base, vary):
     for key in (text.partition("=")[0] for text in vary):
         if inner := next((each for each in keys if each.startswith(f"{key}.")), None):
             raise UserError(f"--vary {key}: is a section of the recipe; vary its keys one by one, such as {inner}")
+
+
+def _quoted(text):
+    """Text as a scalar of YAML, whose escapes, unlike JSON's, hold every character in one."""
+    return json.dumps(text, ensure_ascii=False).encode("ascii", "backslashreplace").decode()
 
 
 def _folder(output, row, seed):

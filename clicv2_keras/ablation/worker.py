@@ -56,11 +56,16 @@ def work(run, data, test_split, stop):
             with contextlib.suppress(BrokenPipeError):
                 pickle.dump((run.recipe, data, test_split), process.stdin)
                 process.stdin.flush()
+            answers = []
+            # What waits to be read would keep the run from its end.
+            reader = threading.Thread(target=lambda: answers.append(process.stdout.read()), daemon=True)
+            reader.start()
             while process.poll() is None and not stop.requested:
                 time.sleep(0.05)
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-            answer = process.stdout.read()
+            reader.join()
+    (answer,) = answers
     if answer:
         outcome = pickle.loads(answer)
         if outcome.mistake:

@@ -10,7 +10,9 @@ from clicv2_keras.evaluation.output_folder import TOP1, check_output
 from clicv2_keras.utils.atomic_files import write_text
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
+from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import StrPath, user_path
+from clicv2_keras.utils.seeds import check_seed
 
 if TYPE_CHECKING:
     import keras
@@ -64,6 +66,7 @@ def top1(
     Raises:
         UserError: one line on what is wrong with the model or the folder.
     """
+    check_seed(seed)
     choose_backend()
     from rich.progress import Progress
 
@@ -79,6 +82,10 @@ def top1(
         features = extractor.extract(data.source, tick=lambda: bar.advance(task))
     classes, splits = data.classes[features.index], data.splits[features.index]
     train, val = splits == "train", splits == "val"
+    if (left := len(set(classes[train]))) < 2 or not val.any():
+        raise UserError(
+            f"{root}: {left} classes of train and {val.sum()} images of val can be read; top-1 needs 2 and 1"
+        )
 
     def accuracy(read):
         token = read.parts["token"]

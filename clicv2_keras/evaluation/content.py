@@ -11,8 +11,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from clicv2_keras.data.reading import load_images
+from clicv2_keras.evaluation.features import BATCH
 from clicv2_keras.layers import ShiftedPatchify
 from clicv2_keras.models.kept_weights_jax import KeptWeights
+from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import UnreadableImage
 
 RETRIEVED = 128
 
@@ -28,7 +31,7 @@ class Content(NamedTuple):
     among: int
 
 
-def measure_content(encoder, data, features, untrained, seed=0):
+def measure_content(encoder, data, features, untrained, seed=0, batch_size=BATCH):
     """What the features tell of the content.
 
     Args:
@@ -36,10 +39,14 @@ def measure_content(encoder, data, features, untrained, seed=0):
         data: `ScoredImages`, and their `Features`.
         untrained: the `UntrainedEncoders` of those features.
         seed: of the folds, the images and the shifts.
+        batch_size: images that an encoder sees at a time.
 
     Returns:
         A list of `Content`: `category_accuracy`, but where the categories are too few or too small, and
         `token_retrieval`.
+
+    Raises:
+        UserError: where an image that was read before cannot be now.
     """
     found = []
     names, counts = np.unique(data.categories, return_counts=True)
@@ -49,10 +56,13 @@ def measure_content(encoder, data, features, untrained, seed=0):
         chance = float(counts.max() / counts.sum())
         found.append(Content("category_accuracy", accuracy, _mean(others), chance, len(names)))
     chosen = np.random.default_rng(seed).permutation(len(data))[:RETRIEVED]
-    images = load_images(data.source, chosen, encoder.image_size)
-    retrieved = token_retrieval(PatchEncoder(encoder), images, seed)
+    try:
+        images = load_images(data.source, chosen, encoder.image_size)
+    except UnreadableImage as error:
+        raise UserError(f"{data.name}: was read before and cannot be now: {error}") from None
+    retrieved = token_retrieval(PatchEncoder(encoder), images, seed, batch_size)
     blank = PatchEncoder(untrained.encoder) if untrained else None
-    others = [token_retrieval(blank, images, seed) for _ in untrained]
+    others = [token_retrieval(blank, images, seed, batch_size) for _ in untrained]
     found.append(Content("token_retrieval", retrieved, _mean(others), 1 / len(chosen), len(chosen)))
     return found
 
@@ -86,7 +96,7 @@ class PatchEncoder(KeptWeights, keras.Model):
         return ops.cast(self.encoder.encode(patches), "float32")
 
 
-def token_retrieval(patch_encoder, images, seed=0):
+def token_retrieval(patch_encoder, images, seed=0, batch_size=BATCH):
     """How often a token finds the other shifted view of its own image, by cosine: 0 to 1; by chance 1 / B.
 
     As in training: a token of one shifted view is compared with the tokens at its position in another shifted view of
@@ -95,9 +105,10 @@ def token_retrieval(patch_encoder, images, seed=0):
     Args:
         patch_encoder: a `PatchEncoder`.
         images: uint8 (B, S, S, 3), without jitter.
+        batch_size: of them that the encoder sees at a time.
     """
     shift = ShiftedPatchify(patch_encoder.encoder.patch_size, seed=seed)
-    views = [_unit(patch_encoder, shift(images, training=True)) for _ in range(2)]
+    views = [_unit(patch_encoder, shift(images, training=True), batch_size) for _ in range(2)]
     similarity = np.einsum("bnd,cnd->nbc", *views)
     return float(np.mean(similarity.argmax(axis=-1) == np.arange(len(images))))
 
@@ -106,7 +117,7 @@ def _mean(values):
     return float(np.mean(values)) if values else None
 
 
-def _unit(patch_encoder, patches):
+def _unit(patch_encoder, patches, batch_size):
     # A few images at a time: attention over all of them would fill the memory.
-    tokens = patch_encoder.predict(ops.convert_to_numpy(patches), batch_size=32, verbose=0)
+    tokens = patch_encoder.predict(ops.convert_to_numpy(patches), batch_size=batch_size, verbose=0)
     return tokens / np.linalg.norm(tokens, axis=-1, keepdims=True)

@@ -86,7 +86,8 @@ class Evaluator:
         judge = Judge(judged.scores, judged.categories, pooled, self.resamples, self.seed)
         content = []
         if self.content and judged_model.encoder is not None:
-            content = measure_content(judged_model.encoder, data, features, self._extractor.untrained, self.seed)
+            untrained = self._extractor.untrained
+            content = measure_content(judged_model.encoder, data, features, untrained, self.seed, self.batch_size)
         return Evaluation(
             model=judged_model,
             data=judged,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clicv2_keras.data.labelled.labels import first_names, parse_score
+from clicv2_keras.data.labelled.labels import composed, first_names, parse_score
 from clicv2_keras.evaluation.agreement import FEWEST
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.judged_model import judged_model
@@ -133,7 +133,7 @@ def match_scores(scores, names, path):
         UserError: where two rows may be of one image, or one of two.
     """
     found, left = {}, list(scores)
-    for spell, alike in ((str, operator.eq), (str, _ends_alike), (_without_ending, _ends_alike)):
+    for spell, alike in ((str, operator.eq), (composed, _ends_alike), (_without_ending, _ends_alike)):
         by_last, fits = {}, {}
         for row in left:
             parts = PurePath(spell(row)).parts
@@ -155,7 +155,7 @@ def match_scores(scores, names, path):
 
 
 def _without_ending(name):
-    return str(PurePath(name).with_suffix(""))
+    return str(PurePath(composed(name)).with_suffix(""))
 
 
 def _ends_alike(one, other):

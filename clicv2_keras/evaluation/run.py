@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.paths import StrPath
+from clicv2_keras.utils.seeds import check_seed
 
 if TYPE_CHECKING:
     import keras
@@ -56,6 +57,7 @@ def evaluate(
     Raises:
         UserError: one line on what is wrong with the models, the data or the device.
     """
+    check_seed(seed)
     choose_backend()
     from rich.progress import Progress
 

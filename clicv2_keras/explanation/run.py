@@ -1,6 +1,7 @@
 """From images to what the model sees in them."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.device_scope import device_scope, refuse_device
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import is_url
-from clicv2_keras.utils.find_images import find_images
+from clicv2_keras.utils.find_images import find_images, named_folders
 from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.paths import StrPath, user_path
 from clicv2_keras.utils.tflite_file import is_tflite
@@ -58,6 +59,12 @@ def explain(
         UserError: one line on what is wrong with `images`, `model`, `saliency`, `output`, `device` or the backend.
     """
     folder = OutputFolder(output) if output is not None else None
+    for named in named_folders(images):
+        if folder and os.path.realpath(named) == os.path.realpath(folder.path):
+            raise UserError(
+                f"--output {output}: its figures would lie among the images of {named}, and be explained the next "
+                "time; name another folder"
+            )
     files = list(find_images(images, folder and folder.path))
     explanations = []
     with contextlib.ExitStack() as stack:

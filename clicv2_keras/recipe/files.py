@@ -48,16 +48,26 @@ def load_recipe(recipe: Recipe | StrPath, overrides: Sequence[str] = ()) -> Reci
             raise UserError(f"{OVERRIDE} {override}: extends stands in a file alone; give that recipe's name instead")
         _merge(values, origins, _nested(key, parse_yaml(text, f"{OVERRIDE} {override}")), OVERRIDE)
     origins.setdefault("", named)
-    try:
-        checked = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise UserError(_explain(_first(error.errors()), origins)) from None
-    checked._origins = origins
+    checked = validated(values, origins)
     for key, message in mistakes(checked):
         raise UserError(f"{checked.where(key)}: {message}")
     if checked.run.dir is not None:
         check_local(checked.run.dir, f"{checked.where('run.dir')}:")
     return checked
+
+
+def validated(values, origins):
+    """The `Recipe` of nested values; `origins` say where each key comes from, "" for those that are not in it.
+
+    Raises:
+        UserError: one line on the first value that is not allowed.
+    """
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(_first(error.errors()), origins)) from None
+    recipe._origins = origins
+    return recipe
 
 
 @contextlib.contextmanager

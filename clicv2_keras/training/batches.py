@@ -71,18 +71,19 @@ def measure_images(model, recipe, source, skipped):
         stem = None
     if stem is None and guide is None:
         return
-    count, size = recipe.guide.sample, 32
+    of_pixels = guide is not None and recipe.guide.teacher == PIXELS
+    count, size = STEM_SAMPLE if guide is None else recipe.guide.sample, 32
+    read = ["image"] * (stem is not None or not of_pixels) + ["guide_measures"] * of_pixels
     dataset = build_dataset(recipe, source, 0, skipped, batch_size=size)
+    # The other views are as large as the images.
+    dataset = dataset.map(lambda batch: {name: batch[name] for name in read})
     batches = list(dataset.take(-(-count // size)).as_numpy_iterator())
-
-    def all_of(name):
-        return np.concatenate([batch[name] for batch in batches])[:count]
-
+    found = {name: np.concatenate([batch[name] for batch in batches])[:count] for name in read}
     if stem is not None:
-        stem.adapt(all_of("image")[:STEM_SAMPLE], model.encoder.grid)
+        stem.adapt(found["image"][:STEM_SAMPLE], model.encoder.grid)
         if model.contrast is not None:
             model.contrast.begin_teacher(model.encoder)
-    if guide is not None and recipe.guide.teacher == PIXELS:
-        guide.targets.fit(all_of("guide_measures"))
+    if of_pixels:
+        guide.targets.fit(found["guide_measures"])
     elif guide is not None:
-        guide.fit(all_of("image"))
+        guide.fit(found["image"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.files import validated
 from clicv2_keras.recipe.shapes import PARTS
 from clicv2_keras.training.run import train_recipe
 from clicv2_keras.training.run_log import run_log
@@ -19,6 +19,8 @@ from clicv2_keras.utils.device_scope import device_scope
 from clicv2_keras.utils.display import Display
 from clicv2_keras.utils.errors import UserError, refuse_unused
 from clicv2_keras.utils.paths import StrPath, check_local, check_replaceable, check_writable, user_path
+from clicv2_keras.utils.seeds import check_seed
+from clicv2_keras.utils.text import as_unicode
 
 if TYPE_CHECKING:
     import keras
@@ -99,12 +101,13 @@ def finetune(
         check_writable(output)
     if run_dir is not None:
         check_local(run_dir, "--run-dir")
+    check_seed(seed)
     choose_backend()
     scope = device_scope(device)
     from clicv2_keras.data.labelled.joint_sets import join_sets
     from clicv2_keras.data.labelled.scored_sets import open_scored_sets
     from clicv2_keras.models import ComplexityScorer, LinearHead
-    from clicv2_keras.models.find_model import encoder_of, find_model, holds_model
+    from clicv2_keras.models.find_model import encoder_of, find_model, fitted_head_of, holds_model
     from clicv2_keras.training.fit_scorer import fit_scorer
     from clicv2_keras.utils.atomic_files import save_model
 
@@ -115,16 +118,16 @@ def finetune(
     with contextlib.ExitStack() as stack:
         stack.enter_context(scope)
         found = find_model(model)
-        head = getattr(found, "head", None)
-        parts = tuple(parts or (head.read_out.parts if isinstance(head, LinearHead) else PARTS))
+        head = fitted_head_of(found)
+        parts = tuple(parts or (head.read_out.parts if head else PARTS))
         if whole:
             if run_dir is None and output is not None:
                 run_dir = output.with_name(f"{output.stem}_run")
             folder = user_path(run_dir or stack.enter_context(tempfile.TemporaryDirectory()))
-            recipe = Recipe(
-                name=folder.resolve().name or "finetune",
-                seed=seed,
-                labels={
+            values = {
+                "name": as_unicode(folder.resolve().name) or "finetune",
+                "seed": seed,
+                "labels": {
                     # Sets at hand have no other name.
                     "dataset": [each if isinstance(each, str) else each.name for each in _list(dataset)],
                     "root": [str(each) for each in _list(root)] if root is not None else None,
@@ -136,7 +139,8 @@ def finetune(
                 **_whole_network(
                     model, encoder_of(found), stem_rate, folder, len(labels.images), epochs, batch_size, learning_rate
                 ),
-            )
+            }
+            recipe = validated(values, {"": "finetune"})
             run = train_recipe(recipe, resume=resume, progress=progress, labels=labels)
             scorer = run.model.labels.scorer(run.model.encoder)
         stack.enter_context(run_log(Display(1, enabled=progress)))

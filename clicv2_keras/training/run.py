@@ -17,7 +17,7 @@ from clicv2_keras.training.source import label_sets, packed_targets, probe_sets,
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.display import Display
-from clicv2_keras.utils.errors import Interrupted, UserError
+from clicv2_keras.utils.errors import Interrupted, RunAborted, UserError
 from clicv2_keras.utils.paths import StrPath
 
 log = logging.getLogger(__name__)
@@ -96,10 +96,11 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
                     measure_images(model, recipe, source, skipped)
                 if labels:
                     start_label_branch(model, labels, recipe, resumed=start > 0)
-        except UserError:
-            folder.withdraw()
+            fit(model, folder, start, source, labels, probed, skipped, devices, stop, display)
+        except UserError as error:
+            if not isinstance(error, RunAborted) and not folder.rows:
+                folder.withdraw()
             raise
-        fit(model, folder, start, source, labels, probed, skipped, devices, stop, display)
         return TrainedRun(model, folder, finish(model, folder, source, skipped, display))
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import functools
+import shutil
 
 from clicv2_keras.recipe.files import read_started
 from clicv2_keras.recipe.schema import Recipe
@@ -11,6 +12,7 @@ from clicv2_keras.training.checkpoints import Checkpoints, find_checkpoint
 from clicv2_keras.utils.atomic_files import atomic_write, save_model, write_csv, write_text
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import FolderLock, user_path
+from clicv2_keras.utils.text import drawable
 
 COLUMNS = (
     "step",
@@ -155,6 +157,7 @@ class RunFolder:
             return
         for name in ("recipe.yaml", "metrics.csv", "log.txt"):
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
         if self._taken:
             self._taken.unlink()
         self.close()
@@ -197,7 +200,7 @@ class RunFolder:
                     axes.plot(steps, values, label=name.replace("_", " "))
             axes.set_xlabel("step")
             axes.legend()
-        figure.suptitle(self.recipe.name)
+        figure.suptitle(drawable(self.recipe.name), parse_math=False)
         with atomic_write(self.path / "losses.png") as unfinished:
             figure.savefig(unfinished, dpi=120)
 

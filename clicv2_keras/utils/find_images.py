@@ -12,6 +12,7 @@ from typing import NamedTuple
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.images import is_image
+from clicv2_keras.utils.paths import user_path
 
 # HEIC cannot be read: its owner learns that from a row with an error.
 ENDINGS = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .heic .heif".split())
@@ -105,6 +106,13 @@ def begins_like_image(file):
             return is_image(stream.read(16))
     except OSError:
         return False
+
+
+def named_folders(images):
+    """The folders among the paths that a caller named: one, or a list; none of an iterator, which is read once."""
+    single = isinstance(images, str | os.PathLike)
+    paths = [images] if single else images if isinstance(images, list | tuple) else ()
+    return [path for path in map(user_path, paths) if path.is_dir()]
 
 
 def expand(name, wanted=seems_image, leave_out=None):

@@ -42,6 +42,9 @@ def check_writable(path: StrPath, option: str = "--output") -> None:
             folder = folder.parent
         with tempfile.TemporaryFile(dir=folder):
             pass
+        # Before it is whole a file has a longer name, see `atomic_files`.
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(folder / f"unfinished_{path.name}")
     except OSError as error:
         raise UserError(f"{option} {path}: cannot be written: {error.strerror}; name another place") from None
 

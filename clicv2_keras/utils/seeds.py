@@ -2,6 +2,17 @@ import zlib
 
 import numpy as np
 
+from clicv2_keras.utils.errors import UserError
+
+# scikit-learn takes none above.
+HIGHEST = 2**32 - 1
+
+
+def check_seed(seed):
+    """Raise a `UserError` where no generator takes a seed."""
+    if not 0 <= seed <= HIGHEST:
+        raise UserError(f"--seed {seed}: take a whole number from 0 to {HIGHEST}")
+
 
 def seed_for(seed, consumer):
     """The seed of one consumer of random numbers: a stream of its own, however many others are given the same seed.

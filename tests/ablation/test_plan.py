@@ -70,6 +70,11 @@ def test_rows_have_folders_of_their_own_whatever_they_are_called():
     plan = make_plan("quickstart", vary=[f"data.path={'x' * 250}a,{'x' * 250}b"], overrides=folder, seeds=1)
     folders = {Path(run.recipe.run.dir).parent.name for run in plan.runs}
     assert len(folders) == 2 and max(map(len, folders)) < 255
+    plan = make_plan(
+        "quickstart", vary=['data.path=/a\N{GRINNING FACE},/b"c\\d'], overrides=folder, output="\N{GRINNING FACE}\u00e9"
+    )
+    assert [run.recipe.name for run in plan.runs[:2]] == ["data.path=/a\N{GRINNING FACE}", 'data.path=/b"c\\d']
+    assert all(run.recipe.run.dir.startswith("\N{GRINNING FACE}\u00e9/runs/") for run in plan.runs)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,19 @@ def test_a_mistake_in_a_run_and_a_run_that_dies_are_told_in_a_line(tiny, monkeyp
     assert error.value.exit_code == 1
 
 
+def test_an_answer_that_no_pipe_holds_is_read_all_the_same(tiny, monkeypatch, tmp_path):
+    python, program = sys.executable, tmp_path / "python"
+    answer = "Outcome({'ridge_srcc': 0.5}, ['x' * 200000])"
+    answer = (
+        f"import sys, pickle; from {worker.__name__} import Outcome; sys.stdout.buffer.write(pickle.dumps({answer}))"
+    )
+    program.write_text(f'#!/bin/sh\nexec "{python}" -c "{answer}"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(worker.sys, "executable", str(program))
+    found = clicv2_keras.ablate(**tiny | {"rows": "random", "seeds": 1})
+    assert any(len(note) > 199000 for note in found.notes)
+
+
 def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(tiny):
     run = tiny["output"] / "runs" / "random" / "seed_0"
     run.mkdir(parents=True)

@@ -51,6 +51,11 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
         ),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--against", "nonsense"], "or name a measure"),
         (["evaluate", "--dataset", "ic9600", "--root", "{root}", "--output", "{root}/train.txt"], "is a file"),
+        (
+            ["evaluate", "--dataset", "ic9600", "--root", "{root}", "--seed", "-1"],
+            "--seed -1: take a whole number from 0",
+        ),
+        (["evaluate", "--dataset", "imagenet", "--root", "{root}", "--seed", "4294967296"], "--seed 4294967296: take"),
         (["finetune", "--dataset", "ic9600", "--root", "{root}", "--output", "head.h5"], "saved as a .keras file"),
     ],
 )

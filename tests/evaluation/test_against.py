@@ -131,6 +131,10 @@ def test_names_match_by_their_ends():
     assert match_scores({"/x/a/1.jpg": 1, "b/1.png": 2, "2": 3}, names, "t.csv") == dict(
         zip(names, (1, 2, 3), strict=True)
     )
+    # Archives of macOS take letters and their accents apart.
+    apart, whole = "cafe\u0301.jpg", "caf\u00e9.jpg"
+    assert match_scores({apart: 1, "1.jpg": 2}, [whole, "1.jpg"], "t.csv") == {whole: 1, "1.jpg": 2}
+    assert match_scores({f"/x/{apart}": 1}, ["caf\u00e9.png"], "t.csv") == {"caf\u00e9.png": 1}
     with pytest.raises(UserError, match=r"t.csv: a/2.png and b/2.png may both be 2.png"):
         match_scores({"a/2.png": 1, "b/2.png": 2}, names, "t.csv")
 

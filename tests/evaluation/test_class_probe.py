@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -52,3 +53,9 @@ def test_mistakes_in_one_line(tiny_encoder, imagenet):
     Image.new("RGB", (8, 8)).save(imagenet / "val" / "n03" / "a.png")
     with pytest.raises(UserError, match="val has 1 classes that train has not: n03"):
         top1(tiny_encoder, imagenet, progress=False)
+    shutil.rmtree(imagenet / "val" / "n03")
+    for part, says in (("val/*", "2 classes of train and 0 images of val"), ("train/n01", "1 classes of train and 0")):
+        for path in imagenet.glob(f"{part}/*.png"):
+            path.write_bytes(b"broken")
+        with pytest.raises(UserError, match=f"{says}.* can be read; top-1 needs 2 and 1"):
+            top1(tiny_encoder, imagenet, progress=False)

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from clicv2_keras.data.labelled.scored_sets import open_scored
-from clicv2_keras.evaluation import judged_model, run
+from clicv2_keras.evaluation import content, judged_model, run
 from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.content import PatchEncoder, category_accuracy, token_retrieval
 from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED, Prediction
@@ -20,6 +20,7 @@ from clicv2_keras.evaluation.run import evaluate
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import UnreadableImage
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +217,23 @@ def test_mistakes_in_one_line(tiny_encoder, ic9600):
         evaluate(tiny_encoder, "ic9600", ic9600, test_split="val", progress=False)
     with pytest.raises(UserError, match="unknown data set; did you mean ic9600"):
         evaluate(tiny_encoder, "ic960", ic9600, progress=False)
+
+
+def test_what_the_content_is_seen_in_heeds_the_batch_size_and_images_that_went_away(tiny_encoder, ic9600, monkeypatch):
+    predict, sizes = PatchEncoder.predict, []
+    monkeypatch.setattr(
+        PatchEncoder, "predict", lambda self, x, **given: sizes.append(given["batch_size"]) or predict(self, x, **given)
+    )
+    options = {"baselines": False, "resamples": 0, "progress": False, "batch_size": 7}
+    evaluate(tiny_encoder, "ic9600", ic9600, **options)
+    assert sizes == [7, 7]
+
+    def gone(*_):
+        raise UnreadableImage("a.jpg: is gone")
+
+    monkeypatch.setattr(content, "load_images", gone)
+    with pytest.raises(UserError, match="was read before and cannot be now: a.jpg: is gone"):
+        evaluate(tiny_encoder, "ic9600", ic9600, **options)
 
 
 def test_content_is_seen_where_there_is_some(tiny_encoder, rng):

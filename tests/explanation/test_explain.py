@@ -154,6 +154,8 @@ def test_mistakes_are_one_line(scorer, busy_corner, tmp_path, monkeypatch):
         ((photo, scorer, ["gradcam"]), r"gradcam is not one; allowed are smoothgrad, gradcam\+\+, layercam"),
         ((photo, scorer, (), photo), "is a file; name a folder"),
         ((photo, scorer, (), None, None, "gpu:7"), "device: gpu:7 is not here; .* has cpu:0"),
+        ((photo.parent, scorer, (), photo.parent), "figures would lie among the images of .*; name another folder"),
+        (([photo, photo.parent], scorer, (), photo.parent), "figures would lie among the images"),
     ):
         with pytest.raises(UserError, match=says) as error:
             clicv2_keras.explain(*arguments)

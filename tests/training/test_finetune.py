@@ -185,6 +185,12 @@ def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):
         assert scorer.head.read_out.parts == parts_read
 
 
+def test_a_run_folders_head_is_its_own_head_too(tiny_encoder, ic9600, tmp_path):
+    options = {"dataset": "ic9600", "root": ic9600, "output": None, "progress": False}
+    finetune(tiny_encoder, **options, parts=["token"], whole=True, epochs=1, run_dir=tmp_path / "run")
+    assert finetune(tmp_path / "run", **options).head.read_out.parts == ("token",)
+
+
 def test_images_are_computed_so_many_at_a_time_where_it_is_said(tiny_encoder, ic9600, monkeypatch):
     seen, predict = [], ViTEncoder.predict_on_batch
 
@@ -211,6 +217,10 @@ def test_mistakes_in_one_line(tiny_encoder, ic9600, tmp_path):
         finetune(tiny_encoder, "ic9600", ic9600, None, progress=False, device="gpu:9")
     with pytest.raises(UserError, match="--run-dir s3://bucket/run: is a URL"):
         finetune(tiny_encoder, "ic9600", ic9600, None, whole=True, run_dir="s3://bucket/run", progress=False)
+    for name, value, says in (("seed", -1, "--seed -1: take"), ("steadiness", -1.0, "finetune: labels.steadiness: ")):
+        with pytest.raises(UserError, match=says) as error:
+            finetune(tiny_encoder, "ic9600", ic9600, None, whole=True, progress=False, **{name: value})
+        assert "\n" not in str(error.value)
     of_whole = {"stem_rate": 0.1, "epochs": 3, "learning_rate": 1e-4, "run_dir": tmp_path / "run", "resume": True}
     for name, value in of_whole.items():
         with pytest.raises(UserError, match=f"--{name.replace('_', '-')}: is of the whole network, .* add --whole"):

@@ -143,6 +143,14 @@ def test_what_is_wrong_before_the_first_step_leaves_no_run_behind(tmp_path, jpeg
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
     run = clicv2_keras.train("quickstart", [*overrides, f"guide.teacher={network}"], progress=False)
     assert len(run.folder.rows) == 1
+    # What only the first batch shows is before the first step as well.
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for number in range(8):
+        (broken / f"{number}.jpg").write_bytes(b"\xff\xd8\xff broken")
+    with pytest.raises(UserError, match="and all 8 images with it are unreadable"):
+        clicv2_keras.train("quickstart", tiny(tmp_path / "other", broken, "train.steps=1"), progress=False)
+    assert not (tmp_path / "other").exists()
     # Nor does it take back what was begun before.
     with pytest.raises(UserError, match="was started with"):
         clicv2_keras.train("quickstart", [*overrides, "guide.teacher=none.keras"], resume=True, progress=False)

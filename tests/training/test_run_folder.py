@@ -81,3 +81,10 @@ def test_a_broken_file_of_a_run_is_one_line(folder, name, content):
     with pytest.raises(UserError, match=f"{name}: is broken; move it away"):
         again.open(resume=True)
     again.close()
+
+
+def test_a_name_is_no_formula_to_the_plot(folder):
+    folder.add_row({"step": 1, "loss": 0.5})
+    folder.recipe = folder.recipe.model_copy(update={"name": "$x_$y \\frac"})
+    folder.plot()
+    assert (folder.path / "losses.png").stat().st_size > 0

@@ -30,3 +30,7 @@ def test_a_name_that_no_file_can_have_is_one_line(tmp_path):
     for check in (check_writable, check_writable_folder):
         with pytest.raises(UserError, match="cannot be written: File name too long; name another place"):
             check(tmp_path / ("x" * 300))
+        # Of a file that is not whole yet the name is longer.
+        with pytest.raises(UserError, match="cannot be written: File name too long"):
+            check(tmp_path / ("x" * 249))
+        check(tmp_path / ("x" * 244))

@@ -111,7 +111,7 @@ def _both_sides(labels, folders):
     return f"{looked_for}, and there is no image in that folder"
 
 
-def _composed(name):
+def composed(name):
     """A name in one form of Unicode: archives of macOS take letters and their accents apart."""
     return unicodedata.normalize("NFC", name)
 
@@ -126,17 +126,17 @@ class _Folder:
         self.names = sorted(file.name for file in files if file.is_file() and file.name[0] != ".")
         self.same, self.stems = {}, {}
         for name in self.names:
-            self.same.setdefault(_composed(name), []).append(self.path / name)
-            self.stems.setdefault(_composed(Path(name).stem), []).append(self.path / name)
+            self.same.setdefault(composed(name), []).append(self.path / name)
+            self.stems.setdefault(composed(Path(name).stem), []).append(self.path / name)
 
     def exact(self, name):
         """Files of that name, the one of the very bytes first."""
-        return sorted(self.same.get(_composed(name), []), key=lambda file: file.name != name)
+        return sorted(self.same.get(composed(name), []), key=lambda file: file.name != name)
 
     def alike(self, name):
         """Images of that name with another ending or, where the name has none, with any; real images first."""
         stem = Path(name).stem if name.lower().endswith(ENDINGS) else name
-        files = self.stems.get(_composed(name)) or self.stems.get(_composed(stem), [])
+        files = self.stems.get(composed(name)) or self.stems.get(composed(stem), [])
         return sorted(filter(seems_image, files), key=lambda file: not begins_like_image(file))
 
     def images(self):

@@ -1,5 +1,6 @@
 """A shard on its way: images as they are packed, into a tar file that appears when it is whole."""
 
+import contextlib
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from clicv2_keras.data.records.index import ShardLine
-from clicv2_keras.utils.atomic_files import sha256, write_text
+from clicv2_keras.utils.atomic_files import naming, sha256, write_text
 from clicv2_keras.utils.images import UnreadableImage, decode_image
 
 QUALITY = 90
@@ -85,11 +86,13 @@ class Shard:
         member = tarfile.TarInfo(f"{number:09}.{image.ending}")
         member.size = len(image.data)
         self.images.append([name, self.size + tarfile.BLOCKSIZE, member.size, zlib.crc32(image.data)])
-        self._tar.addfile(member, io.BytesIO(image.data))
+        with naming(self.path):
+            self._tar.addfile(member, io.BytesIO(image.data))
 
     def close(self):
         """Put the shard and its line in place; returns the line."""
-        self._tar.close()
+        with naming(self.path):
+            self._tar.close()
         line = {
             "shard": self.path.name,
             "plan": self.plan,
@@ -105,7 +108,8 @@ class Shard:
 
     def discard(self):
         """Leave nothing."""
-        self._tar.close()
+        with contextlib.suppress(OSError):  # a full disk takes no end of a file either
+            self._tar.close()
         self.unfinished.unlink(missing_ok=True)
 
 

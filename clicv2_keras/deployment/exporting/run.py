@@ -84,12 +84,13 @@ def _in_tensorflow(model, format, quantize, output, images):
     """Export in a process that runs Keras on TensorFlow; weights go there through a `.keras` file."""
     from clicv2_keras.models.find_model import find_model
 
+    named = None
     with tempfile.TemporaryDirectory() as folder:
         if not isinstance(model, str | os.PathLike):
             path = Path(folder) / "model.keras"
             find_model(model).save(path)
-            model, output = path, output or ("model.tflite" if format == "tflite" else "model_saved_model")
-        arguments = [str(model), format, quantize, output and str(output), images and str(images)]
+            model, named = path, type(model).__name__
+        arguments = [str(model), format, quantize, output and str(output), images and str(images), named]
         result = subprocess.run(
             [sys.executable, "-c", f"from {__name__} import answer; answer()", json.dumps(arguments)],
             env={**os.environ, "KERAS_BACKEND": "tensorflow"},
@@ -101,6 +102,8 @@ def _in_tensorflow(model, format, quantize, output, images):
     found = json.loads(result.stdout.splitlines()[-1])
     if "error" in found:
         raise UserError(found["error"])
+    if "fault" in found:
+        raise OSError(*found["fault"])
     parity = found["parity"]
     # JSON has no whole numbers as keys.
     parity["milliseconds"] = {int(threads): ms for threads, ms in parity["milliseconds"].items()}
@@ -109,15 +112,21 @@ def _in_tensorflow(model, format, quantize, output, images):
 
 def answer():
     """In the other process: export as told, and answer with one line of JSON."""
+    from clicv2_keras.utils.backend import choose_backend
+
+    choose_backend()
     try:
-        path, parity = export(*json.loads(sys.argv[1]))
+        path, parity = _export(*json.loads(sys.argv[1]))
     except UserError as error:
         print(json.dumps({"error": str(error)}))
+    except OSError as error:  # a full disk
+        print(json.dumps({"fault": (error.errno, error.strerror, error.filename)}))
     else:
         print(json.dumps({"path": str(path), "parity": vars(parity)}))
 
 
-def _export(model, format, quantize, output, images):
+def _export(model, format, quantize, output, images, named=None):
+    """As `export`, of what is called `named` where `model` is but its way here."""
     import numpy as np
 
     from clicv2_keras.deployment.exporting.describe import describe
@@ -133,7 +142,7 @@ def _export(model, format, quantize, output, images):
     if quantize not in QUANTIZE:
         raise UserError(f"quantize: {quantize} is not one; allowed are {', '.join(QUANTIZE)}")
     scorer = scorer_of(find_model(model))
-    metadata, card = describe(model, scorer, quantize)
+    metadata, card = describe(named or model, scorer, quantize)
     labelled = fitted_to_of(scorer)
     target = _target(output, metadata["name"], format)
     judged, names, calibration = images_to_compare_on(images, scorer.encoder.image_size)

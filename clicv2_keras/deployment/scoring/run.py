@@ -11,7 +11,7 @@ from clicv2_keras.deployment.scoring.scorer import Picture, Scorer
 from clicv2_keras.deployment.scoring.tiles import read_pictures, tile_name, tiling_of
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import fetch, is_url
-from clicv2_keras.utils.find_images import find_images
+from clicv2_keras.utils.find_images import find_images, named_folders
 from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.paths import StrPath, user_path
 from clicv2_keras.utils.threads import ordered_map, share_cores
@@ -157,11 +157,9 @@ def _tiling(tile, stride, maps):
 def _maps_folder(maps, paths):
     if maps is None:
         return None
-    # An iterator of names is read only once.
-    named = [paths] if isinstance(paths, str | os.PathLike) else paths if isinstance(paths, list | tuple) else ()
     from clicv2_keras.deployment.scoring.maps_folder import MapsFolder, place_below
 
-    for folder in filter(os.path.isdir, map(user_path, named)):
+    for folder in named_folders(paths):
         if os.path.realpath(folder) in map(os.path.realpath, (user_path(maps), place_below(user_path(maps), folder))):
             raise UserError(
                 f"--maps {maps}: its maps would lie among the images of {folder}, and be scored the next time; name "

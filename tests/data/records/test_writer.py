@@ -112,6 +112,17 @@ def test_killed_and_called_again_it_gives_the_same_bytes(photos, tmp_path):
     assert content(out) == content(tmp_path / "whole")
 
 
+def test_a_full_disk_is_told_with_its_file_and_leaves_nothing_unfinished(photos, tmp_path):
+    out = tmp_path / "records"
+    out.mkdir()
+    (out / "unfinished_00000.tar").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        prepare(photos, out, SHARD, progress=False)
+    assert caught.value.filename == str(out / "00000.tar")
+    assert not list(out.glob("unfinished*"))
+    assert prepare(photos, out, SHARD, progress=False).images == 10
+
+
 def test_two_processes_do_not_pack_into_one_folder(photos, tmp_path):
     out = tmp_path / "records"
     out.mkdir()

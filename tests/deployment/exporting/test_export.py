@@ -319,7 +319,9 @@ def test_models_of_other_backends(tmp_path, backend):
     )
     assert result.returncode == 0, result.stderr[-3000:]
     assert "UserError MODEL nothing_like_it" in result.stdout
-    assert unpack(tmp_path / "other.tflite").metadata["label_range"] is None
+    written = unpack(tmp_path / "other.tflite")
+    assert written.metadata["label_range"] is None and written.metadata["name"] == "ViTEncoder"
+    assert "from ViTEncoder." in written.card
 
 
 def test_the_home_folder_is_where_the_user_means(tmp_path, monkeypatch):
