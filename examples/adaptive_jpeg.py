@@ -8,9 +8,8 @@ Needs the light core alone. The line between the two qualities is a choice, not 
 import sys
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
 from clicv2_keras import score
+from clicv2_keras.utils.images import open_rgb
 
 SIMPLE, BUSY = 92, 68  # qualities at the scores .1 and .7
 
@@ -26,6 +25,8 @@ def recompress(folder, output):
     output.mkdir(parents=True, exist_ok=True)
     rows = []
     for row in score([folder]):
+        if output.resolve() in Path(row.file).resolve().parents:
+            continue  # what was written before
         if row.error:
             print(f"{row.file}: {row.error}", file=sys.stderr)
             continue
@@ -35,11 +36,8 @@ def recompress(folder, output):
             print(f"{target}: is there, and is kept", file=sys.stderr)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(row.file) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-        flat = Image.new("RGBA", upright.size, "white")  # what is transparent lies on white, as in scoring
-        flat.alpha_composite(upright)
-        flat.convert("RGB").save(target, quality=quality(row.score), optimize=True)
+        # As it was scored: upright, what is transparent on white, 16 bits as 8.
+        open_rgb(row.file).save(target, quality=quality(row.score), optimize=True)
         rows.append((row.file, row.score, quality(row.score), target.stat().st_size))
     return rows
 

@@ -58,7 +58,8 @@ def largest_difference(feature_maps, original_maps, images):
     ours = [keras.ops.convert_to_numpy(x) for x in feature_maps(images)]
     theirs = [np.asarray(x) for x in original_maps(images)]
     assert [x.shape for x in ours] == [x.shape for x in theirs]
-    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs, strict=True))
+    # What is no number stays none, as in Python's `max` it would not.
+    return float(np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(ours, theirs, strict=True)]))
 
 
 def sample_images(side, seed=0):

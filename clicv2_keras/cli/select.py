@@ -11,9 +11,10 @@ from clicv2_keras.cli import options
     "--top-share", type=options.FiniteRange(0, 1, min_open=True), help="Keep this share of all, the most complex."
 )
 @click.option("--output", metavar="FILE", help="Write the names of what is kept, one a line.")
+@click.option("--null", is_flag=True, help="End each of these names by a null byte, as score - --null reads them.")
 @click.option("--shards", metavar="FOLDER", help="Write what is kept, tiles cut out, into tar shards of 1,000.")
 @click.pass_context
-def select(context, scores, least, most, top_share, output, shards):
+def select(context, scores, least, most, top_share, output, null, shards):
     """Keep some of what was scored: SCORES is a file of clicv2-keras score, or the folder of one by Ray.
 
     Prints how scores are spread and what is kept of them. Where several limits are given, all hold.
@@ -25,6 +26,8 @@ def select(context, scores, least, most, top_share, output, shards):
 
     if least is not None and most is not None and least > most:
         raise UserError(f"--min {least}: is above --max {most}: nothing would be kept")
+    if null and not output:
+        raise UserError("--null: is of the list of names; name its file with --output")
     if output:
         check_writable(output)
         path = user_path(output)
@@ -42,7 +45,7 @@ def select(context, scores, least, most, top_share, output, shards):
     total = int(selection.counts.sum())
     click.echo(f"{selection.kept:,} of {total:,} are kept; {selection.failed:,} have no score")
     if output:
-        selection.write_list(output)
+        selection.write_list(output, null)
     if shards:
         written, lost = selection.write_shards(shards)
         click.echo(f"{written:,} in {click.format_filename(shards)}", err=True)

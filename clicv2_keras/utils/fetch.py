@@ -79,7 +79,7 @@ def _get(url, end, allow_private):
         connection.request("GET", path + query, headers=_HEADERS)
         with connection.getresponse() as answer:
             if answer.status in _MOVED and answer.headers["Location"]:
-                return answer.headers["Location"], None
+                return _text(answer.headers["Location"]), None
             if answer.status != http.HTTPStatus.OK:
                 raise UnreadableImage(f"the server answers {answer.status} {answer.reason}"[:200])
             body = _body(answer)
@@ -87,6 +87,14 @@ def _get(url, end, allow_private):
     if time.monotonic() >= end:
         raise TimeoutError
     return None, body
+
+
+def _text(header):
+    """A header as its server meant it: UTF-8, which is read as Latin-1."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _body(answer):

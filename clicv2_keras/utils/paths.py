@@ -119,8 +119,15 @@ class FolderLock:
     NAME = ".lock"
 
     def __init__(self, folder):
-        self._file = open(Path(folder) / self.NAME, "a+")
-        lock(self._file, folder)
+        path = Path(folder, self.NAME)
+        while True:
+            self._file = open(path, "a+")
+            lock(self._file, folder)
+            # Whoever held it may have removed it in between: then it keeps nobody out.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._file.fileno()), os.stat(path)):
+                    return
+            self._file.close()
 
     def __enter__(self):
         return self

@@ -22,6 +22,9 @@ ENTRY = "clicv2_keras.json"
 CARD = "MODEL_CARD.md"
 # Of each of the two, inflated.
 MOST_BYTES = 4 * 2**20
+MAGIC = b"TFL3"
+# No flatbuffer is larger.
+MOST_MODEL = 2 * 2**30
 # To the labels of which images the model was fitted, by its part: `Fingerprints`, as an array of NumPy.
 FITTED_TO = {"encoder": "fitted_to/encoder.npy", "head": "fitted_to/head.npy"}
 # Of each of the two, inflated: 200,000 images.
@@ -101,12 +104,15 @@ def unpack(path):
     try:
         if path.exists() and not path.is_file():
             raise UserError(f"MODEL {path}: cannot be read: it is no regular file")
-        whole = path.read_bytes()
+        with open(path, "rb") as file:
+            whole = file.read(8)
+            # A file that is none may be larger than the memory.
+            whole += file.read(MOST_MODEL) if whole[4:] == MAGIC else b""
     except FileNotFoundError:
         raise UserError(f"MODEL {path}: there is no such file") from None
     except OSError as error:
         raise UserError(f"MODEL {path}: cannot be read: {error.strerror}") from None
-    if whole[4:8] != b"TFL3":
+    if whole[4:8] != MAGIC:
         raise UserError(f"MODEL {path}: is no TFLite model; make one with clicv2-keras export")
     try:
         with zipfile.ZipFile(io.BytesIO(whole)) as folder:

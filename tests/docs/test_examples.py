@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from code_blocks import ROOT
 from load_program import load_program
@@ -53,6 +54,13 @@ def test_busy_pictures_are_compressed_harder(folder, tmp_path):
     Image.open(folder / "more" / "1.jpg").save(folder / "more" / "1.png")
     ((file, *_),) = example.recompress(folder, tmp_path / "out")
     assert file.endswith("1.png") and (tmp_path / "out" / "more" / "1.png.jpg").exists()
+    # Nor is what was written compressed once more, or a picture of 16 bits made white.
+    ramp = np.linspace(0, 65535, 96 * 96).reshape(96, 96).astype("uint16")
+    Image.fromarray(ramp).save(folder / "deep.png")
+    for count in (12, 0):
+        assert len(example.recompress(folder, folder / "below")) == count
+    with Image.open(folder / "below" / "deep.png.jpg") as written:
+        assert abs(np.asarray(written.convert("L")).mean() - 127.5) < 2
 
 
 def test_pytorch_begins_with_the_simple_pictures(table):

@@ -54,6 +54,9 @@ def test_it_tells_how_far_it_is_from_the_single_networks(script, networks):
     joint = FeatureMaps(script.join(networks))
     of_each, images = functools.partial(script.single_maps, networks), checked.sample_images(64)
     assert checked.largest_difference(joint, of_each, images) < script.TOLERANCE
+    # What is no number differs, whatever the maps before it.
+    of_none = lambda images: [*of_each(images)[:-1], np.full_like(of_each(images)[-1], np.nan)]  # noqa: E731
+    assert not checked.largest_difference(joint, of_none, images) < script.TOLERANCE
     for layer in joint.network.layers:
         layer.set_weights([2 * w + 0.1 for w in layer.get_weights()])
     assert checked.largest_difference(joint, of_each, images) > script.TOLERANCE

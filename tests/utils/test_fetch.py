@@ -35,6 +35,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(body=b"a picture")
         elif path == "/moved":
             self.answer(302, Location="/a b.jpg?size=1")
+        elif path == "/by_letters":
+            self.answer(302, Location="/\u00f1.jpg".encode().decode("latin-1"))
+        elif path == "/%C3%B1.jpg":
+            self.answer(body=b"another")
         elif path == "/circle":
             self.answer(302, Location="/circle")
         elif path == "/inside":
@@ -91,6 +95,7 @@ def test_it_gives_the_bytes_and_follows_where_they_moved(server, url):
     assert fetch(f"{url}/a b.jpg", allow_private=True) == b"a picture"
     assert fetch(f"{url}/moved", allow_private=True) == b"a picture"
     assert server.asked[-1] == "/a%20b.jpg?size=1"
+    assert fetch(f"{url}/by_letters", allow_private=True) == b"another"
 
 
 def test_what_is_inside_is_not_asked(server, url):

@@ -1,9 +1,11 @@
+import os
 import pathlib
 
 import pytest
 
+from clicv2_keras.utils import paths
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.paths import check_writable, check_writable_folder, user_path
+from clicv2_keras.utils.paths import FolderLock, check_writable, check_writable_folder, user_path
 
 
 def test_only_a_users_home_is_put_in_for_a_tilde():
@@ -34,3 +36,15 @@ def test_a_name_that_no_file_can_have_is_one_line(tmp_path):
         with pytest.raises(UserError, match="cannot be written: File name too long"):
             check(tmp_path / ("x" * 249))
         check(tmp_path / ("x" * 244))
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_keeps_nobody_out(tmp_path, monkeypatch):
+    def removed(file, place, lock=paths.lock):
+        monkeypatch.undo()
+        os.unlink(file.name)
+        lock(file, place)
+
+    monkeypatch.setattr(paths, "lock", removed)
+    with FolderLock(tmp_path), pytest.raises(UserError, match="another process is at work there"):
+        FolderLock(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -86,6 +86,10 @@ def test_a_list_of_images_that_is_none_is_refused(tmp_path, array):
 def test_missing_and_no_file(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         unpack(tmp_path / "nowhere.tflite")
+    with open(tmp_path / "film.mkv", "wb") as film:
+        film.truncate(2**42)  # a hole: read whole it would not fit
+    with pytest.raises(UserError, match="is no TFLite model"):
+        unpack(tmp_path / "film.mkv")
     os.mkfifo(tmp_path / "pipe.tflite")
     for path in (tmp_path, tmp_path / "pipe.tflite"):
         with pytest.raises(UserError, match="cannot be read: it is no regular file"):

@@ -71,6 +71,7 @@ def match_labels(dataset, labels, score_range, where, root, ranked_within_catego
         raise UserError(f"{where}: none of its {len(labels)} labels matches an image; {_both_sides(labels, folders)}")
 
     missing = [label.name for row, label in enumerate(labels) if row not in found]
+    root = os.path.realpath(root)
     spare = [os.path.relpath(p, root) for folder in folders.values() for p in folder.images() if p not in taken]
     notes = list(notes)
     if spare:

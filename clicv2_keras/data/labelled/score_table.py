@@ -1,5 +1,6 @@
 import csv
 import math
+import os
 from pathlib import Path
 
 from clicv2_keras.data.labelled.labels import Label, match_labels, parse_score
@@ -64,7 +65,7 @@ def _labels(rows, path, root):
     for needed in ("file", "score"):
         if needed not in columns:
             raise UserError(f"{path}: there is no column {needed}; the columns are {', '.join(rows.fieldnames)}")
-    lines = {}
+    lines, folders = {}, {}
     for row in rows:
         cells = {name: (row[column] or "").strip() for name, column in columns.items()}
         at = f"{path}, line {rows.line_num}"
@@ -74,6 +75,8 @@ def _labels(rows, path, root):
         if score is None:
             raise UserError(f"{at}: the score {cells['score']!r} is no number; correct it, or leave the row out")
         image = root / cells["file"]
+        # One image may be named in several ways.
+        image = folders.setdefault(image.parent, Path(os.path.realpath(image.parent))) / image.name
         if image in lines:
             raise UserError(f"{at}: {cells['file']} is already in line {lines[image]}; keep one of the rows")
         lines[image] = rows.line_num

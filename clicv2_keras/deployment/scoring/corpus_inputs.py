@@ -68,14 +68,15 @@ def find_inputs(names, column=None):
     """An iterator of an `Input` for each file that the names stand for; of a Parquet file one for each row group.
 
     Args:
-        names: files, folders (all images, tar shards and Parquet files below), globs, URLs of these, and `-` for a list
-            of all these on standard input, one a line.
+        names: one or several: files, folders (all images, tar shards and Parquet files below), globs, URLs of these,
+            and `-` for a list of all these on standard input, one a line.
         column: that of the pictures in Parquet files, where it is told and not found by its name.
 
     Raises:
         UserError: at once where a URL is of no object store; while iterating where one cannot be listed, nothing at
             all is named, or a column is told and no file has columns.
     """
+    names = [names] if isinstance(names, str | os.PathLike) else names
     names = [os.fspath(name) for name in names]
     for name in filter(has_scheme, names):
         filesystem(name)

@@ -4,6 +4,7 @@ import tarfile
 from typing import NamedTuple
 
 from clicv2_keras.deployment.scoring.corpus_inputs import filesystem, has_scheme, one_line
+from clicv2_keras.utils.fetch import fetch, is_url
 from clicv2_keras.utils.find_images import ENDINGS
 from clicv2_keras.utils.images import UnreadableImage, is_image
 
@@ -52,7 +53,8 @@ def members(found, column=None):
         yield Member(found.file, error=found.error)
     elif not found.is_shard:
         try:
-            yield Member(found.file, source=_content(found.file) if has_scheme(found.file) else found.file)
+            read = fetch if is_url(found.file) else _content if has_scheme(found.file) else str
+            yield Member(found.file, source=read(found.file))
         except Exception as error:  # whatever an object store raises
             yield Member(found.file, error=one_line(error))
     else:

@@ -29,7 +29,7 @@ def remove_embeddings(output):
 
 
 class EmbeddingsFile:
-    """What a model sees in each image, beside the rows of an output: float32 (rows, D), NaN where a row has an error.
+    """What a model sees in each image, beside the rows of an output: float32 (rows, D), NaN where a row has no score.
 
     Until all are there they stand one behind the other in `OUTPUT.embeddings`, so that a stopped run can go on; then in
     the Parquet file itself, or as `embedding` in an `.npz` file of the output's name: line i of the table is row i.

@@ -49,9 +49,11 @@ class MapsFolder:
         """Write the overlay of a `Score` on its decoded image, in place of that of an earlier run.
 
         Raises:
-            OSError: where that is not possible, or a file of that name is no overlay.
+            OSError: where that is not possible, it would lie beside its image, or a file of that name is no overlay.
         """
         path, unfinished = self.path_of(file), self._unfinished()
+        if os.path.realpath(path.parent) == os.path.realpath(os.path.dirname(file)):
+            raise OSError(errno.EEXIST, "it would lie beside the image, and be scored the next time")
         if path.is_file() and not _is_map(path):
             raise FileExistsError(errno.EEXIST, f"{path} is no map of clicv2-keras, and is kept")
         low, high = map_limits(score.map)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from clicv2_keras.deployment.scoring.network import Network, find_tflite
 from clicv2_keras.deployment.scoring.scorer import Scorer
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.images import UnreadableImage, network_input, open_rgb
 from clicv2_keras.utils.paths import StrPath
@@ -67,7 +68,8 @@ def benchmark(
 
     Args:
         model: a `.tflite` file or a trained preset.
-        images: paths as for `find_images`, of which the first 64 that can be read are taken; drawn ones by default.
+        images: files, folders and globs as for `find_images`, of which the first 64 that can be read are taken; drawn
+            ones by default.
         seconds: that each figure takes, about.
 
     Returns:
@@ -176,6 +178,8 @@ def _readable(paths, at_least):
     """The first files that can be read, decoded as in scoring: of a JPEG both sides keep `at_least` pixels."""
     files = []
     for found in find_images(paths):
+        if is_url(found.file):
+            raise UserError(f"--images {found.file}: is on the web; name files of this machine")
         try:
             open_rgb(found.file, at_least)
         except UnreadableImage:

@@ -12,9 +12,9 @@ class Row(NamedTuple):
 
     Attributes:
         file: as it was named; for a folder, folder/relative path. Of a tile, FILE#xywh=left,top,width,height.
-        score: complexity in [0, 1], to six decimals; None where there is an error.
-        width, height: of the whole image upright, in pixels; None where there is an error.
-        error: one line on what went wrong, or None.
+        score: complexity in [0, 1], to six decimals; None where the image could not be scored.
+        width, height: of the whole image upright, in pixels; None where there is no score.
+        error: one line on what went wrong, or None; beside a score, that its map could not be written.
     """
 
     file: str

@@ -30,7 +30,7 @@ def score(
     tile: int | None = None,
     stride: int | None = None,
 ) -> Iterator[Row]:
-    """Score images, one or millions: rows come as they are ready, in order, and none is kept in memory.
+    """Score images, one or millions: rows come in order, some at a time, and none is kept in memory.
 
     ```python
     for row in clicv2_keras.score("photos"):

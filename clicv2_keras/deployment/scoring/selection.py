@@ -18,6 +18,7 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import ENDINGS
 from clicv2_keras.utils.images import UnreadableImage, decode_image, ending_of
 from clicv2_keras.utils.paths import check_writable_folder, user_path
+from clicv2_keras.utils.text import printable
 
 # Scores have six decimals: a count of each says exactly which share lies above which, in 8 MB.
 STEPS = 1_000_000
@@ -87,13 +88,21 @@ class Selection:
             full, part = (round(40 * number / max(there.max(), 1)) for number in (count, left))
             yield f"{edge / STEPS:<5.2f} {'█' * part + '░' * (full - part):<40} {count:>14,} {left:>14,}"
 
-    def write_list(self, path):
-        """Write the names of what is kept, one a line; the file appears when it is whole."""
+    def write_list(self, path, null=False):
+        """Write the names of what is kept, one a line or, with `null`, each ended by a null byte; the file appears when
+        it is whole.
+
+        Raises:
+            UserError: where a name is of several lines, and is not ended by a null byte.
+        """
         path = user_path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as unfinished, open(unfinished, "wb") as stream:
             for row in self.rows():
-                stream.write(row["file"].encode("utf-8", "surrogateescape") + b"\n")
+                if not null and "\n" in row["file"]:
+                    name = printable(row["file"])
+                    raise UserError(f"--output {path}: {name} has a line break in its name; add --null")
+                stream.write(row["file"].encode("utf-8", "surrogateescape") + (b"\0" if null else b"\n"))
 
     def write_shards(self, folder):
         """Write the kept pictures, and of tiles their pixels as PNG, into tar shards of 1,000 for WebDataset.

@@ -9,6 +9,7 @@ from collections import deque
 import click
 
 from clicv2_keras.deployment.scoring.rows import Counts, Csv, JsonLines
+from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.find_images import find_images
 from clicv2_keras.utils.text import printable
 
@@ -99,6 +100,7 @@ class Progress:
         self._shown = stream.isatty()
         self._total = None
         self._done = 0
+        self._tiled = None
         self._next = 0.0
         self._past = deque()
         if self._shown and "-" not in paths:
@@ -111,7 +113,10 @@ class Progress:
         self._erase()
 
     def __call__(self, row):
-        self._done += 1
+        # Tiles of one picture come one behind the other.
+        file, tile = split_tile(row.file)
+        self._done += tile is None or file != self._tiled
+        self._tiled = file
         now = time.monotonic()
         if self._shown and now >= self._next:
             self._next = now + INTERVAL

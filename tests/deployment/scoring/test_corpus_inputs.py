@@ -163,6 +163,12 @@ def test_what_is_named_twice_is_refused_and_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 
 
+def test_a_single_name_is_one(tmp_path):
+    shard(tmp_path / "a.tar", {"1.jpg": JPEG})
+    for name in (tmp_path / "a.tar", str(tmp_path / "a.tar")):
+        assert [found.file for found in find_inputs(name)] == [str(tmp_path / "a.tar")]
+
+
 def test_names_are_as_in_the_local_engine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()

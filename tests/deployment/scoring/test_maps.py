@@ -120,6 +120,17 @@ def test_nor_does_it_get_them_as_a_part_of_the_folder_that_is_named(photos, monk
     assert sorted(photos.rglob("*")) == before
 
 
+def test_nor_do_they_lie_beside_a_file_that_is_named(photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    before = sorted(photos.rglob("*"))
+    rows = list(clicv2_keras.score(["a.jpg", str(photos / "b.p*")], maps="."))
+    assert rows[0].score is not None and rows[0].error.startswith("its map cannot be written: it would lie beside")
+    assert rows[1].error is None  # its whole path goes below the folder
+    assert [path for path in sorted(photos.rglob("*.png")) if path.parent == photos] == [
+        path for path in before if path.suffix == ".png" and path.parent == photos
+    ]
+
+
 def test_a_folder_that_is_scored_gets_no_maps(photos, tmp_path):
     (tmp_path / "link").symlink_to(photos)
     before = sorted(photos.rglob("*"))

@@ -6,6 +6,9 @@ import sys
 import pytest
 from PIL import Image
 
+from clicv2_keras import benchmark
+from clicv2_keras.utils.errors import UserError
+
 PEAK = """
 import sys
 from clicv2_keras.deployment.scoring.measurement import benchmark
@@ -25,3 +28,8 @@ def test_more_pictures_take_no_more_memory(tmp_path):
     )
     # A picture takes 19 MB.
     assert many < one + 60e6
+
+
+def test_what_is_on_the_web_is_told():
+    with pytest.raises(UserError, match=r"--images https://example\.org/a\.jpg: is on the web; name files"):
+        benchmark(images=["https://example.org/a.jpg"])

@@ -14,11 +14,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from clicv2_keras.cli.main import main
+from clicv2_keras.deployment.scoring import corpus_members
 from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, Row
 from clicv2_keras.deployment.scoring.run import score_to_file
 from clicv2_keras.deployment.scoring.selection import Selection
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.procedural import procedural_image
 
 
@@ -71,6 +73,17 @@ def test_the_command_writes_the_list_and_the_histogram(tmp_path):
     assert sum(int(count) for count, _ in table.values()) == 4
 
 
+def test_a_name_of_two_lines_is_never_two_names(tmp_path):
+    scores, kept = tmp_path / "scores.csv", tmp_path / "kept.txt"
+    scores.write_bytes(Csv().header + b"".join(Csv().encode(Row(name, 0.5, 4, 4)) for name in ("a\nb.jpg", "c.jpg")))
+    result = CliRunner().invoke(main, ["select", str(scores), "--output", str(kept)])
+    assert result.exit_code == 2 and "has a line break in its name; add --null" in result.stderr and not kept.exists()
+    result = CliRunner().invoke(main, ["select", str(scores), "--output", str(kept), "--null"])
+    assert result.exit_code == 0 and kept.read_bytes() == b"a\nb.jpg\0c.jpg\0"
+    result = CliRunner().invoke(main, ["select", str(scores), "--null"])
+    assert result.exit_code == 2 and "--null: is of the list of names" in result.stderr
+
+
 def test_shards_hold_the_tiles_that_are_kept(tmp_path):
     big = tmp_path / "big.png"
     Image.fromarray(procedural_image(5, 200)[0]).save(big)
@@ -93,12 +106,19 @@ def test_shards_hold_the_tiles_that_are_kept(tmp_path):
         Selection(scores).write_shards(tmp_path / "shards")
 
 
-def test_a_picture_of_the_web_ends_nothing(tmp_path):
+def test_a_picture_of_the_web_is_fetched_again_and_where_it_is_gone_ends_nothing(tmp_path, monkeypatch):
     picture = tmp_path / "a.png"
     Image.fromarray(procedural_image(5, 40)[0]).save(picture)
     url, scores = "https://example.org/b.jpg", tmp_path / "scores.csv"
     scores.write_bytes(Csv().header + b"".join(Csv().encode(Row(name, 0.5, 40, 40)) for name in (url, str(picture))))
+
+    def gone(url):
+        raise UnreadableImage("the server answers 404 Not Found")
+
+    monkeypatch.setattr(corpus_members, "fetch", gone)
     assert Selection(scores).write_shards(tmp_path / "shards") == (1, [url])
+    monkeypatch.setattr(corpus_members, "fetch", lambda url: picture.read_bytes())
+    assert Selection(scores).write_shards(tmp_path / "again") == (2, [])
 
 
 def test_mistakes_are_told(tmp_path):

@@ -15,7 +15,7 @@ export const scorer = Scorer.load(here("model.tflite"), here("litert/litert_wasm
 const told = fetch(here("model.json")).then((answer) => answer.json());
 const cards = [];
 let waiting = 0;
-let turn = scorer;
+let turn = Promise.resolve();
 
 function add(files) {
   for (const file of files) {
