@@ -37,6 +37,20 @@ def split_of(data):
     return Split(make_folds(data)[0], data.scores, data.categories, data.ranked_within_category)
 
 
+def with_labels(split, share, draws=8):
+    """`draws` times a `Split` whose folds are fitted to this share of their labels, of each category at least 3."""
+    if share == 1:
+        return [split]
+    groups, splits = split.categories if split.within else np.zeros(len(split.scores)), []
+    for seed in range(draws):
+        rng, folds = np.random.default_rng(seed), []
+        for train, test in split.folds:
+            parts = [rng.permutation(train[groups[train] == name]) for name in np.unique(groups[train])]
+            folds.append((np.concatenate([part[: max(3, round(share * len(part)))] for part in parts]), test))
+        splits.append(replace(split, folds=folds))
+    return splits
+
+
 def print_judged(name, data, predictions, resamples, width):
     """A line for each (what, scores) of `predictions` of the set `name`, its difference that to the first."""
     from clicv2_keras.evaluation.agreement import Judge

@@ -60,6 +60,13 @@ class FeatureStem(keras.layers.Layer):
         # A channel that hardly ever moves says nothing, and must not be blown up.
         self.deviation.assign(np.sqrt(np.maximum(square - mean**2, 1e-6)))
 
+    def copy(self, dtype):
+        """A stem of the same weights in another precision, its network too."""
+        config = {**self.get_config(), "features": self.features.copy(dtype=dtype), "dtype": dtype}
+        other = type(self)(**config)
+        other.set_weights(self.get_weights())
+        return other
+
     def _side_by_side(self, images, grid):
         maps = [ops.cast(on_grid(each, grid), "float32") for each in self.features(images)]
         return ops.reshape(ops.concatenate(maps, axis=-1), (-1, grid[0] * grid[1], self.width))

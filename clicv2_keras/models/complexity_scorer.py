@@ -43,6 +43,8 @@ class ComplexityScorer(KeptWeights, Composite, keras.Model):
     PARTS = ("encoder", "head")
 
     def __init__(self, encoder: "ViTEncoder", head: keras.layers.Layer, **kwargs) -> None:
+        # Scores are float32, whatever the encoder computes in: in bfloat16 Keras would round the head's weights.
+        kwargs.setdefault("dtype", "float32")
         super().__init__(autocast=False, **kwargs)
         self.encoder = encoder
         self.head = head

@@ -177,8 +177,8 @@ def _of_keras_hub(entry):
 
 def _set_policy(config, policy):
     for layer in config.get("layers", ()):
-        # An InputLayer's dtype is that of the numbers that come in.
-        if layer["class_name"] != "InputLayer" and "dtype" in layer["config"]:
+        # That of an input, or of an operation such as a cast, is of numbers and no policy.
+        if layer["class_name"] != "InputLayer" and isinstance(layer["config"].get("dtype"), dict):
             layer["config"]["dtype"] = policy
         _set_policy(layer["config"], policy)
 

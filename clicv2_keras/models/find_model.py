@@ -1,6 +1,9 @@
 """MODEL, as every verb takes it: a preset's name, a run folder, a `.keras` file, `hf://owner/name`, or one at hand."""
 
+import contextlib
 import json
+import shutil
+import tempfile
 import zipfile
 
 import keras
@@ -23,6 +26,8 @@ _LEFT_OUT = {
     "encoder_best.keras": "; a run has it once its probe has asked; name a data set by probe.dataset",
 }
 KINDS = (ComplexityScorer, CLICv2, ViTEncoder)
+# As a `.keras` file's configuration names it.
+BFLOAT16 = b'"mixed_bfloat16"'
 
 
 def find_model(model="default"):
@@ -119,7 +124,8 @@ def _load_file(path, named=None):
     if path.suffix != ".keras":
         raise UserError(f"MODEL {path}: give a .keras file, a run folder or a preset's name")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with _in_float32(path) as file:
+            model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # what a broken or foreign archive leads Keras to
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise UserError(f"MODEL {named}: not a model that can be loaded: {reason}") from None
@@ -127,6 +133,25 @@ def _load_file(path, named=None):
         names = ", ".join(kind.__name__ for kind in KINDS)
         raise UserError(f"MODEL {named}: holds a {type(model).__name__}, not one of {names}")
     return _unlabelled(model)
+
+
+@contextlib.contextmanager
+def _in_float32(path):
+    """A file of the same model that computes in float32, where it was trained in bfloat16: devices have none, and every
+    verb is to see the same model. Its weights are float32 anyway."""
+    with zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json")
+        if BFLOAT16 not in config:
+            yield path
+            return
+        with tempfile.NamedTemporaryFile(suffix=".keras") as file:
+            with zipfile.ZipFile(file, "w") as copied:
+                copied.writestr("config.json", config.replace(BFLOAT16, b'"float32"'))
+                for name in set(archive.namelist()) - {"config.json"}:
+                    with archive.open(name) as theirs, copied.open(name, "w", force_zip64=True) as ours:
+                        shutil.copyfileobj(theirs, ours)
+            file.flush()
+            yield file.name
 
 
 def _unlabelled(model):

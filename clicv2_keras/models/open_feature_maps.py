@@ -52,7 +52,9 @@ def open_feature_maps(name):
         raise UserError(f"{name}: there is no such file")
     model = _try(name, lambda: keras.saving.load_model(path, compile=False))
     if isinstance(model, FeatureMaps):
-        return model
+        # A file's own precision is that of whoever saved it.
+        policy = keras.config.dtype_policy()
+        return model if model.dtype_policy.name == policy.name else model.copy(dtype=policy)
     return _try(name, lambda: FeatureMaps(_of_any_size(FeatureMaps(model).network)))
 
 

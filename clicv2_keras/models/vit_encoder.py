@@ -149,7 +149,14 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         return from_keras_hub(cls, backbone)
 
     def copy(self, **changes) -> Self:
-        """An encoder of the same weights with other arguments that change none of their shapes, as `value_range`."""
+        """An encoder of the same weights with other arguments that change none of their shapes, as `value_range`.
+
+        One of another `image_size` has positions of its own, one unit a patch: they are not stretched to the grid of
+        this one, as those of an image of that size are that this one is given.
+        """
+        if self.stem is not None and "dtype" in changes:
+            stem = self.stem.copy(changes["dtype"])
+            changes = {"stem": keras.saving.serialize_keras_object(stem), **changes}
         other = type(self).from_config({**self.get_config(), **changes})
         # One by one: what is trainable orders the weights of the whole.
         for theirs, ours in zip(other._parts(), self._parts(), strict=True):

@@ -112,11 +112,11 @@ def _of_levers(recipe):
     for key, values in once.items():
         if len(set(values)) < len(values):
             yield key, "names one twice"
-    if not entropy.weight:
-        return
     ratios = mask_ratios(entropy.mask_ratio)
     if not ratios:
         yield "entropy.mask_ratio", "is an empty list; name one or more"
+    elif not entropy.weight:
+        return
     elif not any(ratios) and not entropy.visible and entropy.target != "image":
         yield "entropy.mask_ratio", "0 hides nothing, so that nothing is to be told; take more, or entropy.visible true"
     elif len(ratios) > (images := recipe.train.batch_size // recipe.train.accumulate):
@@ -148,6 +148,10 @@ def shape_mistakes(recipe):
         side = averaged_side(name)
         if entropy.weight and patch % side:
             yield "entropy.statistics", f"{name} averages {side} x {side} pixels, and a patch has {patch}; leave it out"
+        elif entropy.weight and patch // side < 2 and name.startswith(("gradient", "colors")):
+            yield "entropy.statistics", f"{name} compares pixels, and a patch of {patch} has one for it; leave it out"
+    if contrast.level != "none" and contrast.shift_mode != "none" and contrast.max_shift is None and patch < 2:
+        yield "contrast.max_shift", "half of a patch of 1 pixel is none; take 1, or contrast.shift_mode none"
     if contrast.shift_mode != "none" and (contrast.max_shift or 1) > patch:
         yield "contrast.max_shift", f"{contrast.max_shift} is more than the patch of {patch} pixels"
     if entropy.weight and patches < 2:

@@ -85,6 +85,8 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         # What each block reads, and one block's activations at a time.
         return depth * tokens * width + floats_kept(tokens, width, 1, shape["num_heads"])
 
+    # Forward and twice that backward; what is computed again is a forward pass more.
+    passes = 4 if recipe.train.recompute else 3
     heads = teacher = decoder = 0
     flops = floats = 0.0
     if contrast.level != "none":
@@ -94,16 +96,21 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         tokens = contrast.tokens + bool(contrast.global_weight) if contrast.level == "patch" else 1
         seen = view_patches(patches, contrast.keep_ratio)
         read = contrast.tokens if contrast.level == "patch" and not contrast.global_weight else seen
-        # Two views, and with copies three; the student forward and twice that backward, the teacher forward.
+        # Two views, and with copies three; the teacher forward alone.
         views = 3 if contrast.copies else 2
         heads += output if contrast.copies else 0
-        flops += views * ((3 + 1) * encoder_flops(seen, read) + stem_pass + stem_forward)
+        flops += views * ((passes + 1) * encoder_flops(seen, read) + stem_pass + stem_forward)
         flops += 2 * tokens * (2 * 3 * (projector + predictor) + views * projector)
         floats += views * encoder_floats(seen) + 2 * tokens * 6 * hidden
+        # Each view's tokens against their candidates: logits and their softmax, forward and back to the student.
+        images = recipe.train.batch_size // recipe.train.accumulate
+        candidates = {"all": images * tokens, "same_image": tokens}.get(contrast.negatives, images)
+        flops += 2 * tokens * candidates * 4 * out
+        floats += 2 * tokens * candidates * 2
     if entropy.weight:
         count, share = len(entropy.statistics), 1 / len(visible)
         for kept in visible:
-            flops += share * (3 * encoder_flops(kept) + stem_pass)
+            flops += share * (passes * encoder_flops(kept) + stem_pass)
             floats += share * encoder_floats(kept)
         if entropy.target != "image" and any(kept < patches for kept in visible):
             wide, deep = entropy.decoder_width, entropy.decoder_depth
@@ -122,13 +129,13 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
             heads += (output + 1) * grid
             flops += guide.flops
         heads += (2 * output + 1) * pooled
-        flops += 3 * (encoder_flops(patches) + 2 * patches * output * grid + 4 * output * pooled) + stem_pass
+        flops += passes * encoder_flops(patches) + 3 * (2 * patches * output * grid + 4 * output * pooled) + stem_pass
         floats += encoder_floats(patches)
     if recipe.labels.dataset is not None:
         parts = recipe.labels.parts or PARTS
         # The kernel, the bias and an offset a group; two crops an image.
         heads += sum(2 if part == "diversity" else output for part in parts) + 1 + groups
-        flops += 2 * (3 * encoder_flops(patches) + stem_pass)
+        flops += 2 * (passes * encoder_flops(patches) + stem_pass)
         floats += 2 * encoder_floats(patches)
     if stem is None:
         frozen = projection if recipe.encoder.freeze_patch_projection else 0

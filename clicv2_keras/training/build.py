@@ -57,7 +57,11 @@ def build_stem(recipe):
     if settings.stem == "linear":
         return None
     with blame(recipe, "encoder.stem"):
-        features = open_feature_maps(settings.stem).select(max_stride=settings.stem_stride)
+        features = open_feature_maps(settings.stem)
+    try:
+        features = features.select(max_stride=settings.stem_stride)
+    except ValueError as error:
+        raise UserError(f"{recipe.where('encoder.stem_stride')}: {settings.stem}: {error}") from None
     return FeatureStem(features, trainable=settings.stem_rate > 0)
 
 

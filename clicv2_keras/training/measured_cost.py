@@ -19,7 +19,6 @@ from clicv2_keras.training.source import packed_targets
 SECONDS = 0.5
 # More tokens tell no more: a product of this size takes a CPU a tenth of a second, and a GPU longer than its launch.
 MOST_FLOPS = 8e9
-_COUNTED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
 
 
 @functools.cache
@@ -73,16 +72,8 @@ def recipe_networks(recipe, stem=None):
 
 def network_cost(features, side):
     """The `NetworkCost` of `FeatureMaps` that are given images of `side` pixels."""
-    network, side = features.network, features.image_size or side
-    layers = [each for each in network.layers if isinstance(each, _COUNTED)]
-    inside = keras.Model(network.inputs, [each.output for each in layers])
-    spec = inside.compute_output_spec(keras.KerasTensor((1, side, side, 3)))
-    flops = 0
-    for layer, output in zip(layers, keras.tree.flatten(spec), strict=True):
-        # Of a convolution the kernel's size is what an output cell and channel takes, times the channels; of a
-        # depthwise one it is that of all channels.
-        cells = math.prod(output.shape[:-1])
-        flops += 2 * cells * math.prod(layer.kernel.shape)
+    side = features.image_size or side
+    flops = _product_flops(features.network, [(1, side, side, 3)])
     return NetworkCost(
         parameters=features.count_params(),
         trainable=sum(math.prod(v.shape) for v in features.trainable_variables),
@@ -90,3 +81,25 @@ def network_cost(features, side):
         strides=tuple(features.strides),
         channels=tuple(features.channels),
     )
+
+
+def _product_flops(network, shapes):
+    """FLOPs of the kernels of a functional model, and of those within it, for inputs of these shapes."""
+    flops = 0
+
+    def count(layer, *args, **kwargs):
+        nonlocal flops
+        output = layer(*args, **kwargs)
+        if hasattr(layer, "_nodes_by_depth"):
+            flops += _product_flops(layer, [x.shape for x in keras.tree.flatten(args)])
+            return output
+        # Of a convolution the kernel's size is what an output cell and channel takes, times the channels; of a
+        # depthwise one it is that of all channels. A layer of others' holds its kernels in layers of its own.
+        kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
+        cells = math.prod(keras.tree.flatten(output)[0].shape[:-1])
+        flops += 2 * cells * sum(math.prod(kernel.shape) for kernel in kernels)
+        return output
+
+    inputs = keras.tree.pack_sequence_as(network.input, [keras.Input(batch_shape=shape) for shape in shapes])
+    keras.models.clone_model(network, inputs, clone_function=lambda layer: layer, call_function=count)
+    return flops

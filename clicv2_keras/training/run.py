@@ -92,6 +92,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
                 model = build_model(recipe, labels)
                 if start:
                     folder.checkpoints.load(model, start)
+                    _check_steps(model, folder, start)
                 else:
                     measure_images(model, recipe, source, skipped)
                 if labels:
@@ -102,6 +103,16 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
                 folder.withdraw()
             raise
         return TrainedRun(model, folder, finish(model, folder, source, skipped, display))
+
+
+def _check_steps(model, folder, start):
+    """See that the optimizer counts as the run does: else its rate would be that of another step."""
+    counted = int(model.optimizer.iterations)
+    if counted != start:
+        raise UserError(
+            f"{folder.path}: train.accumulate: by {folder.recipe.train.accumulate} the checkpoint of step {start} is "
+            f"of step {counted}; take the number of the run that it is of"
+        )
 
 
 def open_together(folder, resume, devices, begin=None):

@@ -115,8 +115,19 @@ class RunFolder:
 
     def find_begin(self, place, resume):
         """The checkpoint that `--from` names, by `find_checkpoint`; None where none is, or where this run goes on."""
-        # The other run may have dropped that step since.
-        return find_checkpoint(place, self.recipe.train.steps) if place and not (resume and self.is_begun) else None
+        if not place or (resume and self.is_begun):
+            # The other run may have dropped that step since.
+            return None
+        path = find_checkpoint(place, self.recipe.train.steps)
+        labels, began = self.recipe.labels.model_dump(), path.parents[1] / "recipe.yaml"
+        if self.recipe.labels.dataset is not None and began.is_file():
+            theirs = read_started(began, "name another run").get("labels") or {}
+            for key in ("dataset", "root", "splits"):
+                if theirs.get(key) != labels[key]:
+                    # What the head was fitted to there, the scorer of this run would be judged on.
+                    was = f"its labels.{key} is {theirs.get(key)}, not {labels[key]}"
+                    raise UserError(f"--from {place}: {was}; take the same labels")
+        return path
 
     def open(self, resume, begin=None):
         """Make the folder, or open it again.

@@ -31,7 +31,8 @@ def averaged(model):
 
 def averaged_encoder(model):
     """A copy of the encoder with averaged weights, of the optimizer or else of the contrast's teacher; or None."""
-    if not model.optimizer.use_ema:
+    # Before the first step an optimizer's average is of nothing.
+    if not model.optimizer.use_ema or not int(model.optimizer.iterations):
         return model.averaged_encoder()
     with averaged(model):
         return model.encoder.copy()

@@ -96,7 +96,7 @@ def test_a_mistake_is_told_before_the_work(data):
         Evaluator(flat)
     names = np.arange(60).astype(str)
     single = ScoredImages("single", data.source, data.scores, (0.0, 1.0), names, data.splits, True)
-    with pytest.raises(UserError, match="single: no category has 3 images to be judged on"):
+    with pytest.raises(UserError, match="single: no category has 5 images to be judged on"):
         Evaluator(single)
 
 

@@ -86,3 +86,31 @@ def test_each_mistake_in_one_line(tmp_path):
         with pytest.raises(UserError, match=says) as error:
             find_model(model)
         assert "\n" not in str(error.value)
+
+
+def test_what_was_trained_in_bfloat16_is_asked_in_float32(make_model, rng, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make_model()
+        labelled = CLICv2(model.encoder, model.contrast, labels=LabelBranch(LinearHead(("token",)), 1))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    labelled.labels.head.fitted_to = labelled.encoder.fitted_to = Fingerprints(np.ones((3, 194), "uint8"))
+    labelled.save(tmp_path / "model.keras")
+    scorer = scorer_of(labelled)
+    scorer.head.set_weights([rng.normal(size=w.shape) for w in scorer.head.get_weights()])
+    scorer.save(tmp_path / "scorer.keras")
+    for name in ("model", "scorer"):
+        found = find_model(tmp_path / f"{name}.keras")
+        assert {layer.dtype_policy.name for layer in found._flatten_layers()} == {"float32"}
+        assert len(fitted_to_of(found)["head"]) == len(fitted_to_of(found)["encoder"]) == len(scorer.encoder.fitted_to)
+    for one, other in zip(found.get_weights(), scorer.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The head is not rounded where its encoder still computes in bfloat16.
+    images = rng.integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    tokens = keras.ops.cast(scorer.encoder(images), "float32")
+    expected = keras.ops.reshape(scorer.head.patch_scores(images, tokens, scorer.encoder), (2, *scorer.encoder.grid))
+    np.testing.assert_allclose(
+        *(keras.ops.convert_to_numpy(keras.ops.reshape(x, (2, -1))) for x in (scorer(images)["map"], expected)),
+        atol=1e-6,
+    )

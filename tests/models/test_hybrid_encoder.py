@@ -97,3 +97,15 @@ def test_a_copy_reads_other_sizes(hybrid, images):
     np.testing.assert_allclose(
         numpy(larger.stem(images, grid=(4, 4))), numpy(hybrid.stem(images, grid=(4, 4))), atol=1e-6
     )
+
+
+def test_a_copy_in_another_precision_is_so_in_its_stem_too(hybrid, images):
+    half = hybrid.copy(dtype="mixed_bfloat16")
+    layers = [each for each in half.stem._flatten_layers() if each.weights and not isinstance(each, keras.Model)]
+    assert {layer.dtype_policy.name for layer in layers} == {"mixed_bfloat16"}
+    assert half.stem.trainable == hybrid.stem.trainable
+    for one, other in zip(half.get_weights(), hybrid.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    ours, theirs = (numpy(keras.ops.cast(each(images), "float32")) for each in (half, hybrid))
+    assert 0 < np.abs(ours - theirs).max() < 0.2 * np.abs(theirs).max()
+    np.testing.assert_array_equal(numpy(half.copy(dtype="float32")(images)), numpy(hybrid(images)))

@@ -289,3 +289,21 @@ def test_files_that_are_none(images, tmp_path, tiny_encoder):
         with pytest.raises(UserError, match=message) as caught:
             open_feature_maps(tmp_path / name)
         assert "\n" not in str(caught.value) and name in str(caught.value)
+
+
+def test_a_file_is_opened_in_the_precision_of_the_run(tmp_path, rng):
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2)(keras.ops.convert_to_tensor(image, dtype="float32") / 2.0)
+    FeatureMaps(keras.Model(image, x), mean=127.0, scale=128.0).save(tmp_path / "maps.keras")
+    images = rng.integers(0, 256, (1, 16, 16, 3)).astype("uint8")
+    maps = []
+    for policy, dtype in (("float32", "float32"), ("mixed_bfloat16", "bfloat16")):
+        keras.config.set_dtype_policy(policy)
+        try:
+            found = open_feature_maps(tmp_path / "maps.keras")
+        finally:
+            keras.config.set_dtype_policy("float32")
+        (only,) = found(images)
+        assert keras.backend.standardize_dtype(only.dtype) == dtype
+        maps.append(keras.ops.convert_to_numpy(keras.ops.cast(only, "float32")))
+    np.testing.assert_allclose(*maps, atol=0.02 * np.abs(maps[0]).max())

@@ -1,14 +1,15 @@
 import math
 
+import keras
 import pytest
 from tiny_network import tiny_feature_maps
 
 from clicv2_keras.layers import FeatureStem
-from clicv2_keras.models import ViTEncoder
+from clicv2_keras.models import FeatureMaps, ViTEncoder
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
 from clicv2_keras.training.build import build_model
-from clicv2_keras.training.measured_cost import recipe_networks
+from clicv2_keras.training.measured_cost import network_cost, recipe_networks
 from clicv2_keras.training.plan import recipe_cost
 from clicv2_keras.training.source import label_sets
 
@@ -54,6 +55,15 @@ def test_parameters_of_a_guided_hybrid_are_those_of_the_model(network, more):
     shapes = zip((3, 4, 6, 8), (4, 6, 8, 10), (48, 24, 12, 6), strict=True)
     flops = sum(2 * 9 * before * after * side**2 for before, after, side in shapes)
     assert recipe_networks(recipe)[1].flops == flops
+
+
+def test_networks_within_a_network_are_counted():
+    maps, image = tiny_feature_maps(), keras.Input((None, None, 3))
+    wrapped = FeatureMaps(keras.Model(image, maps.network(image)))
+    assert network_cost(wrapped, 96).flops == network_cost(maps, 96).flops > 0
+    # Without a kernel of its own it is no mistake.
+    pooled = FeatureMaps(keras.Model(image, keras.layers.AveragePooling2D(2)(image)))
+    assert network_cost(pooled, 96).flops == 0
 
 
 @pytest.mark.parametrize("rate", [0, 0.1])
@@ -114,6 +124,19 @@ def test_recomputation_keeps_less_and_counts_the_same_state():
     plain, recomputed = (count_cost(load_recipe("clicv2_vit_tiny", [f"train.recompute={on}"])) for on in (False, True))
     assert recomputed.activation_bytes < plain.activation_bytes / 2
     assert recomputed.state_bytes == plain.state_bytes
+    # Of the student's passes, forward and twice that backward, a fourth.
+    assert 1.15 < recomputed.flops_per_image / plain.flops_per_image < 1.34
+
+
+def test_what_each_token_is_compared_with_is_counted():
+    def cost(negatives):
+        more = [f"contrast.negatives={negatives}", "contrast.tokens=16", "train.batch_size=256"]
+        return count_cost(load_recipe("clicv2_vit_tiny", more))
+
+    one, all_of_them = cost("same_position"), cost("all")
+    pairs = 2 * 16 * (16 - 1) * 256  # an image, both ways
+    assert all_of_them.activation_bytes - one.activation_bytes == pairs * 2 * 256 * 4
+    assert all_of_them.flops_per_image - one.flops_per_image == pairs * 4 * 256
 
 
 def test_the_average_of_the_weights_is_one_more_of_each():

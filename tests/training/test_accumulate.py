@@ -10,7 +10,7 @@ import pytest
 import clicv2_keras
 from clicv2_keras.training.callbacks.interval import Interval
 from clicv2_keras.training.plan import describe_run
-from clicv2_keras.utils.errors import Interrupted
+from clicv2_keras.utils.errors import Interrupted, UserError
 
 # Of the fixture `eagerly`.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
@@ -83,3 +83,12 @@ def test_a_dry_run_tells_whose_negatives(tmp_path, jpegs):
         "quickstart", [*settings(tmp_path, jpegs), "distribution={strategy: data_parallel, processes: 8}"]
     )
     assert LINE in told and "all of 8 processes, each with a share of every batch" in told
+
+
+@pytest.mark.slow
+def test_a_branch_counts_its_steps_as_the_run_that_it_is_of(tmp_path, jpegs, eagerly):
+    clicv2_keras.train("quickstart", settings(tmp_path / "run", jpegs), progress=False)
+    more = [*settings(tmp_path / "branch", jpegs), "train.batch_size=8", "train.accumulate=4", "train.steps=6"]
+    with pytest.raises(UserError, match="by 4 the checkpoint of step 4 is of step 2; take the number"):
+        clicv2_keras.train("quickstart", more, begin=tmp_path / "run", progress=False)
+    assert not (tmp_path / "branch").exists()

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from keras import backend, ops
 from tiny_network import tiny_feature_maps
@@ -11,6 +13,7 @@ from clicv2_keras.training.build import build_encoder, build_model
 from clicv2_keras.training.plan import describe_run
 from clicv2_keras.training.run import train
 from clicv2_keras.training.source import recipe_source
+from clicv2_keras.training.weight_average import averaged_encoder
 from clicv2_keras.utils.errors import UserError
 
 
@@ -104,17 +107,27 @@ def test_a_step_is_compiled_where_keras_would_or_always():
         assert (model.jit_compile, model.elementwise_jit) == (compiled, in_parts), settings
 
 
+def test_before_the_first_step_there_is_no_average():
+    model = build_model(load_recipe("quickstart", [*TINY, "contrast.level=none", "optimizer.average=0.9"]))
+    assert averaged_encoder(model) is None
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
         ("data: {source: folder, path: nowhere}", "mine.yaml: data.path: nowhere: there is no such folder"),
         ("encoder: {weights: no.keras, depth: null}", "mine.yaml: encoder.weights: .*no.keras: there is no such file"),
         ("encoder: {stem: no.keras}", "mine.yaml: encoder.stem: no.keras: there is no such file"),
+        (
+            "encoder: {stem: network.keras, stem_stride: 1}",
+            r"mine.yaml: encoder.stem_stride: network.keras: max_stride=1 leaves no map; the strides are \[2, 4",
+        ),
         ("guide: {teacher: no.keras}", "mine.yaml: guide.teacher: no.keras: there is no such file"),
     ],
 )
-def test_a_mistake_that_files_show_names_the_recipe_and_its_key(text, line, tmp_path, monkeypatch):
+def test_a_mistake_that_files_show_names_the_recipe_and_its_key(text, line, tmp_path, monkeypatch, network):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(network, "network.keras")
     (tmp_path / "mine.yaml").write_text(f"extends: quickstart\n{text}\n")
     with pytest.raises(UserError, match=f"^{line}"):
         describe_run(load_recipe("mine.yaml"))

@@ -66,3 +66,13 @@ def test_mistakes_in_the_data(labelled, tmp_path):
         with pytest.raises(UserError, match=message):
             clicv2_keras.train("quickstart", [*labelled, override, f"run.dir={tmp_path / 'run'}"], progress=False)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_branch_has_the_labels_of_the_run_that_it_is_of(tmp_path, labelled):
+    alone = [*labelled, "contrast.level=none", "data.path=null", "train.steps=1", "run.log_every=1"]
+    clicv2_keras.train("quickstart", [*alone, f"run.dir={tmp_path / 'run'}"], progress=False)
+    branch = [*alone, "train.steps=2", f"run.dir={tmp_path / 'branch'}"]
+    with pytest.raises(UserError, match=r"its labels.splits is \['train'\], not \['test'\]; take the same labels"):
+        clicv2_keras.train("quickstart", [*branch, "labels.splits=[test]"], begin=tmp_path / "run", progress=False)
+    assert not (tmp_path / "branch").exists()
+    clicv2_keras.train("quickstart", branch, begin=tmp_path / "run", progress=False)
