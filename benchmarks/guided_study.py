@@ -15,7 +15,9 @@ from method_study import CORES, FAST, SECTIONS, best, missing, options_of, train
 from clicv2_keras.ablation.row import row_changes
 from clicv2_keras.recipe.files import load_recipe
 
+# The recipe as it was then.
 RECIPE = "guided_hybrid_tiny"
+THEN = ("encoder.depth=4", "encoder.stem=lite0_stem.keras", "encoder.stem_stride=32")
 # What switches a branch on, and the sections whose levers are its own.
 BRANCHES = {
     "mem": ("entropy.weight=1", SECTIONS["entropy"]),
@@ -24,7 +26,7 @@ BRANCHES = {
 ROWS = {"guide": (), "guide_mem": ("mem",), "guide_pw": ("pw",), "guide_all": ("mem", "pw")}
 SEEDS = (0, 1)
 # Decays in the last fifth of the steps, whatever their number.
-ALIKE = ("optimizer.decay_steps=null", *FAST)
+ALIKE = ("optimizer.decay_steps=null", *THEN, *FAST)
 MEASURED, LOGGED = 20, 4
 
 

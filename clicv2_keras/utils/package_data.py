@@ -4,7 +4,7 @@ from pathlib import Path
 
 # What of a trained preset is scored with, without Keras: int8.tflite is faster, and further from the model's scores.
 PRESET_FILE = "dynamic.tflite"
-ALIASES = {"default": "guided_hybrid_tiny_d4_patch16_256"}
+ALIASES = {"default": "guided_hybrid_tiny_d2_patch16_256"}
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
