@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -41,12 +42,13 @@ def work(run, data, test_split, stop):
     """
     folder = Path(run.recipe.run.dir)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "stderr.txt", "wb") as errors:
+    # No pipe for the answer: what waits to be read would keep the run from its end.
+    with open(folder / "stderr.txt", "wb") as errors, tempfile.TemporaryFile() as answers:
         process = subprocess.Popen(
             # -P: modules that lie in the working folder are not ours to run.
             [sys.executable, "-P", "-c", f"from {__name__} import main; main()"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=answers,
             stderr=errors,
             # Ctrl-C is for this process alone, which then ends the other.
             start_new_session=True,
@@ -56,16 +58,12 @@ def work(run, data, test_split, stop):
             with contextlib.suppress(BrokenPipeError):
                 pickle.dump((run.recipe, data, test_split), process.stdin)
                 process.stdin.flush()
-            answers = []
-            # What waits to be read would keep the run from its end.
-            reader = threading.Thread(target=lambda: answers.append(process.stdout.read()), daemon=True)
-            reader.start()
             while process.poll() is None and not stop.requested:
                 time.sleep(0.05)
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-            reader.join()
-    (answer,) = answers
+        answers.seek(0)
+        answer = answers.read()
     if answer:
         outcome = pickle.loads(answer)
         if outcome.mistake:

@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+from pathlib import Path
 
 import keras
 
@@ -144,14 +145,14 @@ def _in_float32(path):
         if BFLOAT16 not in config:
             yield path
             return
-        with tempfile.NamedTemporaryFile(suffix=".keras") as file:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, path.name)
             with zipfile.ZipFile(file, "w") as copied:
                 copied.writestr("config.json", config.replace(BFLOAT16, b'"float32"'))
                 for name in set(archive.namelist()) - {"config.json"}:
                     with archive.open(name) as theirs, copied.open(name, "w", force_zip64=True) as ours:
                         shutil.copyfileobj(theirs, ours)
-            file.flush()
-            yield file.name
+            yield file
 
 
 def _unlabelled(model):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import functools
+import os
 import shutil
 
 from clicv2_keras.recipe.files import read_started
@@ -83,7 +84,7 @@ class RunFolder:
         self.checkpoints = Checkpoints(self.path / "checkpoints", recipe.run.keep_checkpoints)
         self.rows = []
         self._lock = None
-        self._is_new, self._taken = False, None
+        self._is_new, self._taken, self._before = False, None, set()
 
     @property
     def is_first(self):
@@ -145,6 +146,7 @@ class RunFolder:
         started = self.check(resume)
         self._is_new = not started
         self.path.mkdir(parents=True, exist_ok=True)
+        self._before = set(os.listdir(self.path))
         self._lock = FolderLock(self.path)
         if begin and not started:
             self._taken = self.checkpoints.take(begin)
@@ -168,7 +170,9 @@ class RunFolder:
             return
         for name in ("recipe.yaml", "metrics.csv", "log.txt"):
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+        # Somebody's own is no run's.
+        if "tensorboard" not in self._before:
+            shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
         if self._taken:
             self._taken.unlink()
         self.close()

@@ -151,6 +151,10 @@ def test_what_is_wrong_before_the_first_step_leaves_no_run_behind(tmp_path, jpeg
     with pytest.raises(UserError, match="and all 8 images with it are unreadable"):
         clicv2_keras.train("quickstart", tiny(tmp_path / "other", broken, "train.steps=1"), progress=False)
     assert not (tmp_path / "other").exists()
+    (tmp_path / "other" / "tensorboard" / "mine").mkdir(parents=True)
+    with pytest.raises(UserError, match="and all 8 images with it are unreadable"):
+        clicv2_keras.train("quickstart", tiny(tmp_path / "other", broken, "train.steps=1"), progress=False)
+    assert (tmp_path / "other" / "tensorboard" / "mine").exists() and not (tmp_path / "other" / "recipe.yaml").exists()
     # Nor does it take back what was begun before.
     with pytest.raises(UserError, match="was started with"):
         clicv2_keras.train("quickstart", [*overrides, "guide.teacher=none.keras"], resume=True, progress=False)

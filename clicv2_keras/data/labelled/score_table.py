@@ -1,4 +1,5 @@
 import csv
+import functools
 import math
 import os
 from pathlib import Path
@@ -65,7 +66,7 @@ def _labels(rows, path, root):
     for needed in ("file", "score"):
         if needed not in columns:
             raise UserError(f"{path}: there is no column {needed}; the columns are {', '.join(rows.fieldnames)}")
-    lines, folders = {}, {}
+    lines, real = {}, functools.cache(os.path.realpath)
     for row in rows:
         cells = {name: (row[column] or "").strip() for name, column in columns.items()}
         at = f"{path}, line {rows.line_num}"
@@ -76,7 +77,7 @@ def _labels(rows, path, root):
             raise UserError(f"{at}: the score {cells['score']!r} is no number; correct it, or leave the row out")
         image = root / cells["file"]
         # One image may be named in several ways.
-        image = folders.setdefault(image.parent, Path(os.path.realpath(image.parent))) / image.name
+        image = Path(real(image.parent), image.name)
         if image in lines:
             raise UserError(f"{at}: {cells['file']} is already in line {lines[image]}; keep one of the rows")
         lines[image] = rows.line_num
