@@ -94,6 +94,12 @@ class PartlySlowAdamW(keras.optimizers.AdamW):
         return {**super().get_config(), "slow": self.slow, "share": self.share}
 
 
+def steps_taken(optimizer):
+    """Steps that an optimizer has taken, as an int: of several micro-batches one."""
+    # On several devices in TensorFlow this is a variable a device, which `int` refuses.
+    return int(ops.convert_to_numpy(optimizer.iterations))
+
+
 def adamw(
     variables,
     learning_rate,

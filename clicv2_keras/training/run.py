@@ -107,7 +107,9 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
 
 def _check_steps(model, folder, start):
     """See that the optimizer counts as the run does: else its rate would be that of another step."""
-    counted = int(model.optimizer.iterations)
+    from clicv2_keras.models.optimizer import steps_taken
+
+    counted = steps_taken(model.optimizer)
     if counted != start:
         raise UserError(
             f"{folder.path}: train.accumulate: by {folder.recipe.train.accumulate} the checkpoint of step {start} is "

@@ -4,6 +4,8 @@ import contextlib
 
 import keras
 
+from clicv2_keras.models.optimizer import steps_taken
+
 
 def weights_and_averages(optimizer):
     """Pairs of a trained variable and its average, of an optimizer that keeps averages."""
@@ -32,7 +34,7 @@ def averaged(model):
 def averaged_encoder(model):
     """A copy of the encoder with averaged weights, of the optimizer or else of the contrast's teacher; or None."""
     # Before the first step an optimizer's average is of nothing.
-    if not model.optimizer.use_ema or not int(model.optimizer.iterations):
+    if not model.optimizer.use_ema or not steps_taken(model.optimizer):
         return model.averaged_encoder()
     with averaged(model):
         return model.encoder.copy()

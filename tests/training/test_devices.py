@@ -31,6 +31,8 @@ TINY = {
     "run": {"log_every": 1, "checkpoint_every": 1},
 }
 PARALLEL = "distribution.strategy=data_parallel"
+GUIDED = ("contrast.level=none", "guide.teacher=pixels", "guide.sample=8", "data.held_out=3")
+GUIDED += ("optimizer.average=0.5", "probe.every=1")
 TIMES = ("images_per_second", "data_wait")
 
 
@@ -117,6 +119,15 @@ def test_two_devices_have_the_losses_of_one_where_all_but_products_is_compiled(t
 
 
 @pytest.mark.slow
+def test_two_devices_judge_a_guide_and_its_average_as_one_does_on_tensorflow(tmp_path, tiny):
+    one, two = tmp_path / "one", tmp_path / "two"
+    on_devices("tensorflow", 2, train(tiny, one, *GUIDED), train(tiny, two, PARALLEL, *GUIDED))
+    assert_same_losses(one, two, 3)
+    assert all(row["held_out_pooled"] != row["average_held_out_pooled"] for row in rows(two)[1:])
+    assert (two / "encoder_ema.keras").exists()
+
+
+@pytest.mark.slow
 def test_two_devices_have_the_losses_of_one_on_jax(tmp_path, tiny):
     one, two, odd = tmp_path / "one", tmp_path / "two", tmp_path / "odd"
     printed, errors = on_devices(
@@ -195,11 +206,9 @@ def test_two_processes_have_the_losses_of_one_and_stop_together(tmp_path, tiny):
 @pytest.mark.slow
 def test_two_processes_judge_a_guide_on_images_held_out_as_one_does(tmp_path, tiny):
     """The average too, which takes the place of the weights for it: every process must have a part in that."""
-    guided = ["contrast.level=none", "guide.teacher=pixels", "guide.sample=8", "data.held_out=3"]
-    guided += ["optimizer.average=0.5", "probe.every=1"]
     one, two = tmp_path / "one", tmp_path / "two"
-    on_devices("jax", 1, train(tiny, one, *guided))
-    ended = ends(processes(tiny, two, *guided))
+    on_devices("jax", 1, train(tiny, one, *GUIDED))
+    ended = ends(processes(tiny, two, *GUIDED))
     assert [status for status, *_ in ended] == [0, 0], ended
     assert_same_losses(one, two, 3)
     # After the first step they are the same.

@@ -10,6 +10,7 @@ from clicv2_keras.data.labelled.scored_sets import open_scored_sets
 from clicv2_keras.evaluation.evaluator import Evaluator
 from clicv2_keras.evaluation.folds import selection_split
 from clicv2_keras.models.find_model import encoder_of
+from clicv2_keras.models.optimizer import steps_taken
 from clicv2_keras.utils.atomic_files import save_model, write_csv
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import StrPath, user_path
@@ -77,11 +78,11 @@ class ComplexityProbe(keras.callbacks.Callback):
         return max(rows, key=lambda row: row["SRCC"], default=None)
 
     def on_train_begin(self, logs=None):
-        self.begin(int(self.model.optimizer.iterations))
+        self.begin(steps_taken(self.model.optimizer))
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params["epochs"]:
-            figures = self.ask(self.model, int(self.model.optimizer.iterations))
+            figures = self.ask(self.model, steps_taken(self.model.optimizer))
             if logs is not None:
                 logs |= figures
 
