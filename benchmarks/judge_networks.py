@@ -10,8 +10,9 @@ good features are shows best where labels are few. `val` is not looked at.
 import functools
 
 import numpy as np
-from judge_heads import read
 from within_train import parser, print_judged, split_of, train_sets, with_labels
+
+from clicv2_keras.data.reading import load_images
 
 BATCH = 32
 WIDTH = 52
@@ -21,7 +22,7 @@ def main(options):
     from clicv2_keras.evaluation.regressions import CategoryRidge
 
     for name, data in train_sets(options.data).items():
-        split, features = split_of(data), functools.cache(functools.partial(_features, data))
+        split, features = split_of(data), functools.cache(functools.partial(features_of, data.source))
         values = [np.concatenate([features(each) for each in row.split("+")], axis=1) for row in options.networks]
         for share in options.labels:
             title = f"{share:.3g} of the labels"
@@ -31,14 +32,15 @@ def main(options):
             print_judged(name, data, zip(options.networks, predictions, strict=True), options.resamples, WIDTH)
 
 
-def _features(data, network):
-    """float64 (n, F) of the images of `data`."""
+def features_of(source, network, indices=None):
+    """float64 (n, F) of the images of a source, or of some of them: of each map its mean and its deviation."""
     name, _, side = network.partition("@")
     model, maps_of = _opened(name, int(side) if side else None)
-    images = read(data, model.image_size)
+    indices = range(len(source)) if indices is None else indices
     found = []
-    for start in range(0, len(images), BATCH):
-        maps = [np.asarray(x, "float64") for x in maps_of(model.predict_on_batch(images[start : start + BATCH]))]
+    for start in range(0, len(indices), BATCH):
+        images = load_images(source, indices[start : start + BATCH], model.image_size)
+        maps = [np.asarray(x, "float64") for x in maps_of(model.predict_on_batch(images))]
         flat = [x.reshape(len(x), -1, x.shape[-1]) for x in maps]
         found.append(np.concatenate([part for x in flat for part in (x.mean(axis=1), x.std(axis=1))], axis=1))
     return np.concatenate(found)

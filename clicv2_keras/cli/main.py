@@ -1,6 +1,7 @@
 """`clicv2-keras`: the commands by name, and what a mistake looks like."""
 
 import contextlib
+import errno
 import importlib
 import inspect
 import os
@@ -21,6 +22,9 @@ COMMANDS |= dict.fromkeys(
 )
 # Command of 0.1: what took its place.
 RETIRED = {"distill": "is a recipe now: clicv2-keras train pixels_vit_tiny --set data.path=FOLDER, then finetune it"}
+
+# What a stream that does not take our output says, by number.
+STREAM_FAULTS = (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EINVAL, errno.EAGAIN)
 
 
 class Mistake(click.ClickException):
@@ -59,11 +63,12 @@ class Commands(click.Group):
                 # What is held back would fail when Python ends, in a traceback.
                 sys.stdout.flush()
         except OSError as error:
-            # Every other file is named.
+            # Other files are named, but for faults of the place, such as no folder for temporary files.
             if error.filename is not None or isinstance(error, BrokenPipeError):
                 raise
             _drop_stdout()
-            click.echo(f"Error: standard output: {error.strerror}", err=True)
+            where = "standard output: " if error.errno in STREAM_FAULTS else ""
+            click.echo(f"Error: {where}{error.strerror or error}", err=True)
             sys.exit(1)
 
     def invoke(self, context):

@@ -89,11 +89,12 @@ class FileSource:
         file = user_path(path)
         if not os.path.isfile(file):
             raise UserError(f"{path}: there is no such list file; name a text file with one image path a line")
-        try:
-            # Not by `splitlines`, which cuts at letters that a name may hold.
-            lines = [line.strip(" \t\r") for line in file.read_text(encoding="utf-8-sig").split("\n")]
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: this is no text file; name one with one image path a line") from None
+        # Names of files that are no Unicode keep their bytes.
+        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        if "\0" in text:
+            raise UserError(f"{path}: this is no text file; name one with one image path a line")
+        # Not by `splitlines`, which cuts at letters that a name may hold.
+        lines = [line.strip(" \t\r") for line in text.split("\n")]
         names = [line for line in lines if line and not line.startswith("#")]
         if not names:
             raise UserError(f"{path}: the list names no image; write one image path a line")

@@ -26,7 +26,8 @@ class Agreement:
 
     `predictor` and `group` are keys, see `predictors`; `calibrated` as of its `Prediction`.
     `rows` maps "overall", "mean of categories" and each category to a dict of metric to `Figure`. Where scores are
-    ranked within categories there is no "overall": a pooled figure would mean nothing.
+    ranked within categories there is no "overall": a pooled figure would mean nothing. The mean is of the categories
+    that have enough images.
     `counts` are the images of each row. `images` bool (n,) are those of the test set that it was judged on, `left_out`
     how many were not, because the model was fitted to them. Where none is left the figures are NaN.
     `initialisations` is how many random initialisations the figures are the mean of, `spread` the deviation of the
@@ -121,21 +122,22 @@ class Judge:
         known, categories = self.scores[images], self.categories[images]
         names = [name for name in np.unique(categories) if name != ""]
         parts = {str(name): np.flatnonzero(categories == name) for name in names}
+        averaged = [name for name, index in parts.items() if len(index) >= FEWEST]
         if self.pooled or not parts:
             parts = {OVERALL: np.arange(len(known)), **parts}
         bootstrap = self._bootstrap(images) if self.resamples else None
         runs = np.atleast_2d(prediction.values)
         # By part and metric: of each run, the value and the bootstrap samples; then the mean of the categories' both.
-        values, samples = ({part: {} for part in _ordered(parts)} for _ in range(2))
+        values, samples = ({part: {} for part in _ordered(parts, averaged)} for _ in range(2))
         for metric, function in _metrics(prediction).items():
             for part, index in parts.items():
                 values[part][metric] = np.array([function(run[index], known[index]) for run in runs])
                 if bootstrap:
                     drawn = [bootstrap.statistics(run, known, index, metric) for run in runs]
                     samples[part][metric] = np.mean(drawn, axis=0)
-            if names:
+            if averaged:
                 for found in (values, samples) if bootstrap else (values,):
-                    found[MEAN][metric] = np.mean([found[str(name)][metric] for name in names], axis=0)
+                    found[MEAN][metric] = np.mean([found[name][metric] for name in averaged], axis=0)
         result = Agreement(prediction.predictor, prediction.group, prediction.calibrated, initialisations=len(runs))
         for part, row in values.items():
             result.rows[part] = {
@@ -144,7 +146,9 @@ class Judge:
         headline = OVERALL if OVERALL in values else MEAN
         result.spread = float(values[headline]["SRCC"].std(ddof=1)) if len(runs) > 1 else None
         result.samples = samples[headline].get("SRCC")
-        result.counts = {part: len(parts[part]) if part in parts else len(known) for part in result.rows}
+        counts = {part: len(index) for part, index in parts.items()}
+        counts[MEAN] = sum(counts[name] for name in averaged)
+        result.counts = {part: counts[part] for part in result.rows}
         return result
 
     def _bootstrap(self, images):
@@ -166,10 +170,10 @@ def too_few(groups):
     return names[counts < FEWEST].tolist()
 
 
-def _ordered(parts):
-    """The rows: over all images, the mean of the categories, each category."""
+def _ordered(parts, averaged):
+    """The rows: over all images, the mean of the categories that are averaged, each category."""
     single = [part for part in parts if part != OVERALL]
-    return [*([OVERALL] if OVERALL in parts else []), *([MEAN] if single else []), *single]
+    return [*([OVERALL] if OVERALL in parts else []), *([MEAN] if averaged else []), *single]
 
 
 def _figure(value, samples):

@@ -76,7 +76,7 @@ class Evaluation:
     def main(self):
         """The `Agreement` of the model's best-founded predictor: its fitted score where it has one, else the ridge.
 
-        None where the model was fitted to all images, so that nothing that it says can be judged.
+        None where the model was fitted to so many images that nothing it says can be judged.
         """
         return None if self.main_index is None else self.agreements[self.main_index]
 

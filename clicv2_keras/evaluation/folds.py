@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from clicv2_keras.evaluation.agreement import FEWEST
 from clicv2_keras.utils.errors import UserError
 
 
@@ -75,7 +76,7 @@ def make_folds(data, test_split=None, seed=0):
     if chosen not in others:
         raise UserError(f"{data.name}: there is no part {chosen!r} to judge on; there are {', '.join(parts)}")
     train, test = (np.flatnonzero(data.splits == part) for part in ("train", chosen))
-    if len(train) < 10 or len(test) < 3:
+    if len(train) < 10 or len(test) < FEWEST:
         raise UserError(
             f"{data.name}: {len(train)} images in train and {len(test)} in {chosen} are too few to judge by"
         )

@@ -25,7 +25,7 @@ def srcc(predicted, known):
 
 def krcc(predicted, known):
     """Kendall's rank correlation coefficient τ_b, -1 to 1, of two vectors (n,)."""
-    return stats.kendalltau(predicted, known).statistic
+    return stats.kendalltau(predicted, known).statistic if len(known) > 1 else np.nan
 
 
 def rmse(predicted, known):
@@ -42,8 +42,14 @@ METRICS = {"PCC": pcc, "SRCC": srcc, "KRCC": krcc, "RMSE": rmse, "RMAE": rmae}
 CORRELATIONS = ("PCC", "SRCC", "KRCC")
 
 
+# Categories of fewer images are drawn together: each of one image alone would always be drawn as it is.
+FEWEST_DRAWN = 10
+
+
 class Bootstrap:
     """Resamples of a test set, drawn within each category; the same for every predictor, so that they pair.
+
+    Those of all images take categories of fewer than `FEWEST_DRAWN` images as one.
 
     Args:
         categories: (n,) the category of each image; all equal where there are none.
@@ -54,16 +60,28 @@ class Bootstrap:
     def __init__(self, categories, resamples=1000, seed=0):
         rng = np.random.default_rng(seed)
         self.members = {str(c): np.flatnonzero(categories == c) for c in np.unique(categories)}
-        self.drawn = {c: m[rng.integers(0, len(m), (resamples, len(m)))] for c, m in self.members.items()}
+        self.drawn = {c: _draw(rng, members, resamples) for c, members in self.members.items()}
+        small = [members for members in self.members.values() if len(members) < FEWEST_DRAWN]
+        whole = [drawn for drawn in self.drawn.values() if drawn.shape[1] >= FEWEST_DRAWN]
+        whole += [_draw(rng, np.concatenate(small), resamples)] if small else []
+        self.whole = np.concatenate(whole, axis=1)
 
     def statistics(self, predicted, known, index, metric):
         """The metric of the images `index` over all resamples: (R,), where `index` is a category's or all."""
-        drawn = np.concatenate([d for c, d in self.drawn.items() if self.members[c][0] in index], axis=1)
+        if len(index) == len(predicted):
+            drawn = self.whole
+        else:
+            (drawn,) = (drawn for c, drawn in self.drawn.items() if self.members[c][0] in index)
         if metric != "KRCC":
             return METRICS[metric](predicted[drawn], known[drawn])
         counts = np.zeros((len(drawn), len(predicted)), "float32")
         np.add.at(counts, (np.arange(len(drawn))[:, None], drawn), 1)
         return _weighted_krcc(predicted[index], known[index], counts[:, index])
+
+
+def _draw(rng, members, resamples):
+    """Of image numbers (m,) as many with replacement, each time: (resamples, m)."""
+    return members[rng.integers(0, len(members), (resamples, len(members)))]
 
 
 def interval(samples):

@@ -104,9 +104,11 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         floats += views * encoder_floats(seen) + 2 * tokens * 6 * hidden
         # Each view's tokens against their candidates: logits and their softmax, forward and back to the student.
         images = recipe.train.batch_size // recipe.train.accumulate
-        candidates = {"all": images * tokens, "same_image": tokens}.get(contrast.negatives, images)
+        own = {"same_position": images, "same_image": tokens}
+        candidates = own.get(contrast.negatives, images * tokens)
         flops += 2 * tokens * candidates * 4 * out
-        floats += 2 * tokens * candidates * 2
+        # Weights take differences, whose key is whose own, and what comes of both.
+        floats += 2 * tokens * candidates * (6 if contrast.negatives == "entropy_weighted" else 2)
     if entropy.weight:
         count, share = len(entropy.statistics), 1 / len(visible)
         for kept in visible:

@@ -56,6 +56,9 @@ def parse_yaml(text, where):
         line = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", "unreadable")
         raise UserError(f"{where}: not valid YAML{line}: {problem}") from None
-    except (ValueError, RecursionError) as error:  # a day that no month has, a thousand brackets
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+    except RecursionError:
+        raise UserError(f"{where}: not valid YAML: nested too deeply") from None
+    # A day that no month has; a value that is not of the type its tag says.
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        reason = error if isinstance(error, ValueError) else "a value is not of the type that its tag says"
         raise UserError(f"{where}: not valid YAML: {reason}") from None

@@ -99,7 +99,7 @@ def decode_image(file, at_least=None):
             with _memory.taken(16 * pixels):
                 upright = upright_rgb(image)
                 _memory.take_for(upright, 4 * pixels)
-            if image.getexif().get(_ORIENTATION) in (5, 6, 7, 8):
+            if _orientation(image) in (5, 6, 7, 8):
                 size = size[::-1]
             return DecodedImage(upright, *size)
     except UnreadableImage:
@@ -117,9 +117,17 @@ def upright_rgb(image):
     """A `PIL.Image` at hand as `decode_image` would give it."""
     image.load()  # what a PNG says of its orientation may come last
     # exif_transpose copies what is upright too: a tenth of the time that decoding takes.
-    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    turned = _orientation(image) != 1
     # What is turned has no tags any more.
     return _rgb(ImageOps.exif_transpose(image) if turned else image, getattr(image, "tag_v2", {}))
+
+
+def _orientation(image):
+    """Its tag, 1 to 8; one that cannot be read turns nothing, as Pillow has it in a JPEG."""
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow raises whatever broken tags lead it to
+        return 1
 
 
 def network_input(image, size, box=WHOLE, flip=False):

@@ -131,6 +131,12 @@ def shell(line, **options):
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, **options)
 
 
+def test_where_no_temporary_file_can_be_made_standard_output_is_not_blamed(monkeypatch):
+    monkeypatch.setattr("click.Group.invoke", lambda *_: (_ for _ in ()).throw(FileNotFoundError(2, "No usable place")))
+    result = CliRunner().invoke(main, ["recipe"])
+    assert (result.exit_code, result.stderr) == (1, "Error: No usable place\n")
+
+
 @pytest.mark.parametrize("words", ["recipe", "recipe quickstart", "--help", "--version", "score ."])
 def test_a_full_disk_behind_stdout_is_one_line(photos, words):
     result = shell(f"{SCRIPT} {words} > /dev/full", cwd=photos)

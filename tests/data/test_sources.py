@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -28,6 +29,13 @@ def test_a_list_is_cut_at_line_feeds_alone(photos):
     for name in names:
         (photos / name).touch()
     assert open_source("list", photos / "train.txt").names == names
+
+
+def test_a_list_names_files_whose_names_are_not_unicode(photos):
+    os.rename(photos / "4.jpg", os.fsencode(photos) + b"/\xff.jpg")
+    (photos / "train.txt").write_bytes(b"\xff.jpg\nmore/1.jpg\n")
+    source = open_source("list", photos / "train.txt")
+    assert source.names == ["\udcff.jpg", "more/1.jpg"] and source.load(0).size == (60, 40)
 
 
 def test_names_that_are_too_long_are_told(photos):

@@ -174,6 +174,11 @@ def test_a_category_of_one_image_is_left_out_and_named(tiny_encoder, ic9600, tmp
     assert judged.images.sum() == 19 and list(judged.rows) == ["mean of categories", "a"]
     of_a = np.arange(20) != 7
     assert judged.srcc == pytest.approx(srcc(ridge.values[of_a], images.scores[:20][of_a]))
+    pooled = evaluate(tiny_encoder, "csv", tmp_path / "all.csv", **options | {"within_category": False})
+    assert "too few images to judge by, and not in the mean of categories: b" in pooled.notes
+    judged = next(a for a in pooled.agreements if (a.predictor, a.group) == ("ridge", MODEL))
+    assert judged.counts == {"overall": 20, "mean of categories": 19, "a": 19, "b": 1}
+    assert judged.rows["mean of categories"]["SRCC"] == judged.rows["a"]["SRCC"]
     # The means of folds, lower where the labels are higher, would be of -.1 or less.
     mean = next(a for a in evaluation.agreements if a.predictor == "category_mean")
     assert np.isnan(mean.srcc) and mean.headline["RMSE"].value > 0

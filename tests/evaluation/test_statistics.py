@@ -55,6 +55,18 @@ def test_resamples_stay_within_their_category():
     assert drawn["b"].shape == (100, 50) and drawn["b"].min() >= 3
 
 
+def test_categories_of_an_image_each_leave_an_interval(rng):
+    """Drawn within each, every resample would be the set itself."""
+    known = rng.random(60)
+    predicted = known + rng.normal(0, 0.5, 60)
+    widths = []
+    for categories in (np.zeros(60), np.arange(60), np.arange(60) // 2):
+        samples = Bootstrap(categories, 500).statistics(predicted, known, np.arange(60), "SRCC")
+        low, high = interval(samples)
+        widths.append(high - low)
+    assert min(widths) > 0.8 * max(widths)
+
+
 def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
     covered = 0
     for seed in range(150):

@@ -133,10 +133,12 @@ def test_what_each_token_is_compared_with_is_counted():
         more = [f"contrast.negatives={negatives}", "contrast.tokens=16", "train.batch_size=256"]
         return count_cost(load_recipe("clicv2_vit_tiny", more))
 
-    one, all_of_them = cost("same_position"), cost("all")
+    one, all_of_them, weighted = (cost(each) for each in ("same_position", "all", "entropy_weighted"))
     pairs = 2 * 16 * (16 - 1) * 256  # an image, both ways
     assert all_of_them.activation_bytes - one.activation_bytes == pairs * 2 * 256 * 4
     assert all_of_them.flops_per_image - one.flops_per_image == pairs * 4 * 256
+    assert weighted.flops_per_image == all_of_them.flops_per_image
+    assert weighted.activation_bytes > all_of_them.activation_bytes
 
 
 def test_the_average_of_the_weights_is_one_more_of_each():

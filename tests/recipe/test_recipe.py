@@ -151,6 +151,9 @@ MISTAKES = {
     "optimizer: {learning_rate: .nan}": ["optimizer.learning_rate", "finite"],
     "run: {dir: gs://bucket/run}": ["run.dir: gs://bucket/run: is a URL", "on this machine"],
     "seed: 2024-02-30": ["not valid YAML", "day"],
+    'seed: !!int ""': ["not valid YAML", "type that its tag says"],
+    "data: {flip: !!bool maybe}": ["not valid YAML", "type that its tag says"],
+    "name: !!timestamp x": ["not valid YAML", "type that its tag says"],
     "[" * 3000: ["not valid YAML", "nested too deeply"],
     "data: &a {more: *a}": ["not valid YAML in line 1", "alias *a"],
     "train: {steps: 7}\ndata: {flip: false}\ntrain: {batch_size: 8}": [

@@ -163,6 +163,13 @@ def test_exif_orientation(pixels, orientation):
         assert largest_error(image, TURNS[orientation](pixels)) <= tolerance
 
 
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "JPEG"])
+def test_tags_that_cannot_be_read_turn_nothing(file_format):
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    data = encode(Image.new("RGB", (40, 30), "teal"), file_format, exif=b"Exif\0\0garbage that is no TIFF", **options)
+    assert open_rgb(data).size == (40, 30)
+
+
 def test_reduced_decoding_keeps_at_least_what_is_asked():
     data = encode(Image.new("RGB", (800, 640), "teal"), "JPEG")
     assert open_rgb(data).size == (800, 640)

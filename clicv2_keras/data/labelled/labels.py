@@ -26,6 +26,8 @@ class Label(NamedTuple):
 
 def parse_score(text):
     """A finite number, or None."""
+    if not isinstance(text, str | bytes | int | float | np.number):
+        return None
     try:
         # Python would read 1_0 as 10.
         score = math.nan if "_" in str(text) else float(text)

@@ -14,6 +14,8 @@ from clicv2_keras.utils.errors import UserError, install_hint
 
 # The repository's files have some kilobytes and some hundred rows.
 MOST_BYTES, MOST_INFLATED, MOST_ROWS, MOST_COLUMNS = 16 * 2**20, 256 * 2**20, 100_000, 1000
+# Of all arrays of a pickle, in which one buffer may stand for many.
+MOST_VALUES = 10 * MOST_ROWS
 
 
 def read_savoias_scores(path):
@@ -85,7 +87,9 @@ class _DType:
         """The values of a buffer, a list."""
         if self.code[0] == "O":
             raise pickle.UnpicklingError("it would make objects of bytes")
-        return np.frombuffer(bytes(data), np.dtype(self.order + self.code)).tolist()
+        if not isinstance(data, bytes) or len(data) > MOST_VALUES:
+            raise pickle.UnpicklingError("it holds a buffer that is none, or too long")
+        return np.frombuffer(data, np.dtype(self.order + self.code)).tolist()
 
 
 class _Array:
@@ -118,6 +122,7 @@ class _NumbersUnpickler(pickle._Unpickler):
     The one in Python, not the one in C, whose memory a file can ask for at will.
     """
 
+    values_read = 0
     dispatch = dict(pickle._Unpickler.dispatch)
     stand_ins = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _DType, ("_codecs", "encode"): _encode} | {
         (module, name): stand_in
@@ -136,12 +141,16 @@ class _NumbersUnpickler(pickle._Unpickler):
         if not isinstance(target, _Array | _DType):
             raise pickle.UnpicklingError(f"it would change a {type(target).__name__}")
         target.set_state(state)
+        if isinstance(target, _Array):
+            self.values_read += len(target.values)
+            if self.values_read > MOST_VALUES:
+                raise pickle.UnpicklingError("it holds too many values")
 
     dispatch[pickle.BUILD[0]] = load_build  # type: ignore[assignment]
 
 
 def _plain(value):
-    return list(value.values) if isinstance(value, _Array) else value
+    return value.values if isinstance(value, _Array) else value
 
 
 def _from_xlsx(path):

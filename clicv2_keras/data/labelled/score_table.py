@@ -73,6 +73,8 @@ def _labels(rows, path, root):
         score = parse_score(cells["score"])
         if not cells["file"]:
             raise UserError(f"{at}: the column file is empty; name an image, or leave the row out")
+        if "\0" in cells["file"]:
+            raise UserError(f"{at}: the column file holds a null byte; name an image, or leave the row out")
         if score is None:
             raise UserError(f"{at}: the score {cells['score']!r} is no number; correct it, or leave the row out")
         image = root / cells["file"]

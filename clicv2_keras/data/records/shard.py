@@ -125,3 +125,21 @@ def packed_before(folder, plan):
         except (FileNotFoundError, ValueError):
             return lines
         lines.append(line.model_dump())
+
+
+def holds_images(folder):
+    """Whether a shard of the folder is whole and has an image."""
+    for path in Path(folder).glob("[0-9]*.json"):
+        try:
+            if ShardLine.parse(path.read_bytes()).count:
+                return True
+        except (FileNotFoundError, ValueError):
+            continue
+    return False
+
+
+def remove_from(folder, number):
+    """Remove the shards from this number on: what is packed in their place may be fewer."""
+    for path in Path(folder).glob("[0-9]*"):
+        if path.suffix in (".tar", ".json") and path.stem.isdigit() and int(path.stem) >= number:
+            path.unlink()

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from clicv2_keras.data.records.index import FORMAT, INDEX
-from clicv2_keras.data.records.shard import Shard, encode, packed_before
+from clicv2_keras.data.records.shard import Shard, encode, holds_images, packed_before, remove_from
 from clicv2_keras.data.sources import FileSource
 from clicv2_keras.utils.atomic_files import write_csv, write_text
 from clicv2_keras.utils.display import Display
@@ -18,6 +19,8 @@ from clicv2_keras.utils.paths import FolderLock, check_writable_folder, user_pat
 from clicv2_keras.utils.threads import ordered_map, share_cores
 
 BAD = "bad.csv"
+# Bytes at either end of a file by which it is known again.
+END = 4096
 
 
 class Prepared(NamedTuple):
@@ -35,7 +38,8 @@ def pack_images(images, output, shard_size=64, side=None, progress=True):
     output = user_path(output)
     check_writable_folder(output, "OUTPUT")
     paths, names = _open(images)
-    plan = hashlib.sha256(json.dumps([names, float(shard_size), side]).encode()).hexdigest()
+    known = [names, list(ordered_map(_fingerprint, paths, share_cores()[0])), float(shard_size), side]
+    plan = hashlib.sha256(json.dumps(known).encode()).hexdigest()
     output.mkdir(parents=True, exist_ok=True)
     with FolderLock(output):
         _claim(output, images, plan)
@@ -49,6 +53,7 @@ def pack_images(images, output, shard_size=64, side=None, progress=True):
         with Display(len(paths), done, "images", progress) as display:
             if done < len(paths):
                 (output / INDEX).unlink(missing_ok=True)
+                remove_from(output, whole)
             if done:
                 display.say(
                     f"{output}: {whole} shards with {done:,} images are there already, and whole"
@@ -76,12 +81,28 @@ def _open(images):
     return paths, [path.relative_to(root).as_posix() for path in paths]
 
 
+def _fingerprint(path):
+    """Size of a file and checksums of its ends, which tell it from another of that name; None where there is none."""
+    if not os.path.isfile(path):
+        return None  # a pipe would be waited for
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            first = zlib.crc32(file.read(END))
+            file.seek(max(0, size - END))
+            return [size, first, zlib.crc32(file.read(END))]
+    except OSError:
+        return None
+
+
 def _claim(output, images, plan):
-    """See that the folder is new, or holds this very work."""
+    """See that the folder is new, or holds this very work, or nothing yet of another."""
     mark = output / "plan.json"
     if mark.exists():
         if mark.read_text(encoding="utf-8", errors="replace") != json.dumps({"plan": plan}):
-            raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
+            if holds_images(output):
+                raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
+            write_text(mark, json.dumps({"plan": plan}))
     elif any(path.name != FolderLock.NAME and not path.name.startswith("unfinished_") for path in output.iterdir()):
         raise UserError(f"{output}: is not empty; name a new folder for the records")
     else:

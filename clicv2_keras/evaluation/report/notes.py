@@ -17,8 +17,10 @@ def notes_on(evaluation):
     if evaluation.unreadable:
         notes.append(unreadable_note(evaluation.unreadable, evaluation.total, "not judged"))
     notes += _known(evaluation)
-    if evaluation.data.ranked_within_category and (small := too_few(evaluation.data.categories)):
-        notes.append(f"too few images to judge by, and left out: {', '.join(small)}")
+    categories = evaluation.data.categories
+    if small := too_few(categories[categories != ""]):
+        left_out = "left out" if evaluation.data.ranked_within_category else "not in the mean of categories"
+        notes.append(f"too few images to judge by, and {left_out}: {', '.join(small)}")
     ranges = evaluation.model.label_range, evaluation.data.score_range
     if is_on_another_range(*ranges):
         mine, theirs = (f"from {low:g} to {high:g}" for low, high in ranges)

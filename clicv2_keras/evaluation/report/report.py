@@ -34,6 +34,7 @@ def report_html(evaluation):
         evaluation=evaluation,
         data=evaluation.data,
         main=main,
+        left_out=max((a.left_out for a in agreements if a.group == MODEL), default=0),
         group_names=GROUP_NAMES,
         intervals=evaluation.judge.resamples > 0,
         date=datetime.date.today().isoformat(),

@@ -185,6 +185,25 @@ def test_ground_truth_makes_no_object_of_bytes(root, crash):
         open_savoias(root)
 
 
+@pytest.mark.parametrize("many", [10**9, [[0.5] * 90_000] * 20], ids=["bytes", "one array many times"])
+def test_a_small_pickle_takes_little_memory(root, many):
+    reconstruct, dtype = np._core.multiarray._reconstruct, np.dtype("u1")
+
+    class Array:
+        """Pickled with any content in place of its buffer."""
+
+        def __init__(self, content):
+            self.content = content
+
+        def __reduce__(self):
+            return reconstruct, (np.ndarray, (0,), b"b"), (1, (3,), dtype, False, self.content)
+
+    crash = Array(many) if isinstance(many, int) else [Array(each) for each in many]
+    np.save(root / "Ground truth" / "npy" / "global_ranking_art.npy", crash, allow_pickle=True)
+    with pytest.raises(UserError, match=r"art\.npy: these are no Savoias scores"):
+        open_savoias(root)
+
+
 def test_a_row_of_any_number_and_a_bomb_end_soon(root):
     file = root / "Ground truth" / "xlsx" / "global_ranking_art.xlsx"
     (root / "Ground truth" / "npy" / "global_ranking_art.npy").unlink()

@@ -93,6 +93,7 @@ def test_an_image_that_cannot_be_decoded_is_left_to_the_evaluation(folder):
         (["file,score", "a.jpg"], "line 2: the score '' is no number"),
         (["file,score", "a.jpg,nan"], "line 2: the score 'nan' is no number"),
         (["file,score", ",1"], "line 2: the column file is empty"),
+        (["file,score", "no\0/a.jpg,1"], "line 2: the column file holds a null byte"),
         (["file,score", "a.jpg,1", "./a.jpg,0"], r"line 3: \./a\.jpg is already in line 2"),
         (["file,score", "a.jpg,1", "no/../a.jpg,0"], r"line 3: no/\.\./a\.jpg is already in line 2"),
         (["file,score", "x.jpg,1", "y.jpg,0"], "none of its 2 labels matches an image; .*x.jpg, .* like a.jpg"),

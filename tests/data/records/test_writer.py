@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +148,29 @@ def test_images_that_were_mended_are_read_where_nothing_is_packed_yet(tmp_path):
         prepare(tmp_path / "photos", tmp_path / "records", progress=False)
     (tmp_path / "photos" / "a.jpg").write_bytes(whole)
     assert prepare(tmp_path / "photos", tmp_path / "records", progress=False).images == 1
+
+
+def test_other_images_of_the_same_names_are_told(photos, tmp_path):
+    prepare(photos, tmp_path / "records", progress=False)
+    pixels = np.asarray(Image.open(photos / "0.jpg"))
+    Image.fromarray(255 - pixels).save(photos / "0.jpg")
+    with pytest.raises(UserError, match="other images or options"):
+        prepare(photos, tmp_path / "records", progress=False)
+
+
+def test_no_shard_stays_that_the_new_ones_do_not_reach(photos, tmp_path):
+    out = tmp_path / "records"
+    prepare(photos, out, SHARD, progress=False)
+    before = content(out)
+    # As if more of them had been packed once: with the same plan, and whole.
+    last = max(name for name in before if name.endswith(".tar"))
+    line = json.loads((out / last).with_suffix(".json").read_text())
+    number = int(last.removesuffix(".tar")) + 1
+    shutil.copy(out / last, out / f"{number:05}.tar")
+    (out / f"{number:05}.json").write_text(json.dumps(line | {"shard": f"{number:05}.tar"}))
+    (out / "00001.tar").unlink()
+    prepare(photos, out, SHARD, progress=False)
+    assert content(out) == before
 
 
 def test_finished_shards_tell_what_was_unreadable_then(photos, tmp_path, capsys):

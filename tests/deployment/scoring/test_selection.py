@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from clicv2_keras.cli.main import main
+from clicv2_keras.data.sources import open_source
 from clicv2_keras.deployment.scoring import corpus_members
 from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, Row
@@ -178,6 +179,17 @@ def test_names_that_are_no_unicode_keep_their_bytes(tmp_path, name, form):
     path.write_bytes(form.header + form.encode(Row("\udcff.jpg", 0.5, 10, 10)))
     Selection(path).write_list(tmp_path / "kept.txt")
     assert (tmp_path / "kept.txt").read_bytes() == b"\xff.jpg\n"
+
+
+def test_a_list_is_read_back_whatever_its_names_begin_with(tmp_path):
+    names = ["#1.png", " lead.png", "plain.png"]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    (tmp_path / "scores.csv").write_bytes(Csv().header + b"".join(Csv().encode(Row(n, 0.5, 8, 8)) for n in names))
+    Selection(tmp_path / "scores.csv").write_list(tmp_path / "kept.txt")
+    source = open_source("list", tmp_path / "kept.txt")
+    assert [os.path.normpath(name) for name in source.names] == names
+    assert [source.load(number).size for number in range(3)] == [(8, 8)] * 3
 
 
 @pytest.mark.parametrize(("name", "form"), [("scores.csv", Csv()), ("scores.jsonl", JsonLines())])
