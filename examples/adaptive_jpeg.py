@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from clicv2_keras import score
-from clicv2_keras.utils.images import open_rgb
+from clicv2_keras.utils.atomic_files import atomic_write
+from clicv2_keras.utils.images import UnreadableImage, open_rgb
 
 SIMPLE, BUSY = 92, 68  # qualities at the scores .1 and .7
 
@@ -36,8 +37,14 @@ def recompress(folder, output):
             print(f"{target}: is there, and is kept", file=sys.stderr)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        # As it was scored: upright, what is transparent on white, 16 bits as 8.
-        open_rgb(row.file).save(target, quality=quality(row.score), optimize=True)
+        try:
+            # As it was scored: upright, what is transparent on white, 16 bits as 8; but at its full size.
+            picture = open_rgb(row.file)
+        except UnreadableImage as error:
+            print(f"{row.file}: {error}", file=sys.stderr)
+            continue
+        with atomic_write(target) as unfinished:
+            picture.save(unfinished, "JPEG", quality=quality(row.score), optimize=True)
         rows.append((row.file, row.score, quality(row.score), target.stat().st_size))
     return rows
 

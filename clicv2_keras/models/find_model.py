@@ -107,6 +107,8 @@ def _saved_model(folder):
     path = folder / "model.keras"
     if path.is_file():
         return path
+    if (folder / "model.weights.h5").is_file():
+        raise UserError(f"MODEL {folder}: is the folder of a preset; give its name, such as {folder.name}")
     if (folder / "recipe.yaml").is_file():
         raise UserError(f"MODEL {folder}: this run has not ended, it holds no model.keras; train it with --resume")
     if (folder / "saved_model.pb").is_file():

@@ -20,6 +20,9 @@ _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "
 # What is decoded at most; a JPEG counts after its reduction. A thin image's first pass of resizing grows with its side.
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
+# Bytes that decoding takes at most, a pixel: 4 a mode, and four of them at a time to lay a picture over white; some
+# libraries keep a picture of their own beside.
+_BYTES = {"WEBP": 24, "AVIF": 20}
 _ORIENTATION = 0x0112
 # Of a TIFF: 0 where white is 0; how many bits; how they are read, 1 for unsigned.
 _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339
@@ -91,12 +94,13 @@ def decode_image(file, at_least=None):
             if image.format not in _FORMATS:
                 raise UnreadableImage(f"{image.format} files are not read")
             size = image.size
+            # What libjpeg keeps of a progressive file, whatever the scale: 2 bytes a coefficient.
+            coefficients = 6 * image.width * image.height if image.info.get("progressive") else 0
             if at_least:
                 image.draft(None, (at_least, at_least))
             _check_size(image)
             pixels = image.width * image.height
-            # Pillow takes 4 bytes a pixel and mode; to lay a picture over white it holds four of them at a time.
-            with _memory.taken(16 * pixels):
+            with _memory.taken(_BYTES.get(image.format, 16) * pixels + coefficients):
                 upright = upright_rgb(image)
                 _memory.take_for(upright, 4 * pixels)
             if _orientation(image) in (5, 6, 7, 8):

@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 from clicv2_keras.models import ComplexityScorer
 from clicv2_keras.utils.package_data import trained_presets
 from clicv2_keras.utils.procedural import procedural_image
+from clicv2_keras.utils.tflite_file import unpack
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,13 @@ def test_a_blank_image_scores_below_noise_of_any_kind(scorer, rng):
     noise = rng.integers(0, 256, (1, size, size, 3)).astype("uint8")
     scores = scorer.predict(np.concatenate([blank, noise]), verbose=0)["score"]
     assert scores[0] < scores[1] - 0.2
+
+
+def test_every_file_for_devices_has_the_card_that_lies_beside_it():
+    files = [file for folder in set(trained_presets().values()) for file in folder.glob("*.tflite")]
+    assert len(files) >= 3
+    for file in files:
+        assert unpack(file).card == (file.parent / "MODEL_CARD.md").read_text(encoding="utf-8"), file
 
 
 def test_travels_with_its_card_and_recipe():

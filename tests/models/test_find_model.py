@@ -34,6 +34,11 @@ def test_a_folder_that_happens_to_be_called_as_a_preset_is_none(make_model, tmp_
     assert find_tflite("default").parent == trained_presets()["default"]
     with pytest.raises(UserError, match="scoring takes a .tflite file"):
         find_tflite("./default")
+    folder = trained_presets()["default"]
+    with pytest.raises(UserError, match="is a folder; give .*dynamic.tflite"):
+        find_tflite(str(folder))
+    with pytest.raises(UserError, match="is the folder of a preset; give its name"):
+        find_model(str(folder))
     # A run's is what it is.
     make_model().save(tmp_path / "default" / "model.keras")
     assert isinstance(find_model("default"), CLICv2)

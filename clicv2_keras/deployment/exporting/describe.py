@@ -23,10 +23,11 @@ No figures come with it: `clicv2-keras evaluate` measures how far it agrees with
 def describe(model, scorer, quantize):
     """The metadata and the card of an export of `scorer`, which the user named `model`."""
     source = str(model) if isinstance(model, str | Path) else type(model).__name__
-    folder = trained_presets().get(source)
     path = Path(os.path.abspath(user_path(source)))
+    # A run folder that is called as a preset is what `find_model` took.
+    folder = None if (path / "model.keras").is_file() else trained_presets().get(source)
     # A run folder's name may have a dot in it, or be the dot of the working folder.
-    name = ALIASES.get(source) or (source if folder else path.name if path.is_dir() else path.stem)
+    name = ALIASES.get(source, source) if folder else path.name if path.is_dir() else path.stem
     if is_hub_address(source):
         name = parse_address(source).repository.partition("/")[2]
     size = scorer.encoder.image_size

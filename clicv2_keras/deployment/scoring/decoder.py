@@ -13,7 +13,7 @@ from clicv2_keras.deployment.scoring.scorer import Picture
 from clicv2_keras.deployment.scoring.tiles import Tiling, read_pictures
 from clicv2_keras.utils.images import UnreadableImage
 
-# Of one picture. What `decode_image` takes at most is 1.6 GB; a slow network drive is among the time.
+# Of one picture. What `decode_image` takes at most is 2.4 GB; a slow network drive is among the time.
 SECONDS, MEMORY = 60, 3 * 2**30
 # Kind and length of what follows, in both directions.
 _HEAD = struct.Struct(">BQ")

@@ -139,6 +139,8 @@ def find_tflite(model="default"):
                 f"MODEL {path}: a SavedModel needs TensorFlow; "
                 "export the .keras file it came from with clicv2-keras export MODEL --format tflite"
             )
+        if (path / PRESET_FILE).is_file():
+            raise UserError(f"MODEL {path}: is a folder; give {path / PRESET_FILE}, or a preset's name, as {path.name}")
         raise UserError(
             f"MODEL {path}: scoring takes a .tflite file; make one with clicv2-keras export {path} --format tflite"
         )

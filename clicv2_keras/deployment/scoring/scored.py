@@ -63,6 +63,6 @@ class _JsonLines:
 
 def _values(line):
     row = json.loads(line)
-    if not isinstance(row, dict) or not {"file", "score"} <= row.keys():
+    if not isinstance(row, dict) or "score" not in row or not isinstance(row.get("file"), str):
         raise ValueError(NO_SCORES)
     return row["file"].encode("utf-8", "surrogateescape"), row["score"]

@@ -75,6 +75,8 @@ class Selection:
                 if row["score"] is not None and self._low <= round(row["score"] * STEPS) <= self._high:
                     if isinstance(row["file"], bytes):
                         row["file"] = row["file"].decode("utf-8", "surrogateescape")
+                    if not isinstance(row["file"], str):
+                        raise UserError(f"SCORES: a row names no file, but {row['file']!r:.40}; correct it")
                     yield row
 
     def histogram(self):

@@ -25,6 +25,7 @@ from clicv2_keras.models.find_model import find_model
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints
 from clicv2_keras.utils.images import network_input
+from clicv2_keras.utils.package_data import ALIASES
 from clicv2_keras.utils.procedural import procedural_image
 from clicv2_keras.utils.tflite_file import unpack
 
@@ -96,6 +97,12 @@ def test_a_run_folder_s_name_is_whole(scorer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert describe("v1.5", scorer, "none")[0]["name"] == "v1.5"
     assert describe("nowhere/best.keras", scorer, "none")[0]["name"] == "best"
+    # A run that is called as a preset is what was loaded.
+    (tmp_path / "default").mkdir()
+    assert describe("default", scorer, "none")[0]["name"] == ALIASES["default"]
+    (tmp_path / "default" / "model.keras").touch()
+    metadata, card = describe("default", scorer, "none")
+    assert metadata["name"] == "default" and "No figures come with it" in card
     monkeypatch.chdir("v1.5")
     assert describe(".", scorer, "none")[0]["name"] == "v1.5"
 

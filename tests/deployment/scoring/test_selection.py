@@ -181,6 +181,15 @@ def test_names_that_are_no_unicode_keep_their_bytes(tmp_path, name, form):
     assert (tmp_path / "kept.txt").read_bytes() == b"\xff.jpg\n"
 
 
+def test_a_row_without_a_name_is_one_line(tmp_path):
+    pq.write_table(pa.table({"file": ["a.png", None], "score": [0.1, 0.2]}), tmp_path / "scores.parquet")
+    (tmp_path / "scores.jsonl").write_text('{"file": "a.png", "score": 0.1}\n{"file": null, "score": 0.2}\n')
+    for name in ("scores.parquet", "scores.jsonl"):
+        result = CliRunner().invoke(main, ["select", str(tmp_path / name), "--output", str(tmp_path / "kept.txt")])
+        assert result.exit_code == 2 and result.stderr.count("\n") == 1 and "file" in result.stderr, result.output
+        assert not (tmp_path / "kept.txt").exists()
+
+
 def test_a_list_is_read_back_whatever_its_names_begin_with(tmp_path):
     names = ["#1.png", " lead.png", "plain.png"]
     for name in names:
