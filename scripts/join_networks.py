@@ -2,8 +2,9 @@
 
     python scripts/join_networks.py two_stems.keras lite0_stem.keras yolov4_tiny_192.keras
 
-Each reads the image by its own normalisation, and at its own size where its file names one: there it is resized,
-bilinear. The joint network is compared with the single ones before it is kept.
+Each reads the image by its own normalisation, and at its own size where its file names one: there it is resized plain
+bilinear, as a device does it, where `FeatureMaps` alone takes the triangle filter. The joint network is compared with
+the single ones, of images resized so, before it is kept.
 """
 
 import functools
@@ -39,7 +40,7 @@ def join(networks):
 
 
 def single_maps(networks, images):
-    """The maps that each network gives by itself, of uint8 images (B, H, W, 3), as a list of arrays."""
+    """The maps that each network gives of uint8 images (B, H, W, 3), resized plain bilinear, as a list of arrays."""
     maps = []
     for each in networks:
         size = (each.image_size, each.image_size) if each.image_size is not None else images.shape[1:3]

@@ -26,9 +26,10 @@ def built(recipe):
     choose_backend(recipe.backend)
     # On demand: they import keras, whose backend is chosen now.
     from clicv2_keras.training.build import build_model
+    from clicv2_keras.training.source import label_sets
     from clicv2_keras.training.weight_average import weights_and_averages
 
-    model = build_model(recipe)
+    model = build_model(recipe, label_sets(recipe))
     parts = [model.guide.teacher] if model.guide is not None else []
     if model.encoder.stem is not None and recipe.encoder.stem_rate == 0:
         parts.append(model.encoder.stem.features)

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from clicv2_keras.layers.copy_weights import copy_weights
 from clicv2_keras.layers.set_trainable import set_trainable
 
 
@@ -64,7 +65,7 @@ class FeatureStem(keras.layers.Layer):
         """A stem of the same weights in another precision, its network too."""
         config = {**self.get_config(), "features": self.features.copy(dtype=dtype), "dtype": dtype}
         other = type(self)(**config)
-        other.set_weights(self.get_weights())
+        copy_weights(self, other)
         return other
 
     def _side_by_side(self, images, grid):

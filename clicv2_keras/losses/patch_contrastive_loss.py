@@ -46,7 +46,7 @@ class PatchContrastiveLoss(keras.layers.Layer):
         self.built = True  # it has no weights
 
     def call(self, queries, keys, first=0, query_entropy=None, key_entropy=None, copies=None):
-        queries, keys = (ops.normalize(x, axis=-1) for x in (queries, keys))
+        queries, keys = _unit(queries), _unit(keys)
         batch, tokens, width = ops.shape(queries)
         own = first + ops.arange(batch, dtype="int32")
         if self.negatives == "same_position":
@@ -64,7 +64,7 @@ class PatchContrastiveLoss(keras.layers.Layer):
         if self.negatives == "entropy_weighted":
             logits = logits + self._log_weights(ops.reshape(query_entropy, (-1,)), ops.reshape(key_entropy, (-1,)), own)
         if copies is not None:
-            alike = ops.sum(queries * ops.normalize(copies, axis=-1), axis=-1) / self.temperature
+            alike = ops.sum(queries * _unit(copies), axis=-1) / self.temperature
             alike = ops.transpose(alike) if self.negatives == "same_position" else alike
             logits = ops.concatenate([logits, ops.reshape(alike, (*logits.shape[:-1], 1))], axis=-1)
         losses = keras.losses.sparse_categorical_crossentropy(own, logits, from_logits=True)
@@ -81,3 +81,8 @@ class PatchContrastiveLoss(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "temperature": self.temperature, "negatives": self.negatives}
+
+
+def _unit(x):
+    """Vectors of length 1. One that is 0, as of images all alike, stays so, and has a gradient on every backend."""
+    return x * ops.rsqrt(ops.sum(ops.square(x), axis=-1, keepdims=True) + 1e-6)

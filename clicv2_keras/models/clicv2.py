@@ -5,6 +5,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import RandomViews
+from clicv2_keras.layers.copy_weights import copy_weights
 from clicv2_keras.layers.pixels import check_shape, check_uint8
 from clicv2_keras.layers.replicas import all_gather, scale_loss
 from clicv2_keras.models.composite import Composite
@@ -196,7 +197,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
         if self.contrast is None:
             return None
         average = type(self.encoder).from_config(self.encoder.get_config())
-        average.set_weights(self.contrast.teacher_encoder.get_weights())
+        copy_weights(self.contrast.teacher_encoder, average)
         average.fitted_to = self.encoder.fitted_to
         return average
 

@@ -5,6 +5,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers import OtherComplexity, PatchEntropy, ProjectionHead, ShiftedPatchify, activation_energy
+from clicv2_keras.layers.copy_weights import copy_weights
 from clicv2_keras.layers.layout import layout_retrieval, layout_thumbnails
 from clicv2_keras.layers.replicas import all_gather
 from clicv2_keras.layers.seeded_layer import SeededLayer
@@ -143,8 +144,8 @@ class ContrastiveBranch(SeededLayer):
         """Make the teacher a copy of `encoder` and the projector; once more where what is not learnt has changed, as a
         stem's statistics do."""
         # Values, not variables: `a.assign(b)` may alias one buffer, which JAX then donates twice.
-        self.teacher_encoder.set_weights(encoder.get_weights())
-        self.teacher_projector.set_weights(self.projector.get_weights())
+        copy_weights(encoder, self.teacher_encoder)
+        copy_weights(self.projector, self.teacher_projector)
 
     def call(self, view_a, view_b, encoder=None):
         """Contrast two uint8 views (B, S, S, 3).

@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import ops
 
+from clicv2_keras.layers.copy_weights import copy_weights
 from clicv2_keras.models.composite import Composite
 from clicv2_keras.models.folded_norms import fold_norms
 from clicv2_keras.utils.errors import install_hint
@@ -156,7 +157,7 @@ def _copy(network, policy, kept=None):
     _set_policy(config, keras.saving.serialize_keras_object(policy))
     copied = type(pruned).from_config(config)
     for theirs, ours in zip(copied.layers, pruned.layers, strict=True):
-        theirs.set_weights(ours.get_weights())
+        copy_weights(ours, theirs)
     return copied
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from clicv2_keras.layers.copy_weights import copy_weights
 from clicv2_keras.models.feature_maps import FeatureMaps
 from clicv2_keras.utils.errors import UserError, install_hint
 from clicv2_keras.utils.paths import user_path
@@ -237,5 +238,5 @@ def _of_any_size(network):
     if not all(large.shape[1] > 1.5 * small.shape[1] for large, small in zip(maps, network.outputs, strict=True)):
         return network
     for theirs, ours in zip(free.layers, network.layers, strict=True):
-        theirs.set_weights(ours.get_weights())
+        copy_weights(ours, theirs)
     return free

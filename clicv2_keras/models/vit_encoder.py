@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Self
 import keras
 from keras import ops
 
+from clicv2_keras.layers.copy_weights import copy_weights
 from clicv2_keras.layers.patchify import grid_shape, patchify, unpatchify
 from clicv2_keras.layers.pixels import as_pixels, check_shape
 from clicv2_keras.layers.positions import sincos_positions
@@ -160,7 +161,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         other = type(self).from_config({**self.get_config(), **changes})
         # One by one: what is trainable orders the weights of the whole.
         for theirs, ours in zip(other._parts(), self._parts(), strict=True):
-            theirs.set_weights(ours.get_weights())
+            copy_weights(ours, theirs)
         other.fitted_to = self.fitted_to
         return other
 
@@ -174,7 +175,7 @@ class ViTEncoder(KeptWeights, FittedTo, keras.Model):
         finally:
             random.setstate(state)
         if self.stem is not None:
-            other.stem.set_weights(self.stem.get_weights())
+            copy_weights(self.stem, other.stem)
         return other
 
     def _parts(self):

@@ -201,7 +201,7 @@ class Guide(Section):
     pooled_weight: float = Field(1.0, ge=0, description="within it, of the features of the whole image")
     grid_dim: Positive = Field(160, description="principal components of the features a patch; packed has its own")
     pooled_dim: Positive = Field(384, description="those of the features of the whole image; packed has its own")
-    sample: Positive = Field(
+    sample: Annotated[int, Field(ge=2, le=MOST)] = Field(
         4000,
         description="images that the components, or means and deviations, are found on when the run begins; packed has "
         "its own",

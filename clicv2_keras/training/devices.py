@@ -31,12 +31,9 @@ class Devices:
         self.process = 0
         self._strategy = None
         wanted = recipe.distribution
-        if self.backend == "torch" and recipe.train.jit == "always":
-            raise UserError("train.jit: always: no step is compiled on torch; take true, or another backend")
+        check_backend(recipe, self.backend)
         if wanted.strategy == "none":
             return
-        if self.backend == "torch":
-            raise UserError("distribution.strategy: data_parallel runs on jax and tensorflow, not on torch; take jax")
         if wanted.processes > 1:
             self._connect(recipe)
         names = self._names()
@@ -80,8 +77,6 @@ class Devices:
 
     def _connect(self, recipe):
         """Join the other processes; who is who is told by the environment."""
-        if self.backend != "jax":
-            raise UserError(f"distribution.processes: several run on jax, not on {self.backend}; add --backend jax")
         self.processes = recipe.distribution.processes
         # Keras would else agree on a random seed, with a computation of its own.
         keras.utils.set_random_seed(recipe.seed)
@@ -127,6 +122,21 @@ class Devices:
             )
         self._strategy = tf.distribute.MirroredStrategy(names)
         self.copies = self.count
+
+
+def check_backend(recipe, backend):
+    """See that a recipe asks of a backend nothing that it cannot, whatever devices there are.
+
+    Raises:
+        UserError: where it does.
+    """
+    several = recipe.distribution.strategy != "none"
+    if backend == "torch" and recipe.train.jit == "always":
+        raise UserError("train.jit: always: no step is compiled on torch; take true, or another backend")
+    if backend == "torch" and several:
+        raise UserError("distribution.strategy: data_parallel runs on jax and tensorflow, not on torch; take jax")
+    if backend != "jax" and several and recipe.distribution.processes > 1:
+        raise UserError(f"distribution.processes: several run on jax, not on {backend}; add --backend jax")
 
 
 @contextlib.contextmanager

@@ -44,6 +44,8 @@ def pack_targets(root, teacher, network, views, image_size, patch_size, min_area
         UserError: where `root` holds targets of another teacher or of other views, or another process works there.
     """
     source, folder = RecordSource(root), targets_folder(root)
+    if len(source) < 2:
+        raise UserError(f"{root}: holds one image, of which no components can be found; pack two or more")
     grid_dim, pooled_dim = target_widths(network.strides, network.channels, Guide().grid_dim, Guide().pooled_dim)
     packing = Packing(
         teacher=str(teacher),

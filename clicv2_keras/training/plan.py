@@ -40,7 +40,7 @@ def describe_run(
         Lines of text.
 
     Raises:
-        UserError: as `train` would.
+        UserError: as `train` would, but for what shows once images are read or devices are asked.
     """
     recipe = load_recipe(recipe, overrides)
     data, train, contrast = recipe.data, recipe.train, recipe.contrast
@@ -114,8 +114,10 @@ def describe_run(
     of_all = f", of {train.steps:,} in all" if start else ""
     lines["steps"] = f"{left:,} of {batch} images{of_all}: {left * batch:,} images{passes}"
     backend = choose_backend(recipe.backend)
+    from clicv2_keras.training.devices import check_backend
     from clicv2_keras.training.measured_cost import product_rate
 
+    check_backend(recipe, backend)
     rate = product_rate(batch * cost.patches, width, train.precision)
     alone = "" if recipe.distribution.strategy == "none" else ", were one device to do it all"
     lines["time"] = (

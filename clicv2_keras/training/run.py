@@ -84,7 +84,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     display = Display(recipe.train.steps, start, "compiling the step", progress and folder.is_first)
     told = run_log(display, folder)
     closing = contextlib.closing(folder)
-    with closing, display, told, losses_in_one_line(folder, skipped), StopSignals() as stop:
+    with closing, display, told, _precision_kept(), losses_in_one_line(folder, skipped), StopSignals() as stop:
         for line in broken:
             log.info(line)
         try:
@@ -103,6 +103,18 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
                 folder.withdraw()
             raise
         return TrainedRun(model, folder, finish(model, folder, source, skipped, display))
+
+
+@contextlib.contextmanager
+def _precision_kept():
+    """Context that leaves Keras's policy as it was: what a notebook builds after a run has a precision of its own."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _check_steps(model, folder, start):

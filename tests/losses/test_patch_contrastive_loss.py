@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import reference
@@ -94,3 +95,24 @@ def test_patches_of_equal_entropy_do_not_repel(rng):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         PatchContrastiveLoss(**arguments)
+
+
+def test_images_all_alike_leave_the_weights_finite():
+    """Standardised over the batch they are zeros, of which no direction is better."""
+
+    class Heads(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(8, kernel_initializer="zeros")
+
+        def call(self, x):
+            return self.dense(x)
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return PatchContrastiveLoss()(y_pred, y)[0]
+
+    model = Heads()
+    model.compile("sgd")
+    images = np.ones((4, 3, 8), "float32")
+    model.train_on_batch(images, images)
+    assert all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in model.weights)

@@ -307,3 +307,27 @@ def test_a_file_is_opened_in_the_precision_of_the_run(tmp_path, rng):
         assert keras.backend.standardize_dtype(only.dtype) == dtype
         maps.append(keras.ops.convert_to_numpy(keras.ops.cast(only, "float32")))
     np.testing.assert_allclose(*maps, atol=0.02 * np.abs(maps[0]).max())
+
+
+def test_a_network_that_normalises_by_what_it_has_seen_is_the_same_in_every_copy(tmp_path, rng):
+    """Keras's EfficientNets have such a layer: its statistics are weights, of which it computes something else."""
+    images = rng.integers(0, 256, (4, SIDE, SIDE, 3)).astype("float32")
+    image = keras.Input((SIDE, SIDE, 3))
+    normalization = keras.layers.Normalization()
+    normalization.adapt(images)
+    first = keras.layers.Conv2D(4, 3, strides=4, padding="same")(normalization(image))
+    network = keras.Model(image, [first, keras.layers.Conv2D(8, 3, strides=2, padding="same")(first)])
+    network.save(tmp_path / "network.keras")
+    expected = [keras.ops.convert_to_numpy(each) for each in network(images)]
+
+    found = open_feature_maps(str(tmp_path / "network.keras"))
+    found.save(tmp_path / "maps.keras")
+    kinds = {
+        "opened": found,
+        "selected": found.select(indices=[0, 1]),
+        "read again": keras.saving.load_model(tmp_path / "maps.keras"),
+        "copied": found.copy(dtype="mixed_bfloat16").copy(dtype="float32"),
+    }
+    for kind, maps in kinds.items():
+        for one, other in zip(expected, maps(images), strict=True):
+            np.testing.assert_allclose(keras.ops.convert_to_numpy(other), one, atol=1e-4, err_msg=kind)

@@ -226,13 +226,15 @@ def test_two_processes_judge_a_guide_on_images_held_out_as_one_does(tmp_path, ti
 def test_what_a_backend_cannot_is_one_line(tiny, monkeypatch, backend, override, parts):
     import keras
 
-    from clicv2_keras.training.devices import Devices
+    from clicv2_keras.training.devices import Devices, check_backend
 
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
-    with pytest.raises(UserError, match=rf"^{override.partition('.')[0]}\.") as caught:
-        Devices(load_recipe(tiny, [PARALLEL, override]))
-    for part in parts:
-        assert part in str(caught.value)
+    recipe = load_recipe(tiny, [PARALLEL, override])
+    for refuses in (Devices, lambda recipe: check_backend(recipe, backend)):
+        with pytest.raises(UserError, match=rf"^{override.partition('.')[0]}\.") as caught:
+            refuses(recipe)
+        for part in parts:
+            assert part in str(caught.value)
 
 
 def test_ratios_that_a_devices_share_does_not_divide_by_are_one_line(tiny, monkeypatch):

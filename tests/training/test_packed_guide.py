@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -116,6 +117,13 @@ def test_more_views_join_and_what_is_missing_is_packed_again(jpegs, network, tmp
             PackedTargets(folder)
     pack(jpegs, folder, network, views=3)
     assert first.read_bytes() == before
+
+
+def test_of_one_image_no_components_can_be_found(jpegs, network, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(min(jpegs.glob("*.jpg")), tmp_path / "one")
+    with pytest.raises(UserError, match="holds one image"):
+        pack(tmp_path / "one", tmp_path / "records", network)
 
 
 def test_two_processes_do_not_pack_targets_into_one_folder(packed, network):

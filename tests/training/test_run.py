@@ -194,3 +194,10 @@ def test_spans_cut_at_the_intervals():
     assert list(spans(3, 12, 5)) == [(3, 2, 1), (5, 5, 1), (10, 2, 1)]
     assert list(spans(3, 4, 5)) == [(3, 1, 1)]
     assert list(spans(4, 4, 5)) == list(spans(0, 0, 5)) == []
+
+
+def test_what_is_built_after_a_run_is_not_of_its_precision(jpegs, tmp_path):
+    settings = [*TINY, f"data.path={jpegs}", "train.steps=1", "train.precision=bfloat16", f"run.dir={tmp_path}"]
+    trained = clicv2_keras.train("quickstart", [*settings, "contrast.level=none"], progress=False)
+    assert trained.model.encoder.dtype_policy.name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
