@@ -2,8 +2,9 @@
 
     python benchmarks/score.py FOLDER
 
-of images writes `benchmarks/results/score.md`. Everything in one run, on the same pictures, on all cores. The machine
-should have nothing else to do; as a check, the report says how many cores the process really had.
+of images writes `benchmarks/results/score.md`. Everything in one run, on all cores, networks in PyTorch on the first
+16 of the pictures alone. The machine should have nothing else to do; as a check, the report says how many cores the
+process really had.
 """
 
 import argparse
@@ -78,7 +79,7 @@ def speed(files, model):
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
             parts.append(cpu_seconds(model, encoded))
-            ours.append(clock(partial(score_to_file, files, Path(folder, "rows.csv"), model), len(files)))
+            ours.append(clock(partial(score_to_file, files, Path(folder, "rows.csv"), model, force=True), len(files)))
         for name, network in rivals.items():
             for batch in (1, 16) * 2:
                 theirs[name].append(clock(partial(as_a_user_would, network, few, batch), len(few)))
@@ -142,7 +143,7 @@ def memory(files, model, many):
             names = Path(folder, "names.txt")
             names.write_text("".join(f"{files[i % min(len(files), 100)]}\n" for i in range(count)))
             with open(names) as stream:
-                command = [SCRIPT, "score", "-", "--model", model, "--output", Path(folder, "rows.csv")]
+                command = [SCRIPT, "score", "-", "--model", model, "--output", Path(folder, f"{count}.csv")]
                 _, _, kilobytes = spawn(command, stdin=stream)
             yield f"| {count:,} | {kilobytes / 1024:.1f} |"
 

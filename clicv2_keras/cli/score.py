@@ -43,6 +43,7 @@ def score(context, paths, output, form, percentile, embeddings, null, resume, fo
 
     import clicv2_keras
     from clicv2_keras.deployment.scoring.percentiles import Percentiles
+    from clicv2_keras.deployment.scoring.run import check_maps
     from clicv2_keras.deployment.scoring.terminal import Progress, print_rows
     from clicv2_keras.utils.errors import UserError
     from clicv2_keras.utils.find_images import names_ended_by_null
@@ -71,6 +72,9 @@ def score(context, paths, output, form, percentile, embeddings, null, resume, fo
     warnings.simplefilter("ignore")
     named, maps = paths, work["maps"]
     if null:
+        if maps is not None:
+            # What is named beside the list would be read with it.
+            check_maps(maps, paths)
         listed = names_ended_by_null(click.get_binary_stream("stdin"))
         named = itertools.chain.from_iterable(listed if path == "-" else [path] for path in paths)
     try:

@@ -40,7 +40,7 @@ def describe_run(
         Lines of text.
 
     Raises:
-        UserError: as `train` would, but for what shows once images are read or devices are asked.
+        UserError: as `train` would, but for what shows once it begins: images read, devices asked, its folder taken.
     """
     recipe = load_recipe(recipe, overrides)
     data, train, contrast = recipe.data, recipe.train, recipe.contrast

@@ -13,6 +13,7 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fetch import is_url
 from clicv2_keras.utils.images import is_image
 from clicv2_keras.utils.paths import user_path
+from clicv2_keras.utils.text import printable
 
 # HEIC cannot be read: its owner learns that from a row with an error.
 ENDINGS = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .heic .heif".split())
@@ -124,6 +125,12 @@ def expand(name, wanted=seems_image, leave_out=None):
     name = os.fspath(name)
     if is_url(name):
         yield Found(name)
+        return
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        # No file can be called so, nor a row name it.
+        yield Found(printable(name), "not a path")
         return
     if "\0" in name:
         yield Found(name, "not a path")

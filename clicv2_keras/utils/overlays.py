@@ -17,7 +17,7 @@ def map_limits(grid):
 
 def colorize(grid, low=0.0, high=1.0):
     """Numbers (…,) as colours, uint8 (…, 3): dark blue at `low` and below, yellow at `high` and above."""
-    share = (np.asarray(grid) - low) / max(high - low, 1e-6)
+    share = (np.asarray(grid) - low) / ((high - low) or 1.0)
     return CIVIDIS[(share * 255).round().clip(0, 255).astype("uint8")]
 
 

@@ -97,6 +97,7 @@ def test_embeddings_lie_beside_the_rows(at_photos):
 def test_mistakes_are_one_line_and_write_nothing(at_photos):
     for arguments, said in (
         (["--embeddings"], "--embeddings: needs an --output"),
+        (["-", "--null", "--maps", "photos"], "--maps photos: its maps would lie among the images"),
         (["--format", "jsonl", "--output", "rows.csv"], "--format: is of standard output"),
         (["--null"], "--null: is of a list on standard input"),
     ):

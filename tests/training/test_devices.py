@@ -247,6 +247,8 @@ def test_ratios_that_a_devices_share_does_not_divide_by_are_one_line(tiny, monke
     message = "^entropy.mask_ratio: 3 ratios do not divide the 4 images of a device; take train.batch_size 6, or"
     with pytest.raises(UserError, match=message):
         Devices(load_recipe(tiny, [PARALLEL, "entropy.mask_ratio=[0, .5, .75]"]))
+    with pytest.raises(UserError, match="^train.accumulate: TensorFlow cannot, on several devices"):
+        Devices(load_recipe(tiny, [PARALLEL, "train.accumulate=2"]))
 
 
 @pytest.mark.parametrize(

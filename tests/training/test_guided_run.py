@@ -55,9 +55,11 @@ def assert_no_weights_are_those_of(one, other):
 
 
 @pytest.mark.slow
-def test_a_guided_run_and_a_branch_from_it(tmp_path, guided, eagerly):
-    guided = [*guided, "optimizer.average=0.5"]
+def test_a_guided_run_and_a_branch_from_it(tmp_path, guided, scored, eagerly):
+    guided = [*guided, "optimizer.average=0.5", f"probe={{dataset: csv, root: {scored}, every: 2}}"]
     whole = train(tmp_path / "whole", guided)
+    assert all(row["average_probe_srcc"] not in ("", row["probe_srcc"]) for row in rows(tmp_path / "whole"))
+    assert {path.name for path in (tmp_path / "whole" / "average").iterdir()} == {"probe.csv", "encoder_best.keras"}
     for row in rows(tmp_path / "whole"):
         for name in ("guide_loss", "guide_grid", "guide_pooled", "held_out_grid", "held_out_pooled"):
             assert np.isfinite(float(row[name]))

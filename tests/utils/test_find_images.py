@@ -112,3 +112,8 @@ def test_a_folder_that_cannot_be_read_is_said(photos, monkeypatch):
 
 def test_the_overlays_folder_is_left_out(photos):
     assert len(names(photos, leave_out=photos / "more")) == 2
+
+
+def test_a_name_that_no_file_can_have_is_said():
+    (found,) = find_images(["\ud800.png"])
+    assert found == ("\N{REPLACEMENT CHARACTER}.png", "not a path")

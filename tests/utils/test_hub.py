@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from clicv2_keras import Scorer
-from clicv2_keras.models import ComplexityScorer
+from clicv2_keras.models import ComplexityScorer, ViTEncoder
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.utils import hub
 from clicv2_keras.utils.errors import UserError
@@ -117,6 +117,7 @@ def test_a_keras_model_from_there_is_that_model_and_runs_no_code(hub_server, tin
     assert isinstance(find_model("hf://someone/model"), ComplexityScorer)
     scorer = ComplexityScorer.from_preset("hf://someone/model", value_range=(0, 1))
     assert scorer.encoder.width == tiny_encoder.width and scorer.encoder.value_range == (0, 1)
+    assert ViTEncoder.from_preset("hf://someone/model").width == tiny_encoder.width
     # A function in the file, which would be run where it is not refused.
     evil = {
         "module": "keras.layers",

@@ -148,8 +148,28 @@ def _remote(name):
     if not found:
         yield Input(name, error=nothing)
     for path, info in sorted(found.items()):
-        version = info.get("ETag") or f"{info.get('size')}-{info.get('LastModified') or info.get('mtime')}"
-        yield Input(files.unstrip_protocol(path), version.strip('"'))
+        yield Input(files.unstrip_protocol(path), _version_of(info))
+
+
+def version_now(file):
+    """The `version` that an `Input` of this file would have now; empty where it is gone."""
+    if not has_scheme(file):
+        return _with_version(file).version
+    if is_url(file):
+        return ""
+    files, path = filesystem(file)
+    try:
+        return _version_of(files.info(path))
+    except Exception:  # whatever an object store raises
+        return ""
+
+
+def _version_of(info):
+    """By what the store says of an object: each has words of its own."""
+    if tag := info.get("ETag") or info.get("etag"):
+        return tag.strip('"')
+    times = ("LastModified", "last_modified", "mtime", "updated")
+    return f"{info.get('size')}-{next((info[name] for name in times if info.get(name)), None)}"
 
 
 def _row_groups(found):

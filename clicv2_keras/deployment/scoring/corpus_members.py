@@ -75,6 +75,7 @@ def _content(url):
 
 def _of_tar(found):
     files, path = filesystem(found.file)
+    keys = set()
     with files.open(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Entry) as archive:
         for entry in archive:
             # Else the list of all that was seen would grow.
@@ -85,13 +86,16 @@ def _of_tar(found):
                 error = f"is a link to {entry.linkname}; make the shard with tar --dereference --hard-dereference"
             elif entry.size > MAX_BYTES:
                 error = TOO_LARGE
+            # A name may come again, in what was appended; its key may not.
+            key = f"{entry.name}@{entry.offset}" if entry.name in keys else entry.name
+            keys.add(entry.name)
             if error and seems_image:
-                yield Member(name, entry.name, error=error)
+                yield Member(name, key, error=error)
             if error or not entry.isreg():
                 continue
             data = archive.extractfile(entry).read()
             if seems_image or is_image(data[:16]):
-                yield Member(name, entry.name, data)
+                yield Member(name, key, data)
 
 
 def _of_parquet(found, column):

@@ -60,6 +60,8 @@ class OutputFile:
         self._embeddings = embeddings
         self._rows = self.path.with_name(f"{self.path.name}.partial") if self._is_parquet else self.path
         self._stream = None
+        # Whether what is there when the first row comes is what `start` or `resume` found.
+        self._replaces = False
         # Of a whole Parquet file that is gone on with, until there is something new.
         self._is_copy = False
 
@@ -72,6 +74,7 @@ class OutputFile:
         Raises:
             UserError: where there is such a file and `force` is False, or a file that is no output of ours.
         """
+        self._replaces = force
         for path in {self.path, self._rows}:
             if not path.exists() or path.stat().st_size == 0:
                 continue
@@ -89,6 +92,7 @@ class OutputFile:
         Raises:
             UserError: where the file is none of ours, of another model, with other options, or about other images.
         """
+        self._replaces = True
         try:
             unfinished, whole = unfinished_embeddings(self.path), whole_embeddings(self.path)
             if not self._embeddings and (whole or unfinished.exists()):
@@ -99,7 +103,7 @@ class OutputFile:
                 to_json_lines(self.path, self._rows, self._format, self._embeddings)
                 self._is_copy = True
             if not self._rows.exists() or self._has_only_a_part_of_the_header():
-                self._check_embeddings()
+                self._check_embeddings(begun=self._rows.exists())
                 return
             kept = 0
             for row in self._kept_rows(files):
@@ -131,8 +135,14 @@ class OutputFile:
         self._is_copy = False
 
     def finish(self):
-        """All rows are written."""
+        """All rows are written.
+
+        Raises:
+            UserError: where a Parquet file has come to be there meanwhile; the rows stay in `PATH.partial`.
+        """
         if self._is_parquet:
+            if self.path.exists() and not self._replaces:
+                raise self._exists()
             from clicv2_keras.deployment.scoring.parquet import from_json_lines
 
             from_json_lines(self._rows, self.path, self._format, self._embeddings)
@@ -155,10 +165,17 @@ class OutputFile:
     def _options(self):
         return {"--percentile": self._format.percentiles, "--embeddings": self._embeddings}
 
-    def _check_embeddings(self):
-        """Those of rows that are gone would be taken for those of the rows that begin here."""
-        if whole := whole_embeddings(self.path):
-            raise UserError(f"--output {self.path}: {whole} exists; name another, or --force begins anew in its place")
+    def _check_embeddings(self, begun=False):
+        """Those of rows that are gone would be taken for those of the rows that begin here; unfinished ones may be of
+        rows that have `begun`."""
+        unfinished, there = unfinished_embeddings(self.path), whole_embeddings(self.path)
+        if there is None and not begun and unfinished.exists():
+            there = unfinished
+        if there:
+            raise UserError(f"--output {self.path}: {there} exists; name another, or --force begins anew in its place")
+
+    def _exists(self):
+        return UserError(f"--output {self.path}: has come to be there meanwhile, and is kept; name another")
 
     def _open(self, mode):
         stream = open(self._rows, mode)
@@ -168,6 +185,9 @@ class OutputFile:
     def _begin(self):
         # Emptied once it is known that nobody else writes there.
         self._open("ab")
+        ours = self._is_ours(self._rows) or self._has_only_a_part_of_the_header()
+        if self._stream.tell() and not (self._replaces and ours):
+            raise self._exists()
         remove_embeddings(self.path)
         self._stream.truncate(0)
         self._put(self._format.header)

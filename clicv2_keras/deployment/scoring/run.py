@@ -157,7 +157,19 @@ def _tiling(tile, stride, maps):
 def _maps_folder(maps, paths):
     if maps is None:
         return None
-    from clicv2_keras.deployment.scoring.maps_folder import MapsFolder, place_below
+    from clicv2_keras.deployment.scoring.maps_folder import MapsFolder
+
+    check_maps(maps, paths)
+    return MapsFolder(maps)
+
+
+def check_maps(maps, paths):
+    """See that maps would not lie among the images of a folder that is among `paths`.
+
+    Raises:
+        UserError: where they would.
+    """
+    from clicv2_keras.deployment.scoring.maps_folder import place_below
 
     for folder in named_folders(paths):
         if os.path.realpath(folder) in map(os.path.realpath, (user_path(maps), place_below(user_path(maps), folder))):
@@ -165,7 +177,6 @@ def _maps_folder(maps, paths):
                 f"--maps {maps}: its maps would lie among the images of {folder}, and be scored the next time; name "
                 "another folder"
             )
-    return MapsFolder(maps)
 
 
 def _rows(scorer, folder, files, workers, allow_private, tiling):

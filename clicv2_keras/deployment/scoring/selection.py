@@ -9,8 +9,9 @@ import tarfile
 import numpy as np
 import pyarrow as pa
 
-from clicv2_keras.deployment.scoring.corpus_inputs import Input, told
+from clicv2_keras.deployment.scoring.corpus_inputs import Input, told, version_now
 from clicv2_keras.deployment.scoring.corpus_members import members
+from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.scored import open_scores
 from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.atomic_files import atomic_write
@@ -71,6 +72,8 @@ class Selection:
         """Yield the kept rows, dicts of `file`, `score` and, of a data set, where they come from."""
         wanted = ("file", "score", "source", "version", "group", "key")
         for batch in self._table.to_batches(columns=[name for name in wanted if name in self._table.schema.names]):
+            scores = batch.column("score").cast(pa.float64())
+            batch = batch.set_column(batch.schema.get_field_index("score"), "score", scores)
             for row in batch.to_pylist():
                 if row["score"] is not None and self._low <= round(row["score"] * STEPS) <= self._high:
                     if isinstance(row["file"], bytes):
@@ -145,8 +148,14 @@ class Selection:
             by_key = {}
             for row in rows:
                 by_key.setdefault(row.get("key"), []).append(row)
+            then = next(iter(by_key.values()))[0].get("version")
+            if then and version_now(source) != then:
+                # Another picture than the one that was scored.
+                lost.extend(row["file"] for found in by_key.values() for row in found)
+                continue
             for member in members(Input(source, group=group), self._column):
-                found = by_key.pop(member.key, ()) if member.error is None else ()
+                key = member.key and unicode_name(member.key)
+                found = by_key.pop(key, ()) if member.error is None else ()
                 if found:
                     yield from _cut(found, member.source, lost)
             lost.extend(row["file"] for found in by_key.values() for row in found)
@@ -178,6 +187,8 @@ def _cut(rows, source, lost):
                 yield row, _ending(name, data), data
             else:
                 image = image or decode_image(source).image
+                if box[2] > image.width or box[3] > image.height:
+                    raise UnreadableImage("is smaller than it was")
                 stream = io.BytesIO()
                 image.crop(box).save(stream, "PNG")
                 yield row, ".png", stream.getvalue()

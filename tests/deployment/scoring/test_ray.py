@@ -253,6 +253,9 @@ def test_a_cluster_that_is_not_there_is_told_at_once(monkeypatch):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     with pytest.raises(UserError, match="--ray-address 127.0.0.1:1: no cluster answers there"):
         _check_address("127.0.0.1:1")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError, match="127.0.0.1:1: no cluster answers there"):
+        _check_address(None)
 
 
 def start(inputs, output, cluster, *options):

@@ -16,7 +16,8 @@ from PIL import Image
 from clicv2_keras.cli.main import main
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.deployment.scoring import corpus_members
-from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS
+from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, Input, version_now
+from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, Row
 from clicv2_keras.deployment.scoring.run import score_to_file
 from clicv2_keras.deployment.scoring.selection import Selection
@@ -31,6 +32,12 @@ def write(path, scores):
     rows.append(Row('odd, "name"\nof two lines.jpg', error="no such file"))
     path.write_bytes(form.header + b"".join(map(form.encode, rows)))
     return path
+
+
+def encoded(color, form):
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8), color).save(stream, form)
+    return stream.getvalue()
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl"])
@@ -105,6 +112,57 @@ def test_shards_hold_the_tiles_that_are_kept(tmp_path):
         assert np.array_equal(tile, np.asarray(Image.open(big))[top : top + height, left : left + width])
     with pytest.raises(UserError, match="not empty"):
         Selection(scores).write_shards(tmp_path / "shards")
+
+
+def test_tiles_of_a_picture_that_was_made_smaller_are_lost(tmp_path):
+    Image.new("RGB", (300, 300), "white").save(tmp_path / "a.png")
+    score_to_file(tmp_path / "a.png", tmp_path / "scores.csv", tile=256, stride=44)
+    Image.new("RGB", (256, 256), "white").save(tmp_path / "a.png")
+    written, lost = Selection(tmp_path / "scores.csv").write_shards(tmp_path / "shards")
+    assert (written, len(lost)) == (1, 3)
+
+
+def scored_shard(folder, shard, entries):
+    """A data set of scores of a tar shard as the workers write it; `entries` are pairs of a raw name and a colour."""
+    with tarfile.open(shard, "w", errors="surrogateescape") as archive:
+        for name, colour in entries:
+            data = encoded(colour, "PNG")
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    folder.mkdir()
+    (folder / SETTINGS).write_text("{}")
+    found = Input(str(shard), version_now(str(shard)))
+    rows = [
+        {"file": unicode_name(member.file), "score": 0.1 * number, "source": found.file, "version": found.version}
+        | {"group": -1, "key": unicode_name(member.key)}
+        for number, member in enumerate(corpus_members.members(found), 1)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "part-0.parquet")
+
+
+def test_a_name_that_a_shard_holds_twice_has_two_pictures(tmp_path):
+    entries = [("a.png", "red"), ("caf\udce9.png", "green"), ("a.png", "blue")]
+    scored_shard(tmp_path / "scores", tmp_path / "s.tar", entries)
+    for least, colours in ((None, ["red", "green", "blue"]), (0.25, ["blue"])):
+        shards = tmp_path / f"shards{least}"
+        assert Selection(str(tmp_path / "scores"), least=least).write_shards(shards) == (len(colours), [])
+        with tarfile.open(shards / "000000.tar") as archive:
+            found = [archive.extractfile(entry).read() for entry in archive if entry.name.endswith(".png")]
+        assert found == [encoded(colour, "PNG") for colour in colours]
+
+
+def test_a_shard_that_is_another_now_gives_no_picture(tmp_path):
+    scored_shard(tmp_path / "scores", tmp_path / "s.tar", [("a.png", "red")])
+    os.utime(tmp_path / "s.tar", (1, 1))
+    written, lost = Selection(str(tmp_path / "scores")).write_shards(tmp_path / "shards")
+    assert (written, lost) == (0, [f"{tmp_path / 's.tar'}/a.png"])
+
+
+def test_scores_that_are_text_are_numbers(tmp_path):
+    pq.write_table(pa.table({"file": ["a.png", "b.png"], "score": ["0.1", "0.9"]}), tmp_path / "scores.parquet")
+    Selection(tmp_path / "scores.parquet", least=0.5).write_list(tmp_path / "kept.txt")
+    assert (tmp_path / "kept.txt").read_text() == "b.png\n"
 
 
 def test_a_picture_of_the_web_is_fetched_again_and_where_it_is_gone_ends_nothing(tmp_path, monkeypatch):
@@ -212,11 +270,6 @@ def test_any_number_of_errors_may_come_first(tmp_path, name, form):
 
 
 def test_pictures_come_from_the_column_that_was_scored_and_say_what_they_are(tmp_path):
-    def encoded(color, form):
-        stream = io.BytesIO()
-        Image.new("RGB", (8, 8), color).save(stream, form)
-        return stream.getvalue()
-
     pictures = {
         "image": [encoded("red", "PNG")] * 3,
         "photo": [encoded("blue", form) for form in ("PNG", "JPEG", "TIFF")],

@@ -56,6 +56,29 @@ def test_resume_makes_the_file_whole_wherever_it_was_cut(tmp_path, name):
     assert kept == set(range(len(ROWS) + 1))
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_what_comes_to_be_there_meanwhile_is_kept(tmp_path, name):
+    path = tmp_path / name
+    target = OutputFile(path, MODEL)
+    target.start()
+    if name == "rows.parquet":
+        target.write(ROWS[0])
+    path.write_text("somebody's own")
+    with pytest.raises(UserError, match="has come to be there meanwhile, and is kept"):
+        target.write(ROWS[0])
+        target.finish()
+    target.close()
+    assert path.read_text() == "somebody's own"
+
+
+def test_a_file_that_is_called_as_embeddings_are_is_kept(tmp_path):
+    notes = tmp_path / "rows.csv.embeddings"
+    notes.write_text("my notes")
+    with pytest.raises(UserError, match="rows.csv.embeddings exists"):
+        OutputFile(tmp_path / "rows.csv", MODEL).start()
+    assert notes.read_text() == "my notes"
+
+
 def test_resume_of_parquet(tmp_path):
     path = tmp_path / "rows.parquet"
     cut = write(path, ROWS[:3])

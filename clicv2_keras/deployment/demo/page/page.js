@@ -58,7 +58,7 @@ function drop(card) {
   cards.splice(place, 1);
   card.element.remove();
   // The keyboard goes on from the next card.
-  (cards[place] ?? cards[place - 1])?.element.querySelector("button").focus();
+  ((cards[place] ?? cards[place - 1])?.element.querySelector("button") ?? $("files")).focus();
   report();
 }
 

@@ -32,7 +32,8 @@ def score_dataset(
 
     ```python
     pictures = ray.data.read_parquet("s3://bucket/shards")
-    score_dataset(pictures, "jpg").filter(expr="score > 0.4").write_parquet("s3://bucket/rich")
+    scored = score_dataset(pictures, "jpg")
+    scored.filter(lambda row: row["score"] is not None and row["score"] > 0.4).write_parquet("s3://bucket/rich")
     ```
 
     Each row of `dataset` gives one row. The workers load LiteRT, neither Keras nor TensorFlow. Each picture is decoded
