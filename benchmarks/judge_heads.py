@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from within_train import DATA, print_judged, split_of, train_sets
 
+from clicv2_keras.data.reading import load_images
+
 BATCH = 64
 
 
@@ -31,7 +33,7 @@ def main(options):
     splits, images, found = {}, {}, {}
     for name, data in sets.items():
         splits[name] = split_of(data)
-        images[name] = read(data, model.encoder.image_size)
+        images[name] = load_images(data.source, range(len(data)), model.encoder.image_size)
         tokens, lift = features(model, images[name])
         both = np.concatenate([tokens, lift], axis=1)
         for head, values in {"ridge": tokens, "ridge on the lift": lift, "ridge on both": both}.items():
@@ -79,21 +81,11 @@ def whole(options):
     scorer = finetune(encoder, parts, output=None, stem_rate=options.stem_rate, **settings)
     found = {}
     for name, data in sets.items():
-        images = read(data.subset(folds[name][1]), encoder.image_size)
+        images = load_images(data.source, folds[name][1], encoder.image_size)
         found[name] = scorer.predict(images, batch_size=BATCH, verbose=0)["score"]
     unfinished = options.to.with_suffix(".unfinished.npz")
     np.savez(unfinished, **found)
     os.replace(unfinished, options.to)
-
-
-def read(data, side):
-    """The images of a set as the network takes them, uint8 (n, S, S, 3); every one must be readable."""
-    from clicv2_keras.data.reading import read_images
-    from clicv2_keras.utils.images import network_input
-
-    reads = list(read_images(data.source, lambda image: network_input(image, side), 2 * side))
-    assert not any(each.error for each in reads)
-    return np.stack([each.value for each in reads])
 
 
 def features(model, images):

@@ -157,8 +157,8 @@ def version_now(file):
         return _with_version(file).version
     if is_url(file):
         return ""
-    files, path = filesystem(file)
     try:
+        files, path = filesystem(file)
         return _version_of(files.info(path))
     except Exception:  # whatever an object store raises
         return ""

@@ -185,8 +185,7 @@ class OutputFile:
     def _begin(self):
         # Emptied once it is known that nobody else writes there.
         self._open("ab")
-        ours = self._is_ours(self._rows) or self._has_only_a_part_of_the_header()
-        if self._stream.tell() and not (self._replaces and ours):
+        if self._stream.tell() and not (self._replaces and self._begins_as_ours()):
             raise self._exists()
         remove_embeddings(self.path)
         self._stream.truncate(0)
@@ -262,6 +261,9 @@ class OutputFile:
         with open(path, "rb") as stream:
             line = stream.readline(2**16)
         return line.startswith(Csv().header.strip()) if isinstance(self._format, Csv) else JsonLines.seems_row(line)
+
+    def _begins_as_ours(self):
+        return self._has_only_a_part_of_the_header() or self._is_ours(self._rows)
 
     def _has_only_a_part_of_the_header(self):
         with open(self._rows, "rb") as stream:
