@@ -9,9 +9,12 @@ from clicv2_keras.cli import options
     "--dataset",
     required=True,
     multiple=True,
-    help="ic9600, savoias, nagle or csv (file, score and, if there, category, split); again for another one.",
+    help="ic9600, savoias, nagle or csv (file, score and, if there, category, split); again for another one. Or "
+    "procedural: drawn images whose complexity is known, for a label-free score.",
 )
-@click.option("--root", required=True, multiple=True, help="The data set's folder; for csv the table; one a data set.")
+@click.option(
+    "--root", multiple=True, help="The data set's folder; for csv the table; one a data set. None for procedural."
+)
 @click.option(
     "--split", "splits", default=("train",), multiple=True, show_default=True, help="Part that is fitted to; again."
 )
@@ -59,11 +62,11 @@ from clicv2_keras.cli import options
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**31 - 1), help="Of the order of the images."
 )
-def finetune(**arguments):
+def finetune(root, **arguments):
     """Fit MODEL to labelled images: a scorer whose map averages to its score.
 
     MODEL is a preset's name, a run folder, a .keras file or hf://owner/name.
     """
     import clicv2_keras
 
-    clicv2_keras.finetune(**arguments)
+    clicv2_keras.finetune(root=root or None, **arguments)

@@ -11,7 +11,7 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import files_below, seems_image
 from clicv2_keras.utils.images import open_rgb
 from clicv2_keras.utils.paths import user_path
-from clicv2_keras.utils.procedural import procedural_image
+from clicv2_keras.utils.procedural import procedural_complexity, procedural_image
 
 # Drawing costs milliseconds, as much as a training step of a small model: images are kept up to this many bytes.
 CACHE_BYTES = 512 * 2**20
@@ -140,14 +140,19 @@ class ProceduralSource:
 
     def load(self, index, at_least=None):
         """The image, a `PIL.Image` of mode RGB."""
-        return Image.fromarray(self._draw(index)[0])
+        return Image.fromarray(self._draw(index))
 
     def complexity(self, index):
         """The image's known complexity, in [0, 1]."""
-        return self._draw(index)[1]
+        return procedural_complexity(self._scene_seed(index))
+
+    def _scene_seed(self, index):
+        return (self.seed << 32) + index
 
     def _draw(self, index):
-        drawn = self._drawn.get(index) or procedural_image((self.seed << 32) + index, self.side)
+        drawn = self._drawn.get(index)
+        if drawn is None:
+            drawn = procedural_image(self._scene_seed(index), self.side)[0]
         if len(self._drawn) < CACHE_BYTES // (3 * self.side**2):
             self._drawn[index] = drawn
         return drawn

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from clicv2_keras.models.complexity_scorer import ComplexityScorer
 
 log = logging.getLogger(__name__)
+PROCEDURAL = "procedural"
+# The largest input of an encoder that ships: what is drawn is reduced from there.
+DRAWN_SIZE = 256
 
 
 def finetune(
@@ -61,7 +64,8 @@ def finetune(
 
     Args:
         model: see `find_model`; its encoder is used, whatever head it has.
-        dataset, root, within_category: see `evaluate`; each of the first two may be a list, of as many data sets.
+        dataset, root, within_category: see `evaluate`; each of the first two may be a list, of as many data sets. Or
+            `"procedural"`, which has no root: 1,000 drawn images whose complexity is known, for a label-free score.
         splits: the parts of a data set that are fitted to.
         output: the `.keras` file to write; None writes none. Only a model of this package is replaced there.
         parts: the features the head reads; see `PatchReadOut`. None is those of the model's own `LinearHead`, or all.
@@ -94,6 +98,13 @@ def finetune(
         refuse_unused(
             finetune, {**given, "resume": resume}, "is of the whole network, and the head alone is fitted; add --whole"
         )
+    drawn = _list(dataset) == [PROCEDURAL]
+    if drawn:
+        refuse_unused(
+            finetune,
+            {"root": root, "within_category": within_category, "whole": whole},
+            "means nothing for procedural images, to which the head alone is fitted; leave it out",
+        )
     if output is not None:
         output = user_path(output)
         if output.suffix != ".keras":
@@ -109,11 +120,12 @@ def finetune(
     from clicv2_keras.models import ComplexityScorer, LinearHead
     from clicv2_keras.models.find_model import encoder_of, find_model, fitted_head_of, holds_model
     from clicv2_keras.training.fit_scorer import fit_scorer
+    from clicv2_keras.training.known_complexity import unseen_images
     from clicv2_keras.utils.atomic_files import save_model
 
     if output is not None:
         check_replaceable(output, holds_model, "finetune")
-    sets = open_scored_sets(dataset, root, within_category)
+    sets = [unseen_images(DRAWN_SIZE)] if drawn else open_scored_sets(dataset, root, within_category)
     labels = join_sets(fitted_parts(sets, splits))
     with contextlib.ExitStack() as stack:
         stack.enter_context(scope)

@@ -59,6 +59,11 @@ def procedural_image(seed, size):
     return np.asarray(image), _complexity(scene)
 
 
+def procedural_complexity(seed):
+    """The complexity of a seed's scene, a float in [0, 1], without drawing it."""
+    return _complexity(_scene(np.random.default_rng(seed)))
+
+
 def _scene(rng):
     """The parameters of a scene: lengths as shares of the side, colours in [0, 255]."""
     amount = rng.uniform(0, 1.1)

@@ -57,6 +57,8 @@ def test_finetune_then_evaluate(tiny_encoder, ic9600, tmp_path):
         ),
         (["evaluate", "--dataset", "imagenet", "--root", "{root}", "--seed", "4294967296"], "--seed 4294967296: take"),
         (["finetune", "--dataset", "ic9600", "--root", "{root}", "--output", "head.h5"], "saved as a .keras file"),
+        (["finetune", "--dataset", "ic9600"], "ic9600: its root is missing; name where the data set lies"),
+        (["finetune", "--dataset", "procedural", "--root", "{root}"], "--root: means nothing for procedural images"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(ic9600, arguments, says):

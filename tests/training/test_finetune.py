@@ -14,8 +14,10 @@ from clicv2_keras.layers import FeatureStem
 from clicv2_keras.layers.patch_read_out import PARTS
 from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead, ViTEncoder
 from clicv2_keras.recipe.files import load_recipe
+from clicv2_keras.training import known_complexity
 from clicv2_keras.training.callbacks.safeguards import CheckpointWriter
 from clicv2_keras.training.finetune import finetune
+from clicv2_keras.training.known_complexity import unseen_images
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import fingerprint
 
@@ -176,6 +178,19 @@ def test_a_set_of_which_no_image_opens_is_told(tiny_encoder, ic9600, tmp_path):
     gone = replace(data, name="gone", source=FileSource([tmp_path / name for name in data.names], data.names))
     with pytest.raises(UserError, match="no image of gone can be read; mend it, or leave it out"):
         finetune(tiny_encoder, [gone, data], output=None, progress=False)
+
+
+def test_drawn_images_fit_a_head_without_a_label(tiny_encoder, monkeypatch):
+    drawn = unseen_images(32, 160)
+    monkeypatch.setattr(known_complexity, "unseen_images", lambda image_size: drawn)
+    scorer = finetune(tiny_encoder, "procedural", output=None, parts=("diversity",), progress=False)
+    unseen = drawn.subset(drawn.splits == "test")
+    images = load_images(unseen.source, range(len(unseen)), 32)
+    assert pcc(scorer.predict(images, verbose=0)["score"], unseen.scores) > 0.6
+    assert len(scorer.head.fitted_to) == 80
+    for name, value in {"root": "here", "within_category": True, "whole": True}.items():
+        with pytest.raises(UserError, match=f"--{name.replace('_', '-')}: means nothing for procedural images"):
+            finetune(tiny_encoder, ["procedural"], output=None, progress=False, **{name: value})
 
 
 def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clicv2_keras.utils import procedural
-from clicv2_keras.utils.procedural import procedural_image
+from clicv2_keras.utils.procedural import procedural_complexity, procedural_image
 
 FROZEN = [0.603768, 0.469668, 0.198478, 0.0, 0.918235, 0.564196]
 
@@ -37,6 +37,10 @@ def test_complexity_is_spread_over_the_whole_range(drawn):
     known = np.array([complexity for _, complexity in drawn])
     assert known.min() >= 0 and known.max() <= 1
     assert (np.histogram(known, 5, (0, 1))[0] > 0.1 * len(known)).all()
+
+
+def test_complexity_is_known_without_drawing(drawn):
+    assert [procedural_complexity(seed) for seed in range(300)] == [complexity for _, complexity in drawn]
 
 
 def test_images_range_from_nearly_empty_to_very_busy(drawn):
