@@ -98,7 +98,7 @@ class FileSource:
         names = [line for line in lines if line and not line.startswith("#")]
         if not names:
             raise UserError(f"{path}: the list names no image; write one image path a line")
-        paths = [file.parent / name for name in names]
+        paths = [file.parent / user_path(name) for name in names]
         if not any(os.path.exists(p) for p in paths):
             raise UserError(
                 f"{path}: none of the {len(paths)} files it names exists; paths are relative to the list file"

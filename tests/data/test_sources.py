@@ -23,6 +23,13 @@ def test_list_file(photos):
     assert source.load(1).size == (60, 40)
 
 
+def test_a_list_may_name_what_is_below_home(photos, monkeypatch):
+    monkeypatch.setenv("HOME", str(photos / "more"))
+    (photos / "train.txt").write_text("~/1.jpg\n4.jpg\n")
+    source = open_source("list", photos / "train.txt")
+    assert source.names == ["~/1.jpg", "4.jpg"] and source.load(0).size == (60, 40)
+
+
 def test_a_list_is_cut_at_line_feeds_alone(photos):
     names = [f"{letter}.jpg" for letter in ("a\u2028b", "a\x0bb", "a\x0cb", "a\x85b")]
     (photos / "train.txt").write_bytes("\r\n".join(names).encode())
