@@ -4,7 +4,7 @@ The recipe guided_hybrid_tiny with its guide alone, with masked entropy, with th
 the levers that benchmarks/method_study.py chose (its stages `screen` and `combine` first). Equal minutes of 2 cores,
 twice as many on one: by default an hour each, a seed on each core (`taskset`, `--seeds`). A short run tells a row's
 images a second, and with them how many steps it gets. Judged as there, rows of the same method.csv. The recipe says how
-to make the two networks that it names. The same command again goes on.
+to make the networks lite0_stem.keras and lite2.keras, which are needed. The same command again goes on.
 """
 
 import csv

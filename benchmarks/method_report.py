@@ -29,8 +29,9 @@ python benchmarks/method_report.py
 
 {count} runs, {hours:.1f} hours of 2 cores so far; a row a run, with the images it saw, in [method.csv](method.csv).
 SRCC with people of a ridge by 5 folds within `train`, Savoias the mean of 7 kinds; of several seeds the mean (least to
-most). "Crops": how often a mean token finds another crop of its image among 256. "Own view" and "by layout":
-`retrieval` and `layout_retrieval` at the end of the run. Bold: the two rows differ, by the rule of docs/method.md.
+most). "To the first" compares the seeds that both rows have: it need not be the difference of the two means. "Crops":
+how often a mean token finds another crop of its image among 256. "Own view" and "by layout": `retrieval` and
+`layout_retrieval` at the end of the run. Bold: the two rows differ, by the rule of docs/method.md.
 """
 
 
@@ -42,7 +43,7 @@ def main():
     count = sum(len(runs) for (row, _), runs in found.items() if row != "random")
     hours = sum(float(each["hours"]) for runs in found.values() for each in runs)
     parts = [HEAD.format(count=count, hours=hours)]
-    parts += section("Each lever alone, then together, one seed", screen(found), found, WHOLE)
+    parts += section("Each lever alone (one seed unless told)", screen(found), found, WHOLE)
     for (name, levers), runs in found.items():
         if name == WHOLE[0] and len(runs) >= len(SEEDS):
             title = f"The paper's table, {', '.join(levers) or 'as the paper reads'}"

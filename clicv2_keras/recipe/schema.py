@@ -237,8 +237,8 @@ class Labels(LabelledSets):
     steadiness: float = Field(
         25.0,
         ge=0,
-        description="of the head's start, fitted in closed form: how little mirroring, slight crops and resizing shall "
-        "move a score; 0 fits the labels alone",
+        description="of the head's start, fitted by least squares: how little mirroring, slight crops and resizing "
+        "shall move a score; 0 fits the labels alone",
     )
     weight: float = Field(1.0, gt=0, description="of this loss beside the others")
 

@@ -63,7 +63,7 @@ def fit_scorer(scorer, labels, steadiness=0.0, seed=0, batch_size=32):
 
 
 def start_label_branch(model, labels, recipe, resumed):
-    """Bring the label branch of a `CLICv2` to where a run begins: its head fitted in closed form.
+    """Bring the label branch of a `CLICv2` to where a run begins: its head fitted by least squares.
 
     Args:
         model: the `CLICv2`.
