@@ -19,7 +19,6 @@ from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import FileSource, open_source
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.layers import PatchEntropy
-from clicv2_keras.models import LinearHead
 
 UNSEEN_SEED = 2**31 - 2
 SEEDS = range(5)
@@ -30,7 +29,7 @@ parser.add_argument("--data", type=Path, default=Path("../shared/data"))
 arguments = parser.parse_args()
 
 scorer = ComplexityScorer.from_preset(arguments.preset)
-if isinstance(scorer.head, LinearHead):
+if getattr(scorer.head, "label_range", None) is not None:
     raise SystemExit(f"{arguments.preset}: its head is fitted to labels; name a model without")
 untrained = [ComplexityScorer.label_free(scorer.encoder.untrained(seed)) for seed in SEEDS]
 entropy = PatchEntropy(scorer.encoder.patch_size)

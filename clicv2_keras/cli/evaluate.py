@@ -22,7 +22,9 @@ from clicv2_keras.utils.errors import UserError
     default=True,
     help="Compare with the untrained encoder and with pixels alone.",
 )
-@click.option("--resamples", default=1000, show_default=True, type=click.IntRange(10), help="Of the bootstrap.")
+@click.option(
+    "--resamples", default=1000, show_default=True, type=click.IntRange(0), help="Of the bootstrap; 0 for none."
+)
 @click.option("--seed", default=0, show_default=True, help="Of folds and bootstrap; the first of the untrained.")
 @click.option(
     "--untrained-seeds",

@@ -24,11 +24,6 @@ class Subset:
         """Of a source of files."""
         return [self.source.paths[i] for i in self.indices]
 
-    @property
-    def names(self):
-        """Of a source of files."""
-        return [self.source.names[i] for i in self.indices]
-
     def name(self, index):
         return self.source.name(self.indices[index])
 

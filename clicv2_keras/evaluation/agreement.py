@@ -27,7 +27,7 @@ class Agreement:
     `predictor` and `group` are keys, see `predictors`; `calibrated` as of its `Prediction`.
     `rows` maps "overall", "mean of categories" and each category to a dict of metric to `Figure`. Where scores are
     ranked within categories there is no "overall": a pooled figure would mean nothing. The mean is of the categories
-    that have enough images.
+    that have enough images, and labels that differ.
     `counts` are the images of each row. `images` bool (n,) are those of the test set that it was judged on, `left_out`
     how many were not, because the model was fitted to them. Where none is left the figures are NaN.
     `initialisations` is how many random initialisations the figures are the mean of, `spread` the deviation of the
@@ -60,7 +60,7 @@ class Agreement:
     def above(self, other):
         """How much higher its SRCC is than another predictor's: a `Figure` by paired bootstrap."""
         difference = self.srcc - other.srcc
-        if self.samples is None:
+        if self.samples is None or np.isnan(difference):
             return Figure(difference)
         return Figure(difference, *interval(self.samples - other.samples))
 
@@ -122,7 +122,8 @@ class Judge:
         known, categories = self.scores[images], self.categories[images]
         names = [name for name in np.unique(categories) if name != ""]
         parts = {str(name): np.flatnonzero(categories == name) for name in names}
-        averaged = [name for name, index in parts.items() if len(index) >= FEWEST]
+        unjudged = too_few(categories) + all_equal(known, categories)
+        averaged = [name for name in parts if name not in unjudged]
         if self.pooled or not parts:
             parts = {OVERALL: np.arange(len(known)), **parts}
         bootstrap = self._bootstrap(images) if self.resamples else None
@@ -136,8 +137,9 @@ class Judge:
                     drawn = [bootstrap.statistics(run, known, index, metric) for run in runs]
                     samples[part][metric] = np.mean(drawn, axis=0)
             if averaged:
-                for found in (values, samples) if bootstrap else (values,):
-                    found[MEAN][metric] = np.mean([found[name][metric] for name in averaged], axis=0)
+                values[MEAN][metric] = np.mean([values[name][metric] for name in averaged], axis=0)
+                if bootstrap:
+                    samples[MEAN][metric] = _mean_of_defined([samples[name][metric] for name in averaged])
         result = Agreement(prediction.predictor, prediction.group, prediction.calibrated, initialisations=len(runs))
         for part, row in values.items():
             result.rows[part] = {
@@ -159,15 +161,29 @@ class Judge:
         return self._bootstraps[key]
 
     def _enough(self, images):
-        """The images without those that are too few to judge by: in all, or in a category that is judged by itself."""
+        """The images without those that are too few to judge by, or have equal labels: in all, or in a category that
+        is judged by itself."""
         groups = np.zeros(len(images)) if self.pooled else self.categories
-        return images & ~np.isin(groups, too_few(groups[images]))
+        left = groups[images]
+        return images & ~np.isin(groups, too_few(left) + all_equal(self.scores[images], left))
 
 
 def too_few(groups):
     """The groups (of an array of one an image) that have too few images to be judged by themselves, a list."""
     names, counts = np.unique(groups, return_counts=True)
     return names[counts < FEWEST].tolist()
+
+
+def all_equal(scores, groups):
+    """The groups whose images all have one score, with which nothing correlates, a list."""
+    return [name for name in np.unique(groups).tolist() if np.ptp(scores[groups == name]) == 0]
+
+
+def _mean_of_defined(samples):
+    """The mean over categories, of samples (C, R), of those that have a figure in a resample: in one of few images a
+    resample may be constant."""
+    defined = ~np.isnan(samples)
+    return np.where(defined.any(axis=0), np.nansum(samples, axis=0) / defined.sum(axis=0).clip(1), np.nan)
 
 
 def _ordered(parts, averaged):

@@ -23,7 +23,7 @@ BATCH = 64
 
 class ReadOuts(NamedTuple):
     """What a model gives of n images, means over the patches: `parts` (n, F) by part of `PatchReadOut`, of a `.tflite`
-    the token alone, and `scores` (n,) by head: `fitted`, `diversity`, `masked_entropy`, of a `.tflite` `label_free`."""
+    the token alone, and `scores` (n,) by head: `fitted` or `label_free`, `diversity`, `masked_entropy`."""
 
     parts: dict
     scores: dict

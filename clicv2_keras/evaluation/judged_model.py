@@ -63,8 +63,8 @@ class KerasModel:
 
     @property
     def mapped(self):
-        if self.label_range is not None:
-            return "fitted"
+        if fitted_head_of(self.model) is not None:
+            return "label_free" if self.label_range is None else "fitted"
         return "masked_entropy" if isinstance(getattr(self.model, "head", None), MaskedEntropyBranch) else "diversity"
 
     @property
@@ -172,7 +172,7 @@ def _heads(model):
     """The heads whose scores are a model's own, by name."""
     heads = {"diversity": DiversityHead()}
     if (fitted := fitted_head_of(model)) is not None:
-        heads["fitted"] = fitted
+        heads["label_free" if fitted.label_range is None else "fitted"] = fitted
     own = model.head if isinstance(model, ComplexityScorer) else model.entropy if isinstance(model, CLICv2) else None
     if isinstance(own, MaskedEntropyBranch) and own.predicts_patches:
         heads["masked_entropy"] = own

@@ -114,9 +114,9 @@ def _ridge_per_category(read, split):
         return None
 
     def of_category(train, mine, asked):
-        # Too few for weights of their own: their mean.
-        if len(mine) <= 4:
-            return _mean(split, train, mine)
+        if len(mine) <= 4:  # too few for weights of their own
+            shared = CategoryRidge().fit(features[train], split.scores[train], split.categories[train])
+            return shared.predict(features[asked], split.categories[asked])
         return CategoryRidge().fit(features[mine], split.scores[mine]).predict(features[asked])
 
     return split.predict_by_category(of_category)
@@ -149,9 +149,9 @@ def _mean(split, train, mine):
 
 OF_MODEL = {
     "fitted": Predictor((MODEL,), True, _score("fitted")),
+    "label_free": Predictor((MODEL,), False, _score("label_free")),
     "diversity": Predictor((MODEL, UNTRAINED), False, _score("diversity")),
     "masked_entropy": Predictor((MODEL,), False, _score("masked_entropy")),
-    "label_free": Predictor((MODEL,), False, _score("label_free")),
     "ridge": Predictor((MODEL, UNTRAINED), True, _ridge),
     "ridge_mean_token": Predictor((MODEL, UNTRAINED), True, _ridge_mean_token),
     "ridge_per_category": Predictor((MODEL,), True, _ridge_per_category),

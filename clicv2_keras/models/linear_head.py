@@ -16,19 +16,20 @@ class LinearHead(FittedTo, keras.layers.Layer):
 
     Args:
         parts: the features f_i of a patch; see `PatchReadOut`.
-        label_range: lowest and highest label that it was fitted to; a score s stands for low + s (high - low).
+        label_range: lowest and highest label that it was fitted to; a score s stands for low + s (high - low). None
+            where it was fitted to no label of people: its score is label-free.
     """
 
     def __init__(
         self,
         parts: Sequence[str] = ("token", "deviation", "diversity"),
-        label_range: tuple[float, float] = (0.0, 1.0),
+        label_range: tuple[float, float] | None = (0.0, 1.0),
         **kwargs,
     ) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.read_out = PatchReadOut(parts)
-        self.label_range = tuple(float(x) for x in label_range)
+        self.label_range = None if label_range is None else tuple(float(x) for x in label_range)
 
     def build_for(self, encoder):
         """Make the weights that fit `encoder`; at first every patch scores 0.5."""

@@ -98,7 +98,9 @@ def finetune(
         refuse_unused(
             finetune, {**given, "resume": resume}, "is of the whole network, and the head alone is fitted; add --whole"
         )
-    drawn = _list(dataset) == [PROCEDURAL]
+    drawn = PROCEDURAL in _list(dataset)
+    if drawn and len(_list(dataset)) > 1:
+        raise UserError(f"{PROCEDURAL}: is no scale of people's; fit to it alone, or leave it out")
     if drawn:
         refuse_unused(
             finetune,
@@ -157,7 +159,8 @@ def finetune(
             scorer = run.model.labels.scorer(run.model.encoder)
         stack.enter_context(run_log(Display(1, enabled=progress)))
         if not whole:
-            scorer = ComplexityScorer(encoder_of(found), LinearHead(parts, labels.images.score_range))
+            label_range = None if drawn else labels.images.score_range
+            scorer = ComplexityScorer(encoder_of(found), LinearHead(parts, label_range))
             fit_scorer(scorer, labels, steadiness, seed, batch_size)
         if output is not None:
             save_model(scorer, output)

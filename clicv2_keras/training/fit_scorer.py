@@ -16,9 +16,10 @@ from clicv2_keras.utils.text import as_unicode
 log = logging.getLogger(__name__)
 # Enough to know which features a change moves.
 MOST_CHANGED = 1000
+AT_A_TIME = 32
 
 
-def fit_scorer(scorer, labels, steadiness=0.0, seed=0, batch_size=32):
+def fit_scorer(scorer, labels, steadiness=0.0, seed=0, batch_size=AT_A_TIME):
     """Fit the `LinearHead` of a scorer to labels by `fit_head`; it then knows what it was fitted to.
 
     Args:
@@ -56,8 +57,8 @@ def fit_scorer(scorer, labels, steadiness=0.0, seed=0, batch_size=32):
     weights = fit_head(features, labels.images.scores, labels.groups, common=labels.common, **prior)
     scorer.head.kernel.assign(weights.kernel)
     scorer.head.bias.assign(weights.bias)
-    # So that no evaluation takes these images for unseen ones.
-    scorer.head.fitted_to = seen
+    # So that no evaluation takes these images for unseen ones; without labels of people, all are.
+    scorer.head.fitted_to = Fingerprints() if scorer.head.label_range is None else seen
     log.info(f"fitted {len(weights.kernel)} weights of the head to {len(images)} images")
     return weights
 
@@ -75,7 +76,8 @@ def start_label_branch(model, labels, recipe, resumed):
     if resumed:
         branch.head.fitted_to = _load(labels, encoder.image_size, every=0)[2]
     else:
-        weights = fit_scorer(branch.scorer(encoder), labels, recipe.labels.steadiness, recipe.seed)
+        batch_size = min(recipe.train.batch_size, AT_A_TIME)
+        weights = fit_scorer(branch.scorer(encoder), labels, recipe.labels.steadiness, recipe.seed, batch_size)
         branch.offsets.assign(
             [weights.intercepts.get(name, weights.bias) - weights.bias for name in labels.group_names]
         )

@@ -13,7 +13,6 @@ from clicv2_keras.recipe.schema import Labels
 from clicv2_keras.training.fit_scorer import fit_scorer
 from clicv2_keras.training.pixel_measures import SIDE, counted_complexity, pixel_measures
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.fingerprints import Fingerprints
 
 log = logging.getLogger(__name__)
 # To count takes a tenth of a second an image; a head of some hundred weights needs no more.
@@ -34,7 +33,7 @@ def pixel_scorer(encoder, source, recipe):
         The scorer; None, and a line that says why, where a head cannot be fitted to what can be read.
     """
     # A copy: one process computes alone, and the run's own may be spread over several.
-    scorer = ComplexityScorer(encoder.copy(), LinearHead(("token", "deviation")))
+    scorer = ComplexityScorer(encoder.copy(), LinearHead(("token", "deviation"), label_range=None))
     numbers = range(min(len(source), recipe.guide.sample, MOST))
     counted = [
         read
@@ -50,6 +49,4 @@ def pixel_scorer(encoder, source, recipe):
     except UserError as error:
         log.info(f"no scorer.keras: {error}")
         return None
-    # What it was fitted to are no labels: every evaluation may use these images.
-    scorer.head.fitted_to = Fingerprints()
     return scorer

@@ -11,11 +11,13 @@ from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.deployment.exporting.run import export
 from clicv2_keras.evaluation.judged_model import judged_model
 from clicv2_keras.evaluation.other import match_scores, read_scores
+from clicv2_keras.evaluation.report.report import report_html
 from clicv2_keras.evaluation.run import evaluate
 from clicv2_keras.evaluation.statistics import srcc
 from clicv2_keras.models import ComplexityScorer, LinearHead
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
+from clicv2_keras.utils.tflite_file import unpack
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +208,28 @@ def test_a_tflite_file_is_judged_as_its_keras_file(tflite, ic9600, tmp_path):
         assert mine == pytest.approx(other, abs=0.1)
     html = (tmp_path / "out" / "report.html").read_text()
     assert "its complexity map" in html and "the same encoder, untrained" not in html
+
+
+def test_one_score_for_all_images_is_no_rival(make_scorer, test_part, ic9600, tmp_path):
+    (tmp_path / "flat.csv").write_text("file,score\n" + "".join(f"{name},0.5\n" for name in test_part.names))
+    found = judge(make_scorer(0), ic9600, against=tmp_path / "flat.csv")
+    assert any("no difference: scores of" in note and "constant" in note for note in found.notes)
+    assert "that both are judged on" not in report_html(found)
+
+
+def test_a_head_that_saw_no_label_is_called_so_in_every_file(tiny_encoder, ic9600, tmp_path):
+    scorer = ComplexityScorer(tiny_encoder, LinearHead(("diversity",), label_range=None))
+    scorer.head.kernel.assign([3.0, -2.0])
+    scorer.save(tmp_path / "free.keras")
+    export(tmp_path / "free.keras", output=tmp_path / "free.tflite")
+    told = unpack(tmp_path / "free.tflite")
+    assert told.metadata["label_range"] is None and "It saw no human label." in told.card
+    found = [judge(tmp_path / name, ic9600) for name in ("free.keras", "free.tflite")]
+    scores = [next(p.values for p in each.predictions if p.predictor == "label_free") for each in found]
+    np.testing.assert_allclose(*scores, atol=0.02)
+    for each in found:
+        assert each.model.mapped == "label_free" and each.model.label_range is None
+        assert not any(a.predictor == "fitted" for a in each.agreements)
 
 
 def test_a_label_free_tflite_file(tiny_encoder, ic9600, tmp_path):

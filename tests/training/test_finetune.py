@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny_network import tiny_feature_maps
 
+from clicv2_keras.data.labelled.joint_sets import join_sets
 from clicv2_keras.data.labelled.scored_sets import open_scored
 from clicv2_keras.data.reading import load_images
 from clicv2_keras.data.sources import FileSource
@@ -187,10 +188,24 @@ def test_drawn_images_fit_a_head_without_a_label(tiny_encoder, monkeypatch):
     unseen = drawn.subset(drawn.splits == "test")
     images = load_images(unseen.source, range(len(unseen)), 32)
     assert pcc(scorer.predict(images, verbose=0)["score"], unseen.scores) > 0.6
-    assert len(scorer.head.fitted_to) == 80
+    # No label of people's: every evaluation may use what it was fitted to.
+    assert scorer.head.label_range is None and len(scorer.head.fitted_to) == 0
     for name, value in {"root": "here", "within_category": True, "whole": True}.items():
         with pytest.raises(UserError, match=f"--{name.replace('_', '-')}: means nothing for procedural images"):
             finetune(tiny_encoder, ["procedural"], output=None, progress=False, **{name: value})
+    with pytest.raises(UserError, match="^procedural: is no scale of people's; fit to it alone"):
+        finetune(tiny_encoder, ["procedural", "ic9600"], ["here"], output=None, progress=False)
+
+
+def test_sets_at_hand_may_have_images_of_any_kind(tiny_encoder, ic9600):
+    drawn, photos = unseen_images(32, 60), open_scored("ic9600", ic9600)
+    joint = join_sets([photos.subset(photos.splits == "test"), drawn]).images
+    count = int(np.sum(photos.splits == "test"))
+    assert len(joint.source) == count + 60
+    assert joint.names[count - 1 : count + 1] == [photos.subset(photos.splits == "test").names[-1], drawn.names[0]]
+    assert joint.source.load(count + 59).size == drawn.source.load(59).size
+    scorer = finetune(tiny_encoder, [photos, drawn], output=None, steadiness=0.0, progress=False)
+    assert len(scorer.head.fitted_to) == int(np.sum(photos.splits == "train")) + 30
 
 
 def test_the_head_reads_what_the_models_own_head_reads(tiny_encoder, ic9600):

@@ -3,7 +3,6 @@ from typing import NamedTuple
 import numpy as np
 
 from clicv2_keras.data.labelled.scored_images import ScoredImages
-from clicv2_keras.data.sources import FileSource
 
 
 class JointSets(NamedTuple):
@@ -51,10 +50,7 @@ def join_sets(sets):
         common += [] if each.ranked_within_category else [name]
     joint = ScoredImages(
         name=" and ".join(names),
-        source=FileSource(
-            [path for each in sets for path in each.source.paths],
-            [name for each in sets for name in each.source.names],
-        ),
+        source=_JointSource([each.source for each in sets]),
         scores=np.concatenate([each.scores for each in sets]),
         # Of several scales none is the one.
         score_range=(0.0, 1.0),
@@ -64,6 +60,29 @@ def join_sets(sets):
         notes=tuple(f"{name}: {note}" for name, each in zip(names, sets, strict=True) for note in each.notes),
     )
     return JointSets(joint, np.array(groups), common)
+
+
+class _JointSource:
+    """The images of several sources, one after the other, as a source of their own; see `open_source`."""
+
+    def __init__(self, sources):
+        self.sources = sources
+        self.starts = np.cumsum([0, *map(len, sources)])
+
+    def __len__(self):
+        return int(self.starts[-1])
+
+    def name(self, index):
+        source, own = self._of(index)
+        return source.name(own)
+
+    def load(self, index, at_least=None):
+        source, own = self._of(index)
+        return source.load(own, at_least)
+
+    def _of(self, index):
+        number = np.searchsorted(self.starts, index, side="right") - 1
+        return self.sources[number], int(index - self.starts[number])
 
 
 def set_names(sets):

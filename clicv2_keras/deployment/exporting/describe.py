@@ -31,13 +31,13 @@ def describe(model, scorer, quantize):
     if is_hub_address(source):
         name = parse_address(source).repository.partition("/")[2]
     size = scorer.encoder.image_size
-    fitted = isinstance(scorer.head, LinearHead)
+    label_range = scorer.head.label_range if isinstance(scorer.head, LinearHead) else None
     metadata = {
         "name": name,
         "image_size": size,
         "resize": RESIZE.format(size=size),
         "score_range": [0.0, 1.0],
-        "label_range": list(scorer.head.label_range) if fitted else None,
+        "label_range": label_range and list(label_range),
         "quantize": quantize,
         "version": __version__,
     }
@@ -45,7 +45,7 @@ def describe(model, scorer, quantize):
     if card.is_file():
         return metadata, card.read_text(encoding="utf-8")
     told = "It saw no human label."
-    if fitted:
+    if label_range:
         told = "It was fitted to human labels."
     elif scorer.encoder.fitted_to:
         told = "Human labels trained its encoder; its score was not fitted to them."

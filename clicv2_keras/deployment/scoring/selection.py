@@ -107,8 +107,8 @@ class Selection:
                 if not null and "\n" in row["file"]:
                     name = printable(row["file"])
                     raise UserError(f"--output {path}: {name} has a line break in its name; add --null")
-                # In a list of names `#` begins a comment, and blanks before a name are not its own.
-                name = row["file"] if null or row["file"][:1] not in ("#", " ", "\t") else f"./{row['file']}"
+                # In a list of names `#` begins a comment and `~` the home folder; blanks before a name are not its own.
+                name = row["file"] if null or row["file"][:1] not in ("#", "~", " ", "\t") else f"./{row['file']}"
                 stream.write(name.encode("utf-8", "surrogateescape") + (b"\0" if null else b"\n"))
 
     def write_shards(self, folder):

@@ -5,9 +5,9 @@ from clicv2_keras.evaluation.predictors import MODEL, NO_MODEL, UNTRAINED
 GROUP_NAMES = {MODEL: "this model", UNTRAINED: "the same encoder, untrained", NO_MODEL: "no model"}
 PREDICTOR_NAMES = {
     "fitted": "fitted score",
+    "label_free": "label-free score",
     "diversity": "diversity of the tokens (label-free)",
     "masked_entropy": "expected entropy of hidden patches (label-free)",
-    "label_free": "label-free score of the file",
     "ridge": "ridge on tokens, their deviation and diversity",
     "ridge_mean_token": "ridge on the mean token",
     "ridge_per_category": "one ridge per category, on tokens, their deviation and diversity",
@@ -25,7 +25,7 @@ PREDICTOR_NAMES = {
     "gradient": "mean gradient",
     "category_mean": "mean of the category",
 }
-LABEL_FREE = ("diversity", "masked_entropy", "label_free")
+LABEL_FREE = ("label_free", "diversity", "masked_entropy")
 _CONTENTS = {
     "category_accuracy": "a linear probe names an image's category, of {among}",
     "token_retrieval": "a token finds the other shifted view of its image, among {among} images",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from clicv2_keras.data.reading import unreadable_note
-from clicv2_keras.evaluation.agreement import too_few
+from clicv2_keras.evaluation.agreement import all_equal, too_few
 from clicv2_keras.evaluation.predictors import MODEL, is_on_another_range
 from clicv2_keras.evaluation.report.names import name
 
@@ -18,9 +18,13 @@ def notes_on(evaluation):
         notes.append(unreadable_note(evaluation.unreadable, evaluation.total, "not judged"))
     notes += _known(evaluation)
     categories = evaluation.data.categories
-    if small := too_few(categories[categories != ""]):
-        left_out = "left out" if evaluation.data.ranked_within_category else "not in the mean of categories"
-        notes.append(f"too few images to judge by, and {left_out}: {', '.join(small)}")
+    left_out = "left out" if evaluation.data.ranked_within_category else "not in the mean of categories"
+    named = categories != ""
+    small = too_few(categories[named])
+    equal = [name for name in all_equal(evaluation.data.scores[named], categories[named]) if name not in small]
+    for why, names in (("too few images to judge by", small), ("labels that are all equal", equal)):
+        if names:
+            notes.append(f"{why}, and {left_out}: {', '.join(names)}")
     ranges = evaluation.model.label_range, evaluation.data.score_range
     if is_on_another_range(*ranges):
         mine, theirs = (f"from {low:g} to {high:g}" for low, high in ranges)
@@ -30,6 +34,11 @@ def notes_on(evaluation):
         pair = evaluation.against
         if not (pair and pair.mine.images.any()):
             notes.append("no difference: too few images are left that neither of the two was fitted to")
+        elif np.isnan(pair.difference.value):
+            constant = pair.other if np.isnan(pair.other.srcc) else pair.mine
+            notes.append(
+                f"no difference: {name(constant)} is constant, or within a category, and correlates with nothing"
+            )
     heard = [(p.values[..., a.images], a) for p, a in zip(evaluation.predictions, agreements, strict=True)]
     heard = [(values, a) for values, a in heard if a.images.any()]
     constant = [name(a) for values, a in heard if np.any(np.ptp(values, axis=-1) == 0)]

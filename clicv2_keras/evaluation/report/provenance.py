@@ -23,8 +23,11 @@ class Provenance(NamedTuple):
 def command_line(
     model, dataset, root, test_split, within_category, baselines, resamples, seed, untrained_seeds, against=None
 ):
-    """The command that does what `evaluate` does with these arguments; None where models or data are no names."""
+    """The command that does what `evaluate` does with these arguments; None where there is none, as for models or data
+    at hand."""
     if not _is_name(model) or not isinstance(dataset, str) or not (against is None or _is_name(against)):
+        return None
+    if baselines and not untrained_seeds:  # which the command line does not take
         return None
     words = ["clicv2-keras", "evaluate", str(model), "--dataset", dataset, "--root", str(root)]
     if test_split is not None:

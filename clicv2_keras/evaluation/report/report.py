@@ -8,7 +8,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from clicv2_keras.evaluation.agreement import Agreement, Figure
+from clicv2_keras.evaluation.agreement import Agreement, Figure, all_equal, too_few
 from clicv2_keras.evaluation.predictors import MODEL
 from clicv2_keras.evaluation.report.gallery import make_gallery
 from clicv2_keras.evaluation.report.names import GROUP_NAMES, LABEL_FREE, PREDICTOR_NAMES, content_name, label, name
@@ -27,6 +27,8 @@ def report_html(evaluation):
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"number": _number, "interval": _interval, "name": name, "label": label}
     agreements, main = evaluation.agreements, evaluation.main
+    categories = evaluation.data.categories
+    unjudged = {*too_few(categories), *all_equal(evaluation.data.scores, categories)}
     shown = [a for a in agreements if a is main or (a.group == MODEL and a.predictor in LABEL_FREE and a.images.any())]
     shown.sort(key=lambda a: a is not main)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -43,6 +45,8 @@ def report_html(evaluation):
         best=_best([a for a in agreements if not a.left_out]),
         pooled=evaluation.judge.pooled,
         categories={name: count for name, count in _counts(evaluation.data).items() if name},
+        averaged=len(set(_counts(evaluation.data)) - unjudged),
+        with_panels=len(_counts(evaluation.data.subset(main.images))) if main else 0,
         by_category=list({a.predictor: a for a in shown}.values()),
         verdict=main and Verdict.of(main, [a for a in evaluation.compared if a.group != MODEL]),
         label_free=_label_free(evaluation),
@@ -51,7 +55,7 @@ def report_html(evaluation):
         constant=[a for a in agreements if a.images.any() and np.isnan(a.srcc)],
         forest=_Forest(evaluation.compared),
         panels=_panels(evaluation) if main else [],
-        legend=legend(evaluation.data.categories) if main and evaluation.judge.pooled else {},
+        legend=legend(evaluation.data.categories[main.images]) if main and evaluation.judge.pooled else {},
         gallery=make_gallery(evaluation) if main else None,
         mapped=PREDICTOR_NAMES[evaluation.model.mapped],
         contents=[(content_name(c), c.model, c.untrained, c.chance) for c in evaluation.content],
@@ -91,9 +95,11 @@ class Verdict:
 
 
 def _against(evaluation):
-    """The `Verdict` against the other that was asked for; None where there is none, or no image to compare on."""
+    """The `Verdict` against the other that was asked for; None where there is none, no image to compare on, or one
+    of the two is constant."""
     pair = evaluation.against
-    return Verdict(pair.mine, pair.other, pair.difference) if pair and pair.mine.images.any() else None
+    there = pair and np.isfinite(pair.difference.value)
+    return Verdict(pair.mine, pair.other, pair.difference) if there else None
 
 
 def _label_free(evaluation):

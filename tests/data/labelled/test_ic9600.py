@@ -38,7 +38,7 @@ def test_the_published_layout(root):
 def test_a_subset_keeps_rows_together(root):
     images = open_ic9600(root)
     test = images.subset(images.splits == "test")
-    assert test.source.names == list(TEST) and test.scores.tolist() == [1, 0]
+    assert test.names == list(TEST) and test.scores.tolist() == [1, 0]
     turned = images.subset(np.array([4, 0]))
     assert turned.source.paths == [images.source.paths[4], images.source.paths[0]]
     assert turned.categories.tolist() == ["person", "objects"] and turned.scores.tolist() == [0, 0.25]

@@ -9,7 +9,7 @@ from clicv2_keras.data.sources import FileSource
 
 def scored(name, categories, ranked=False):
     count = len(categories)
-    source = FileSource([Path(f"/{name}/{i}.jpg") for i in range(count)], [f"{i}.jpg" for i in range(count)])
+    source = FileSource([Path(f"/{name}/{i}.jpg") for i in range(count)], [f"{name}/{i}.jpg" for i in range(count)])
     scores = np.linspace(0, 1, count)
     splits = np.full(count, "train")
     return ScoredImages(name, source, scores, (0, 5), np.array(categories), splits, ranked, ("a note",))
@@ -31,7 +31,7 @@ def test_several_sets_keep_their_scales_apart():
     assert common == ["table 2", "table 3"]
     assert images.categories.tolist() == ["ranks/a", "ranks/b", "table 2/a", "table 2", "table 3/a", "table 3/c"]
     assert images.name == "ranks and table 2 and table 3" and images.ranked_within_category
-    assert [path.parent.name for path in images.source.paths] == ["ranks"] * 2 + ["table"] * 4
+    assert images.names == [f"{name}/{i}.jpg" for name in ("ranks", "table", "table") for i in range(2)]
     assert images.notes[0] == "ranks: a note" and images.scores.tolist() == [0, 1] * 3
 
 

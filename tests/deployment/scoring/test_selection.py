@@ -249,14 +249,14 @@ def test_a_row_without_a_name_is_one_line(tmp_path):
 
 
 def test_a_list_is_read_back_whatever_its_names_begin_with(tmp_path):
-    names = ["#1.png", " lead.png", "plain.png"]
+    names = ["#1.png", " lead.png", "~root.png", "plain.png"]
     for name in names:
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     (tmp_path / "scores.csv").write_bytes(Csv().header + b"".join(Csv().encode(Row(n, 0.5, 8, 8)) for n in names))
     Selection(tmp_path / "scores.csv").write_list(tmp_path / "kept.txt")
     source = open_source("list", tmp_path / "kept.txt")
     assert [os.path.normpath(name) for name in source.names] == names
-    assert [source.load(number).size for number in range(3)] == [(8, 8)] * 3
+    assert [source.load(number).size for number in range(4)] == [(8, 8)] * 4
 
 
 @pytest.mark.parametrize(("name", "form"), [("scores.csv", Csv()), ("scores.jsonl", JsonLines())])
