@@ -136,9 +136,12 @@ def describe_ablation(recipe: StrPath, **arguments: Any) -> str:
     if plan.recipe.data.source == "procedural" or plan.recipe.data.path:
         check_images(plan)
     width = max(len(row.name) for row in plan.rows)
-    lines, total = [], 0.0
+    lines, total, costs = [], 0.0, {}
     for run in plan.runs:
-        flops = recipe_cost(run.recipe)[0].flops_per_image * run.images
+        # No cost depends on the seed, and to count it may open large networks.
+        if run.row.name not in costs:
+            costs[run.row.name] = recipe_cost(run.recipe)[0].flops_per_image
+        flops = costs[run.row.name] * run.images
         total += flops
         if run.seed == plan.recipe.seed:
             steps = f"{run.recipe.train.steps:,} steps of {run.recipe.train.batch_size}, {flops / 1e15:.3g} PFLOP"

@@ -30,9 +30,14 @@ def probe(trained, data=None, test_split=None):
         from clicv2_keras.evaluation.evaluator import Evaluator
 
         predictors = ("ridge", "ridge_mean_token", "diversity")
-        found = Evaluator(data, predictors, test_split, content=True).run(trained.model.encoder)
+        found = Evaluator(data, predictors, test_split, content=True).run(_in_float32(trained.model.encoder))
         figures, notes = found.figures, found.notes
     return {column: figures[key] for column, key in KEYS.items() if key in figures}, notes
+
+
+def _in_float32(encoder):
+    """As `evaluate` would load it: a run may have computed in bfloat16."""
+    return encoder if encoder.compute_dtype == "float32" else encoder.copy(dtype="float32")
 
 
 def _known_complexity(trained):

@@ -50,7 +50,7 @@ def select(context, scores, least, most, top_share, output, null, shards):
         written, lost = selection.write_shards(shards)
         click.echo(f"{written:,} in {click.format_filename(shards)}", err=True)
         for name in lost[:10]:
-            click.echo(f"{printable(name)}: cannot be read any more", err=True)
+            click.echo(printable(name), err=True)
         if lost:
             click.echo(f"{len(lost):,} could not be read", err=True)
             context.exit(1)

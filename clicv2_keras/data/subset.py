@@ -41,14 +41,16 @@ class Subset:
 
 
 def split_held_out(source, count):
-    """Keep `count` images out: those whose file names have the smallest SHA-256, wherever they lie.
+    """Keep `count` images out: those whose file names have the smallest SHA-256, wherever they lie; of one name those
+    whose folders have.
 
     Returns:
         Two sources: what is trained on, and what is kept out, in the source's order.
     """
 
     def mark(index):
-        return hashlib.sha256(PurePath(source.name(index)).name.encode("utf-8", "surrogateescape")).digest(), index
+        parts = reversed(PurePath(source.name(index)).parts)
+        return [hashlib.sha256(part.encode("utf-8", "surrogateescape")).digest() for part in parts], index
 
     out = sorted(sorted(range(len(source)), key=mark)[:count])
     return Subset(source, np.setdiff1d(np.arange(len(source)), out)), Subset(source, out)

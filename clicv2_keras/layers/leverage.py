@@ -1,6 +1,6 @@
-import math
-
 from keras import ops
+
+from clicv2_keras.recipe.shapes import leverage_steps
 
 
 def leverage(tokens, regularization):
@@ -25,7 +25,6 @@ def leverage(tokens, regularization):
     trace = ops.sum(ops.square(centered), axis=(1, 2), keepdims=True) + strength
     regular = (gram + strength * eye) / trace
     inverse = ops.broadcast_to(eye, ops.shape(gram))
-    # The error squares at each step; it starts at 1 - λ / trace, and the trace is at most N D.
-    for _ in range(math.ceil(math.log2(count / regularization)) + 4):
+    for _ in range(leverage_steps(count, regularization)):
         inverse = ops.matmul(inverse, 2.0 * eye - ops.matmul(regular, inverse))
     return ops.clip(1.0 - strength * ops.sum(inverse * eye, axis=-1) / trace[..., 0], 0.0, 1.0)

@@ -2,9 +2,7 @@ import keras
 from keras import ops
 
 from clicv2_keras.layers.leverage import leverage
-from clicv2_keras.recipe.shapes import PARTS
-
-REGULARIZATIONS = (1 / 64, 1 / 4)
+from clicv2_keras.recipe.shapes import PARTS, REGULARIZATIONS
 
 
 @keras.saving.register_keras_serializable(package="clicv2_keras")

@@ -54,7 +54,7 @@ class ShiftedPatchify(SeededLayer):
             return patchify(images, self.patch_size)
         grid = grid_shape(images, self.patch_size)
         if offsets is None:
-            offsets = draw_local(lambda rows: self.draw(rows, grid), ops.shape(images)[0])
+            offsets = self.draw_for(images)
         batch, height, width, channels = ops.shape(images)
         rows = self._read_at(height, axis=0, grid=grid, offset=offsets[..., 0])
         columns = self._read_at(width, axis=1, grid=grid, offset=offsets[..., 1])
@@ -65,6 +65,11 @@ class ShiftedPatchify(SeededLayer):
             axis=1,
         )
         return ops.reshape(windows, (batch, grid[0] * grid[1], self.patch_size**2, channels))
+
+    def draw_for(self, images):
+        """Random offsets for images: of a copy of an image those of the image, that they differ in nothing else."""
+        grid = grid_shape(images, self.patch_size)
+        return draw_local(lambda rows: self.draw(rows, grid), ops.shape(images)[0])
 
     def draw(self, batch, grid):
         """Random offsets (B, N, 2) in pixels."""

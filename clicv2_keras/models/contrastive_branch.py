@@ -161,8 +161,10 @@ class ContrastiveBranch(SeededLayer):
         if self.copies:
             copy, signs = self.other_complexity(view_a)
             views.append(copy)
-        # All views in one batch: fewer kernels, larger ones.
-        shifted = [self.shift(view, training=True) for view in views]
+        offsets = [None if self.shift.mode == "none" else self.shift.draw_for(view) for view in views[:2]]
+        # All views in one batch: fewer kernels, larger ones. The copy is shifted as view a is.
+        offsets = [*offsets, offsets[0]]
+        shifted = [self.shift(view, offsets=moved) for view, moved in zip(views, offsets, strict=False)]
         patches = ops.concatenate(shifted, axis=0)
         batch = ops.shape(view_a)[0]
         keep, keeps, read = self._draw_patches(patches.shape[1], len(views), batch)

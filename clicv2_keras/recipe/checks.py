@@ -1,6 +1,6 @@
 """What the keys of a recipe demand of each other."""
 
-from clicv2_keras.recipe.schema import Data
+from clicv2_keras.recipe.schema import Data, Guide
 from clicv2_keras.recipe.shapes import PACKED, PIXELS, averaged_side, decoder_heads, mask_ratios, view_patches
 
 
@@ -24,6 +24,10 @@ def mistakes(recipe):
     if guide.teacher is not None and not guide.pooled_weight and (guide.teacher == PIXELS or not guide.grid_weight):
         why = "a guide by pixels has no other part" if guide.teacher == PIXELS else "and grid_weight is 0 as well"
         yield "guide.pooled_weight", f"0 leaves the guide nothing to teach, {why}; take more, or guide.teacher null"
+    if guide.teacher == PIXELS:
+        for key in ("grid_dim", "grid_weight"):
+            if getattr(guide, key) != getattr(Guide(), key):
+                yield f"guide.{key}", "a guide by pixels has no grid; leave the key out"
     if guide.teacher == PACKED and data.source != "records":
         yield "guide.teacher", "packed targets lie beside records; take data.source records, or another teacher"
     if guide.teacher == PACKED and not data.flip:
@@ -109,6 +113,8 @@ def _of_levers(recipe):
         "entropy.statistics": entropy.statistics,
         "labels.parts": recipe.labels.parts or [],
     }
+    if recipe.labels.parts == []:
+        yield "labels.parts", "is an empty list; name one or more, or take null for all"
     for key, values in once.items():
         if len(set(values)) < len(values):
             yield key, "names one twice"
@@ -121,6 +127,11 @@ def _of_levers(recipe):
         yield "entropy.mask_ratio", "0 hides nothing, so that nothing is to be told; take more, or entropy.visible true"
     elif len(ratios) > (images := recipe.train.batch_size // recipe.train.accumulate):
         yield "entropy.mask_ratio", f"{len(ratios)} ratios need as many images, and there are {images} at a time"
+    elif entropy.target != "patch" and images < 2:
+        yield (
+            "entropy.target",
+            "an image's entropy is standardised by that of others; take patch, or more images at a time",
+        )
 
 
 def shape_mistakes(recipe):

@@ -5,8 +5,10 @@ from typing import NamedTuple
 from clicv2_keras.recipe.shapes import (
     PARTS,
     PIXEL_TARGETS,
+    REGULARIZATIONS,
     decoder_heads,
     kept_patches,
+    leverage_steps,
     mask_ratios,
     projector_hidden,
     target_widths,
@@ -139,6 +141,11 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         heads += sum(2 if part == "diversity" else output for part in parts) + 1 + groups
         flops += 2 * (passes * encoder_flops(patches) + stem_pass)
         floats += 2 * encoder_floats(patches)
+        if "diversity" in parts:
+            # Two products of N x N a step, both of whose factors are kept.
+            steps = sum(leverage_steps(patches, strength) for strength in REGULARIZATIONS)
+            flops += 2 * 3 * steps * 4 * patches**3
+            floats += 2 * steps * 2 * patches**2
     if stem is None:
         frozen = projection if recipe.encoder.freeze_patch_projection else 0
     else:

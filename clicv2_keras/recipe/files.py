@@ -160,7 +160,9 @@ def _merge(values, origins, new, origin, above=""):
 
 def _origin(key, origins):
     """The file that sets a key, or else the recipe that leaves it at its default."""
-    return origins.get(key) or origins[""]
+    while key and key not in origins:
+        key = key.rpartition(".")[0]
+    return origins[key]
 
 
 def _first(errors):
@@ -171,11 +173,7 @@ def _first(errors):
 
 def _explain(error, origins):
     """One line for a thing that pydantic found."""
-    # Which of several types was tried, such as constrained-float, is no part of the key; an unknown key is its end.
-    *within, last = error["loc"]
-    path = [str(part) for part in within if isinstance(part, int) or part.isidentifier()]
-    if isinstance(last, int) or last.isidentifier() or error["type"] == "extra_forbidden":
-        path.append(str(last))
+    path = _key_of(error["loc"], error["type"] == "extra_forbidden")
     key = ".".join(path)
     start = f"{_origin(key, origins)}: {key}: "
     if error["type"] == "extra_forbidden":
@@ -189,6 +187,19 @@ def _explain(error, origins):
     if error["type"] == "model_type":
         return f"{start}{got} is not a section; write its keys below it: {', '.join(_keys(path))}"
     return f"{start}{error['msg'][0].lower()}{error['msg'][1:]}, got {got}"
+
+
+def _key_of(place, unknown):
+    """The key, as a list, of where pydantic found something: there stands too which of several types was tried."""
+    path, section = [], Recipe
+    for part in place:
+        fields = getattr(section, "model_fields", {})
+        if part in fields:
+            section = fields[part].annotation
+            path.append(part)
+        elif isinstance(part, int) or (unknown and part is place[-1]):
+            path.append(str(part))
+    return path
 
 
 def _keys(path):

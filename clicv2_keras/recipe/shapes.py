@@ -1,5 +1,6 @@
 """What shapes follow from a recipe: plain numbers, for the models and for counting costs without Keras."""
 
+import math
 from typing import Literal, get_args
 
 # The standard sizes of the encoder.
@@ -30,6 +31,16 @@ Statistic = Literal[
 STATISTICS = get_args(Statistic)
 Copy = Literal["blur", "posterize", "scale", "tile"]
 COPIES: dict[Copy, int] = {"blur": 1, "posterize": 1, "scale": 1, "tile": -1}
+
+
+# What counts as resembling in the two leverages that a head reads: see layers/leverage.py.
+REGULARIZATIONS = (1 / 64, 1 / 4)
+
+
+def leverage_steps(count, regularization):
+    """Steps of Newton and Schulz's iteration for `count` tokens: the error squares at each; it starts at 1 - λ / trace,
+    and the trace is at most N D."""
+    return math.ceil(math.log2(count / regularization)) + 4
 
 
 def averaged_side(statistic):

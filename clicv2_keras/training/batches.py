@@ -60,8 +60,9 @@ def _views(recipe, source, settings):
     return dataset.map(lambda batch: {name: batch[name] for name in batch if not name.startswith("view_")})
 
 
-def measure_images(model, recipe, source, skipped):
-    """Before the first step: the stem's statistics and the guide's targets, of the first images of the run."""
+def measure_images(model, recipe, source, skipped, labels=None):
+    """Before the first step: the stem's statistics and the guide's targets, of the first images of the run; where it
+    has none but `labels`, of these."""
     stem, guide = model.encoder.stem, model.guide
     # What is packed was measured then.
     if recipe.guide.teacher == PACKED:
@@ -74,9 +75,13 @@ def measure_images(model, recipe, source, skipped):
     of_pixels = guide is not None and recipe.guide.teacher == PIXELS
     count, size = STEM_SAMPLE if guide is None else recipe.guide.sample, 32
     read = ["image"] * (stem is not None or not of_pixels) + ["guide_measures"] * of_pixels
-    dataset = build_dataset(recipe, source, 0, skipped, batch_size=size)
-    # The other views are as large as the images.
-    dataset = dataset.map(lambda batch: {name: batch[name] for name in read})
+    if recipe.reads_images:
+        dataset = build_dataset(recipe, source, 0, skipped, batch_size=size)
+        # The other views are as large as the images.
+        dataset = dataset.map(lambda batch: {name: batch[name] for name in read})
+    else:
+        dataset = build_dataset(recipe, source, 0, skipped, batch_size=size, labels=labels)
+        dataset = dataset.map(lambda batch: {"image": batch["crops"][:, 0]})
     batches = list(dataset.take(-(-count // size)).as_numpy_iterator())
     found = {name: np.concatenate([batch[name] for batch in batches])[:count] for name in read}
     if stem is not None:

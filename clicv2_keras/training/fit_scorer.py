@@ -8,6 +8,7 @@ import numpy as np
 from clicv2_keras.data.reading import read_images
 from clicv2_keras.training.fit_head import fit_head
 from clicv2_keras.training.prior_knowledge import anchors, equivalent_versions
+from clicv2_keras.training.source import check_labels
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import Fingerprints, fingerprint
 from clicv2_keras.utils.images import network_input
@@ -109,13 +110,11 @@ def _load(labels, side, every):
         images.append(pixels)
         codes.append(code)
         kept.append(read.index)
-    if len(images) < 10:
-        raise UserError(f"{data.name}: {len(images)} readable labelled images are too few to fit to; give at least 10")
+    check_labels(data, len(images))
     groups, labels = labels.group_names, labels.subset(np.array(kept))
     if lost := set(groups) - set(labels.group_names):
         raise UserError(f"{data.name}: no image of {min(lost) or 'it'} can be read; mend it, or leave it out")
-    if np.ptp(labels.images.scores) == 0:
-        raise UserError(f"{data.name}: all labels are {labels.images.scores[0]:g}: there is nothing to learn from them")
+    check_labels(labels.images, len(images))
     # Read once more: to change each image when one in `every` is wanted takes longer.
     versions = []
     for read in read_images(data.source, change, 2 * side, kept[::every]) if every else ():

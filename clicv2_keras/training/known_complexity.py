@@ -50,8 +50,8 @@ def known_complexity(recipe, model):
         and `no_model/hidden_entropy_explained`, see `hidden_entropy_explained`.
     """
     data = unseen_images(recipe.data.image_size)
-    # A copy: the model's own may be spread over devices that take no single image.
-    encoder = model.encoder.copy()
+    # A copy: the model's own may be spread over devices that take no single image, and compute in bfloat16.
+    encoder = model.encoder.copy(dtype="float32")
     evaluator = Evaluator(
         data, (*READ_OUTS, "mean_entropy"), untrained_seeds=UNTRAINED_SEEDS, seed=recipe.seed, content=True
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from clicv2_keras.recipe.files import load_recipe
-from clicv2_keras.recipe.schema import Recipe
+from clicv2_keras.recipe.schema import Data, Recipe
 from clicv2_keras.recipe.shapes import PIXELS
 from clicv2_keras.training.callbacks.wandb_log import WandbLog, check_wandb
 from clicv2_keras.training.plan import micro_batches
@@ -80,7 +80,8 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     packed_targets(recipe if recipe.encoder.weights is None else with_shape(recipe)[0])
     folder = RunFolder(recipe, devices.process)
     start, broken = open_together(folder, resume, devices, begin)
-    skipped = SkippedImages(recipe.data, source)
+    # Labelled images need not lie where the recipe's own do.
+    skipped = SkippedImages(recipe.data if recipe.reads_images else Data(), source)
     display = Display(recipe.train.steps, start, "compiling the step", progress and folder.is_first)
     told = run_log(display, folder)
     closing = contextlib.closing(folder)
@@ -94,7 +95,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
                     folder.checkpoints.load(model, start)
                     _check_steps(model, folder, start)
                 else:
-                    measure_images(model, recipe, source, skipped)
+                    measure_images(model, recipe, source, skipped, labels)
                 if labels:
                     start_label_branch(model, labels, recipe, resumed=start > 0)
             fit(model, folder, start, source, labels, probed, skipped, devices, stop, display)

@@ -38,7 +38,7 @@ class SkippedImages:
             self.fault = f"{self.path}: the folder of the images is gone or empty"
             raise OSError(self.fault)
         # To wait until each has failed takes minutes. One that is there ends the search.
-        if self.listed and not any(path.exists() for path in self.source.paths):
+        if self.listed and not any(map(os.path.exists, self.source.paths)):
             self.fault = f"{self.path}: none of the {len(self.source)} files it names exists any more"
             raise OSError(self.fault)
         if name in self.names:

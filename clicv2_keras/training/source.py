@@ -10,6 +10,8 @@ from clicv2_keras.recipe.schema import Guide
 from clicv2_keras.recipe.shapes import PACKED
 from clicv2_keras.utils.errors import UserError
 
+FEWEST_LABELS = 10
+
 
 def recipe_source(recipe):
     """Open the recipe's images, those that are trained on; see `held_out_source` for the others.
@@ -83,7 +85,23 @@ def label_sets(recipe):
         return None
     with blame(recipe, "labels"):
         sets = open_scored_sets(labels.datasets, labels.roots, labels.within_category)
-        return join_sets(fitted_parts(sets, labels.splits))
+        joint = join_sets(fitted_parts(sets, labels.splits))
+        check_labels(joint.images, len(joint.images))
+        return joint
+
+
+def check_labels(images, count):
+    """See that a head can be fitted to `ScoredImages`, of which `count` can be read.
+
+    Raises:
+        UserError: where these are too few, or all labels are equal.
+    """
+    if count < FEWEST_LABELS:
+        raise UserError(
+            f"{images.name}: {count} readable labelled images are too few to fit to; give at least {FEWEST_LABELS}"
+        )
+    if np.ptp(images.scores) == 0:
+        raise UserError(f"{images.name}: all labels are {images.scores[0]:g}: there is nothing to learn from them")
 
 
 def fitted_parts(sets, splits):

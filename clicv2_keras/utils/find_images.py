@@ -18,7 +18,8 @@ from clicv2_keras.utils.text import printable
 # HEIC cannot be read: its owner learns that from a row with an error.
 ENDINGS = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .avif .heic .heif".split())
 
-LONGEST_NAME = 2**20
+# A CSV reader takes cells of 2**17 letters.
+LONGEST_NAME = 2**16
 _SLASH = f"[{re.escape(os.sep + (os.altsep or ''))}]"
 # `**` as a whole part of a path, several in a row as one.
 _STARS = re.compile(rf"(?:^|(?<={_SLASH}))(?:\*\*(?:{_SLASH}+|\Z))+")
@@ -59,7 +60,7 @@ def names_by_line(stream):
     """Yield the names of a binary stream, one a line; blank lines and a byte order mark are passed over.
 
     Raises:
-        UserError: where a name has more than a megabyte, or the first a null byte: of a picture, or of a list that
+        UserError: where a name has more than 64 KiB, or the first a null byte: of a picture, or of a list that
             `names_ended_by_null` is for.
     """
     first = True

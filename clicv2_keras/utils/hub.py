@@ -72,8 +72,7 @@ def hub_file(address, name):
     sums = _fetch(hub, address, where, SUMS)
     # The same commit's, even where the branch moves on meanwhile.
     file = _fetch(hub, address, where._replace(revision=sums.parent.name), name)
-    lines = [line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8", errors="replace").splitlines()[:100]]
-    expected = {words[1].removeprefix("*"): words[0].lower() for words in lines if len(words) == 2}
+    expected = _checksums(sums)
     if name not in expected:
         raise UserError(f"MODEL {address}: its {SUMS} does not name {name}; it was not made by export --push")
     if sha256(file) != expected[name]:
@@ -95,6 +94,8 @@ def check_push(address):
 def push(address, folder):
     """Write the files of a folder, with their `SHA256SUMS`, to a repository in one commit; it is made where missing.
 
+    A README that somebody wrote or changed there is kept.
+
     Args:
         address: `hf://owner/name[@branch]`.
         folder: the files.
@@ -103,15 +104,23 @@ def push(address, folder):
         The commit's number, 40 digits.
 
     Raises:
-        UserError: where that is not possible, such as without a token that may write.
+        UserError: where that is not possible, such as without a token that may write, or where a model lies there that
+            this did not write.
     """
     where, folder = parse_address(address), Path(folder)
     hub = _import_hub(address)
-    names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
-    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names), encoding="utf-8")
     api = hub.HfApi(endpoint=_endpoint())
     try:
         api.create_repo(where.repository, exist_ok=True)
+        if _has_its_own_card(hub, address, where):
+            (folder / CARD).unlink(missing_ok=True)
+    except UserError:
+        raise
+    except Exception as error:  # its HTTP client has errors of its own
+        raise UserError(f"--push {address}: {_reason(hub, error)}") from None
+    names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
+    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names), encoding="utf-8")
+    try:
         commit = api.upload_folder(
             repo_id=where.repository,
             folder_path=folder,
@@ -121,6 +130,31 @@ def push(address, folder):
     except Exception as error:  # its HTTP client has errors of its own
         raise UserError(f"--push {address}: {_reason(hub, error)}") from None
     return commit.oid
+
+
+def _checksums(sums):
+    """Of a file as `sha256sum` writes it: by name."""
+    lines = [line.split(maxsplit=1) for line in sums.read_text(encoding="utf-8", errors="replace").splitlines()[:100]]
+    return {words[1].removeprefix("*"): words[0].lower() for words in lines if len(words) == 2}
+
+
+def _has_its_own_card(hub, address, where):
+    """Whether the repository has a README other than the one that the last push wrote there."""
+
+    def now(name):
+        asked = {"repo_id": where.repository, "filename": name, "revision": where.revision, "endpoint": _endpoint()}
+        try:
+            return Path(hub.hf_hub_download(**asked))
+        except hub.errors.RemoteEntryNotFoundError:
+            return None
+
+    card, sums = now(CARD), now(SUMS)
+    if sums is None:
+        for name in (TFLITE, KERAS):
+            if hub.HfApi(endpoint=_endpoint()).file_exists(where.repository, name, revision=where.revision):
+                raise UserError(f"--push {address}: its {name} was not written by export --push; name another place")
+        return card is not None
+    return card is not None and _checksums(sums).get(CARD) != sha256(card)
 
 
 def _fetch(hub, address, where, name):

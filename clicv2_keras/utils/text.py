@@ -13,6 +13,11 @@ def as_unicode(text):
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def unicode_name(file):
+    """Parquet's text is Unicode; a file's name may be none."""
+    return file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def drawable(text):
     """Text that any font can be asked for: what is no Unicode in a file's name is a question mark."""
     return text.encode("utf-8", "replace").decode()

@@ -167,6 +167,19 @@ def test_copies_are_candidates_of_one_direction_and_ranked_by_a_linear_read_out(
 
 
 @pytest.mark.slow
+def test_a_copy_is_shifted_as_its_image(make_model, batch):
+    contrast = make_model({"copies": ["blur"], "shift_mode": "patch"}, None).contrast
+    view = batch["view_a"]
+    contrast.other_complexity.call = lambda images: (images, ops.ones(len(images)))  # a copy that is the image
+    seen = []
+    encode = contrast.teacher_encoder.encode
+    contrast.teacher_encoder.encode = lambda patches, **settings: seen.append(patches) or encode(patches, **settings)
+    contrast(view, batch["view_b"], encoder=contrast.teacher_encoder)
+    of_a, of_b, of_copy = np.split(ops.convert_to_numpy(seen[0]), 3)
+    np.testing.assert_array_equal(of_a, of_copy)
+    assert (of_a != ops.convert_to_numpy(patchify(view, contrast.shift.patch_size))).any()
+
+
 def test_learning_from_copies_what_is_simpler(make_model, rng):
     """Twelve steps, and blurred copies of unseen images are told from them."""
     model = make_model(

@@ -1,6 +1,7 @@
 import math
 
 import keras
+import numpy as np
 import pytest
 from tiny_network import tiny_feature_maps
 
@@ -94,6 +95,16 @@ def test_parameters_of_labels_are_those_of_the_model(ic9600):
     model, (cost, shaped) = build_model(recipe, sets), recipe_cost(recipe, sets)
     assert len(sets.group_names) == 3 and shaped.encoder.width == 16
     assert cost.trainable == parameters(model.trainable_variables)
+
+
+def test_a_head_that_reads_diversity_costs_its_products():
+    keys = ["contrast.level=none", "entropy.weight=0", "labels={dataset: csv, root: here.csv}"]
+    token, every = (count_cost(load_recipe("quickstart", [*keys, *more])) for more in (["labels.parts=[token]"], []))
+    patches = every.patches
+    steps = sum(int(np.ceil(np.log2(patches * shrink))) + 4 for shrink in (64, 4))
+    # Two crops, forward and twice that backward, two products of N x N x N a step.
+    assert every.flops_per_image - token.flops_per_image == 2 * 3 * steps * 2 * 2 * patches**3
+    assert every.activation_bytes > token.activation_bytes
 
 
 def test_flops_of_a_vit_tiny_forward_pass_are_the_known_ones():

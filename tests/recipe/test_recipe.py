@@ -232,6 +232,28 @@ def test_a_recipe_at_hand_takes_overrides_and_is_checked_as_a_file_is():
         load_recipe(recipe, ["train.steps=-1"])
 
 
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.jit=maybe", "--set: train.jit: "),
+        ("labels.root=5", "--set: labels.root: "),
+        ("entropy.mask_ratio=[x]", "--set: entropy.mask_ratio.0: "),
+        ("labels={parts: []}", "--set: labels.parts: is an empty list"),
+        ("guide={teacher: pixels, grid_dim: 9}", "--set: guide.grid_dim: a guide by pixels has no grid"),
+    ],
+)
+def test_a_mistake_is_told_of_its_own_key_and_place(override, says):
+    with pytest.raises(UserError, match=f"^{says}"):
+        load_recipe("quickstart", [override])
+
+
+def test_an_image_alone_has_no_entropy_to_be_standardised_by():
+    keys = ["contrast.level=none", "train.batch_size=8", "train.accumulate=8"]
+    load_recipe("quickstart", keys)
+    with pytest.raises(UserError, match="entropy.target: an image's entropy is standardised by that of others"):
+        load_recipe("quickstart", [*keys, "entropy.target=both"])
+
+
 def test_the_probe_knows_every_data_set():
     assert get_args(ScoredSet) == tuple(SCORED_SETS)
 

@@ -5,6 +5,8 @@ import csv
 import keras
 import numpy as np
 import pytest
+from keras import ops
+from tiny_network import tiny_feature_maps
 from tiny_recipe import TINY
 
 import clicv2_keras
@@ -66,6 +68,23 @@ def test_mistakes_in_the_data(labelled, tmp_path):
         with pytest.raises(UserError, match=message):
             clicv2_keras.train("quickstart", [*labelled, override, f"run.dir={tmp_path / 'run'}"], progress=False)
         assert not (tmp_path / "run").exists()
+
+
+def test_a_new_stem_takes_its_statistics_of_the_labelled_images(tmp_path, labelled):
+    tiny_feature_maps().save(tmp_path / "stem.keras")
+    keys = ["contrast.level=none", f"encoder.stem={tmp_path / 'stem.keras'}", f"run.dir={tmp_path / 'run'}"]
+    model = clicv2_keras.train("quickstart", [*labelled, *keys], progress=False).model
+    assert np.ptp(ops.convert_to_numpy(model.encoder.stem.mean)) > 0
+
+
+def test_too_few_labels_are_told_by_the_dry_run_too(tmp_path, scored, labelled):
+    lines = scored.read_text().splitlines()
+    few = scored.with_name("few.csv")
+    few.write_text("\n".join(lines[:6]) + "\n")
+    keys = [*labelled, f"labels.root={few}", f"run.dir={tmp_path / 'run'}"]
+    for call in (describe_run, clicv2_keras.train):
+        with pytest.raises(UserError, match="labels: few: .* are too few to fit to; give at least 10"):
+            call("quickstart", keys)
 
 
 def test_a_branch_has_the_labels_of_the_run_that_it_is_of(tmp_path, labelled):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import sys
 import zipfile
 
@@ -146,6 +147,24 @@ def test_what_is_pushed_is_what_comes_back_and_a_second_push_takes_its_place(hub
         assert hub_file(f"hf://someone/new@{commit}", TFLITE).read_bytes() == body
         assert hub_server.files[commit]["README.md"] == b"# The card"
     assert "PUT /lfs" in hub_server.asked
+
+
+def test_a_readme_of_the_owner_is_kept_and_a_model_of_somebody_is_not_replaced(hub_server, tmp_path):
+    files = tmp_path / "files"
+
+    def pushed(card):
+        shutil.rmtree(files, ignore_errors=True)
+        files.mkdir()
+        (files / TFLITE).write_bytes(card.encode())
+        (files / "README.md").write_text(card)
+        return hub_server.files[push("hf://someone/new", files)]["README.md"].decode()
+
+    assert (pushed("first"), pushed("second")) == ("first", "second")
+    hub_server.commit("someone/new", {"README.md": b"mine, with a licence"})
+    assert [pushed(card) for card in ("third", "fourth")] == ["mine, with a licence"] * 2
+    hub_server.commit("someone/theirs", {KERAS: b"a model"})
+    with pytest.raises(UserError, match="its model.keras was not written by export --push; name another place"):
+        push("hf://someone/theirs", files)
 
 
 def test_a_push_that_may_not_be_is_one_line(hub_server, tmp_path, monkeypatch):

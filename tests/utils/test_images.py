@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from clicv2_keras.utils.images import UnreadableImage, is_image, open_rgb
 
@@ -168,6 +168,19 @@ def test_tags_that_cannot_be_read_turn_nothing(file_format):
     options = {"lossless": True} if file_format == "WEBP" else {}
     data = encode(Image.new("RGB", (40, 30), "teal"), file_format, exif=b"Exif\0\0garbage that is no TIFF", **options)
     assert open_rgb(data).size == (40, 30)
+
+
+def test_an_odd_tag_beside_the_orientation_turns_as_well():
+    def entry(tag, kind, count, value):
+        return struct.pack("<HHI4s", tag, kind, count, value)
+
+    # The resolution as text, of which Pillow cannot write the tags anew.
+    entries = entry(0x0112, 3, 1, struct.pack("<HH", 6, 0)) + entry(0x011A, 2, 3, b"72\0\0")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    data = encode(Image.new("RGB", (40, 30), "teal"), "JPEG", exif=exif)
+    with pytest.raises(TypeError):
+        ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert open_rgb(data).size == (30, 40)
 
 
 def test_reduced_decoding_keeps_at_least_what_is_asked():

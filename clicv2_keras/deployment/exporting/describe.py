@@ -44,10 +44,14 @@ def describe(model, scorer, quantize):
     card = (folder or path) / "MODEL_CARD.md"
     if card.is_file():
         return metadata, card.read_text(encoding="utf-8")
-    told = "It saw no human label."
+    told = "No complexity that people judged was shown to it."
     if label_range:
         told = "It was fitted to human labels."
+    elif scorer.encoder.fitted_to is None:
+        told = "Its score was fitted to no human label; whether its encoder was, its file does not tell."
     elif scorer.encoder.fitted_to:
         told = "Human labels trained its encoder; its score was not fitted to them."
+    if scorer.encoder.stem is not None:
+        told += " It stands on a pretrained network, which may have learnt from labels of another kind."
     head = type(scorer.head).__name__
     return metadata, CARD.format(name=name, head=head, version=__version__, source=source, fitted=told)

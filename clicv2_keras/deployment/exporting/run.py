@@ -146,10 +146,10 @@ def _export(model, format, quantize, output, images, named=None):
     labelled = fitted_to_of(scorer)
     target = _target(output, metadata["name"], format)
     judged, names, calibration = images_to_compare_on(images, scorer.encoder.image_size)
-    if quantize == "int8" and not len(calibration):
+    if quantize == "int8" and len(calibration) < CALIBRATED:
         raise UserError(
-            f"{images}: int8 is calibrated on others than the {COMPARED} that judge it; "
-            f"give {COMPARED + CALIBRATED} or more images"
+            f"{images}: int8 is calibrated on {CALIBRATED} others than the {COMPARED} that judge it, and "
+            f"{len(calibration)} can be read; give {COMPARED + CALIBRATED} or more images"
         )
     expected = {name: np.asarray(v) for name, v in scorer.predict(judged, batch_size=25, verbose=0).items()}
     try:

@@ -139,7 +139,9 @@ def _remote(name):
         except FileNotFoundError:
             found, nothing = {}, "no such file"
     if nothing:
-        scores = tuple(path.removesuffix(SETTINGS) for path in found if path.endswith(f"/{SETTINGS}"))
+        # A glob need not match the file that tells a folder of scores.
+        folders = {path.rpartition("/")[0] for path in found if path.lower().endswith(REMOTE)}
+        scores = tuple(f"{folder}/" for folder in folders if files.exists(f"{folder}/{SETTINGS}"))
         found = {
             path: info
             for path, info in found.items()

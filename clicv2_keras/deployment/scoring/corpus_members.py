@@ -7,6 +7,7 @@ from clicv2_keras.deployment.scoring.corpus_inputs import filesystem, has_scheme
 from clicv2_keras.utils.fetch import fetch, is_url
 from clicv2_keras.utils.find_images import ENDINGS
 from clicv2_keras.utils.images import UnreadableImage, is_image
+from clicv2_keras.utils.text import unicode_name
 
 # Of one encoded picture.
 MAX_BYTES = 256 * 2**20
@@ -86,9 +87,10 @@ def _of_tar(found):
                 error = f"is a link to {entry.linkname}; make the shard with tar --dereference --hard-dereference"
             elif entry.size > MAX_BYTES:
                 error = TOO_LARGE
-            # A name may come again, in what was appended; its key may not.
-            key = f"{entry.name}@{entry.offset}" if entry.name in keys else entry.name
-            keys.add(entry.name)
+            # A name may come again, in what was appended, or once it is Unicode; its key may not.
+            plain = unicode_name(entry.name)
+            key = f"{plain}@{entry.offset}" if plain in keys else plain
+            keys.add(plain)
             if error and seems_image:
                 yield Member(name, key, error=error)
             if error or not entry.isreg():

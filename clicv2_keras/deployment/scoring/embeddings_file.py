@@ -129,8 +129,8 @@ def _is_of(path, output):
     with contextlib.suppress(Exception):  # whatever a foreign archive leads to
         with zipfile.ZipFile(path) as archive, archive.open("embedding.npy") as source:
             shape, dtype = _read_header(source)
-            # Outputs that differ in their ending share the name; those of earlier versions do not tell whose they are.
-            whose = archive.comment in (b"", os.fsencode(output.name))
+            # Outputs that differ in their ending share the name; one of the user's has no such comment.
+            whose = archive.comment == os.fsencode(output.name)
             return whose and (archive.namelist(), len(shape), dtype) == (["embedding.npy"], 2, np.dtype("<f4"))
     return False
 

@@ -243,7 +243,7 @@ class OutputFile:
         """What a file may be called in the rows: in Parquet a name that is not Unicode was made so."""
         if not self._is_parquet:
             return (file,)
-        from clicv2_keras.deployment.scoring.parquet import unicode_name
+        from clicv2_keras.utils.text import unicode_name
 
         return file, unicode_name(file)
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from clicv2_keras.deployment.scoring.embeddings_file import remove_embeddings
 from clicv2_keras.deployment.scoring.rows import OtherColumnsError, OtherModelError, Row, read_rows
 from clicv2_keras.utils.atomic_files import atomic_write
+from clicv2_keras.utils.text import unicode_name
 
 MODEL = b"clicv2_keras.model"
 COLUMNS = {"file": pa.string(), "score": pa.float64(), "width": pa.int32(), "height": pa.int32(), "error": pa.string()}
@@ -31,7 +32,9 @@ def from_json_lines(source, target, row_format, embeddings=None):
         open(source, "rb") as stream,
         pq.ParquetWriter(unfinished, schema) as writer,
     ):
-        rows = (row._replace(file=unicode_name(row.file)) for row, _ in read_rows(stream, row_format))
+        read = (row for row, _ in read_rows(stream, row_format))
+        # What is wrong with a file may name it.
+        rows = (row._replace(file=unicode_name(row.file), error=row.error and unicode_name(row.error)) for row in read)
         done = 0
         while piece := list(itertools.islice(rows, ROWS)):
             values = [row_format.values(row) for row in piece]
@@ -78,8 +81,3 @@ def holds_rows(path):
         return pq.read_schema(path).names[: len(Row._fields)] == list(Row._fields)
     except (ValueError, OSError):
         return False
-
-
-def unicode_name(file):
-    """Parquet's text is Unicode; a file's name may be none."""
-    return file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from clicv2_keras.deployment.scoring.corpus_inputs import Input, told, version_now
 from clicv2_keras.deployment.scoring.corpus_members import members
-from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.scored import open_scores
 from clicv2_keras.deployment.scoring.tiles import split_tile
 from clicv2_keras.utils.atomic_files import atomic_write
@@ -19,7 +18,7 @@ from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.find_images import ENDINGS
 from clicv2_keras.utils.images import UnreadableImage, decode_image, ending_of
 from clicv2_keras.utils.paths import check_writable_folder, user_path
-from clicv2_keras.utils.text import printable
+from clicv2_keras.utils.text import printable, unicode_name
 
 # Scores have six decimals: a count of each says exactly which share lies above which, in 8 MB.
 STEPS = 1_000_000
@@ -117,7 +116,7 @@ class Selection:
         Beside each picture stands its row, `.json`. Each shard appears when it is whole.
 
         Returns:
-            How many were written, and a list of the names of those that cannot be read any more.
+            How many were written, and a list of those that cannot be read any more, by name and with the reason.
 
         Raises:
             UserError: see `check_shards`.
@@ -151,14 +150,17 @@ class Selection:
             then = next(iter(by_key.values()))[0].get("version")
             if then and version_now(source) != then:
                 # Another picture than the one that was scored.
-                lost.extend(row["file"] for found in by_key.values() for row in found)
+                lost.extend(f"{row['file']}: is another picture now" for found in by_key.values() for row in found)
                 continue
             for member in members(Input(source, group=group), self._column):
                 key = member.key and unicode_name(member.key)
-                found = by_key.pop(key, ()) if member.error is None else ()
+                if member.error is not None:
+                    lost.extend(f"{row['file']}: {member.error}" for row in by_key.pop(key, ()))
+                    continue
+                found = by_key.pop(key, ())
                 if found:
                     yield from _cut(found, member.source, lost)
-            lost.extend(row["file"] for found in by_key.values() for row in found)
+            lost.extend(f"{row['file']}: cannot be read any more" for found in by_key.values() for row in found)
 
 
 def check_shards(folder):

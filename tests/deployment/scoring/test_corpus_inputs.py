@@ -152,6 +152,9 @@ def test_scores_are_no_input_and_linked_folders_are(tmp_path, scheme):
     (place / "linked").symlink_to(elsewhere)
     names = [os.path.relpath(item.file.removeprefix("file://"), place) for item in find_inputs([f"{scheme}{place}"])]
     assert names == (["a.jpg"] if scheme else ["a.jpg", "linked/b.tar"])
+    # A glob that does not match what tells a folder of scores.
+    (found,) = find_inputs([f"{scheme}{place}/**/*.parquet"])
+    assert found.error == "no image matches"
 
 
 def test_what_is_named_twice_is_refused_and_leaves_nothing(tmp_path):

@@ -165,6 +165,7 @@ def test_those_of_an_output_of_another_ending_are_its_own(photos, tmp_path):
     "mine",
     [
         {"embedding": np.zeros((2, 3))},
+        {"embedding": np.zeros((2, 3), "f4")},
         {"embedding": np.zeros(3, "f4")},
         {"a": 1},
         {"embedding": AS_TABLE, "a": 1},

@@ -17,13 +17,13 @@ from clicv2_keras.cli.main import main
 from clicv2_keras.data.sources import open_source
 from clicv2_keras.deployment.scoring import corpus_members
 from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, Input, version_now
-from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.rows import Csv, JsonLines, Row
 from clicv2_keras.deployment.scoring.run import score_to_file
 from clicv2_keras.deployment.scoring.selection import Selection
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage
 from clicv2_keras.utils.procedural import procedural_image
+from clicv2_keras.utils.text import unicode_name
 
 
 def write(path, scores):
@@ -142,21 +142,23 @@ def scored_shard(folder, shard, entries):
 
 
 def test_a_name_that_a_shard_holds_twice_has_two_pictures(tmp_path):
-    entries = [("a.png", "red"), ("caf\udce9.png", "green"), ("a.png", "blue")]
+    # Two are no Unicode, and alike once they are made so.
+    entries = [("caf\udce8.png", "red"), ("caf\udce9.png", "green"), ("a.png", "white"), ("a.png", "blue")]
     scored_shard(tmp_path / "scores", tmp_path / "s.tar", entries)
-    for least, colours in ((None, ["red", "green", "blue"]), (0.25, ["blue"])):
+    colours = ["red", "green", "white", "blue"]
+    for least, first in ((None, 0), (0.15, 1), (0.35, 3)):
         shards = tmp_path / f"shards{least}"
-        assert Selection(str(tmp_path / "scores"), least=least).write_shards(shards) == (len(colours), [])
+        assert Selection(str(tmp_path / "scores"), least=least).write_shards(shards) == (4 - first, [])
         with tarfile.open(shards / "000000.tar") as archive:
             found = [archive.extractfile(entry).read() for entry in archive if entry.name.endswith(".png")]
-        assert found == [encoded(colour, "PNG") for colour in colours]
+        assert found == [encoded(colour, "PNG") for colour in colours[first:]]
 
 
 def test_a_shard_that_is_another_now_gives_no_picture(tmp_path):
     scored_shard(tmp_path / "scores", tmp_path / "s.tar", [("a.png", "red")])
     os.utime(tmp_path / "s.tar", (1, 1))
     written, lost = Selection(str(tmp_path / "scores")).write_shards(tmp_path / "shards")
-    assert (written, lost) == (0, [f"{tmp_path / 's.tar'}/a.png"])
+    assert (written, lost) == (0, [f"{tmp_path / 's.tar'}/a.png: is another picture now"])
 
 
 def test_scores_that_are_text_are_numbers(tmp_path):
@@ -175,7 +177,7 @@ def test_a_picture_of_the_web_is_fetched_again_and_where_it_is_gone_ends_nothing
         raise UnreadableImage("the server answers 404 Not Found")
 
     monkeypatch.setattr(corpus_members, "fetch", gone)
-    assert Selection(scores).write_shards(tmp_path / "shards") == (1, [url])
+    assert Selection(scores).write_shards(tmp_path / "shards") == (1, [f"{url}: the server answers 404 Not Found"])
     monkeypatch.setattr(corpus_members, "fetch", lambda url: picture.read_bytes())
     assert Selection(scores).write_shards(tmp_path / "again") == (2, [])
 

@@ -5,7 +5,7 @@
  * whose `photographs` the percentages are among, are there for models that come with the package.
  */
 export function about({ label_range, saw_labels, purpose, agreement, reference }) {
-  const taught = saw_labels ? "Human labels trained its encoder, not its score" : "No human label taught it";
+  const taught = saw_labels ? "Human labels trained its encoder, not its score" : "No complexity that people judged taught it";
   const said = [
     label_range
       ? "Its last layer was fitted to complexity that people judged; compare scores within a kind of picture."

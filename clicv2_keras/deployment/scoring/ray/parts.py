@@ -16,8 +16,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, filesystem, told
 from clicv2_keras.deployment.scoring.output_file import check_begin
-from clicv2_keras.deployment.scoring.parquet import COLUMNS, MODEL, unicode_name
+from clicv2_keras.deployment.scoring.parquet import COLUMNS, MODEL
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.text import unicode_name
 
 # Where a row comes from: the file or shard, its version, of Parquet the row group, and the picture's key in it.
 ORIGIN = {"source": pa.string(), "version": pa.string(), "group": pa.int32(), "key": pa.string()}

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from clicv2_keras.deployment.scoring.corpus_inputs import Input
 from clicv2_keras.deployment.scoring.corpus_members import members
-from clicv2_keras.deployment.scoring.parquet import unicode_name
 from clicv2_keras.deployment.scoring.ray.image_scorer import ImageScorer
 from clicv2_keras.deployment.scoring.ray.parts import MODEL_FILE, SUMMARY, UNITS, Parts, digest, kind_of, schema_of
 from clicv2_keras.deployment.scoring.tiles import Tiling
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.text import unicode_name
 
 # Files of their own in a unit: in each of the first 16 units 32, in the next 16 twice as many, and so on up to 256, so
 # that a job of a thousand pictures has work for many workers. A shard, or a row group of Parquet, is one by itself.
@@ -139,8 +139,9 @@ class UnitScorer:
                         count["failures"][kind] = count["failures"].get(kind, 0) + 1
                     elif self._tiling:
                         tiles = self._tiling.count(row.width, row.height)
-                    values = row._replace(file=unicode_name(row.file))._asdict() | origin
-                    values["key"] = member.key and unicode_name(member.key)
+                    values = row._asdict() | origin | {"key": member.key}
+                    for name in ("file", "error", "key"):
+                        values[name] = values[name] and unicode_name(values[name])
                     if "embedding" in self._schema.names:
                         values["embedding"] = score and score.embedding.tolist()
                     yield values
