@@ -91,7 +91,7 @@ def test_a_file_of_before_says_nothing_and_stays_silent(scorer, images, tmp_path
     assert len(find_model(tmp_path / "encoder.keras").fitted_to) == 0
 
 
-@pytest.mark.parametrize(("name", "count"), [("clicv2_vit_tiny_d4_patch16_192", 704), ("default", 1707)])
+@pytest.mark.parametrize(("name", "count"), [("clicv2_statistics_tiny_d4_patch16_192", 0), ("default", 1707)])
 def test_what_ships_says_what_it_was_fitted_to(name, count):
     """708 images of Savoias, four of which it has twice; 992 and 720 of Nagle, five of them twice."""
     shipped = ComplexityScorer.from_preset(name)
