@@ -223,7 +223,7 @@ def test_a_head_that_saw_no_label_is_called_so_in_every_file(tiny_encoder, ic960
     scorer.save(tmp_path / "free.keras")
     export(tmp_path / "free.keras", output=tmp_path / "free.tflite")
     told = unpack(tmp_path / "free.tflite")
-    assert told.metadata["label_range"] is None and "It saw no human label." in told.card
+    assert told.metadata["label_range"] is None and "No complexity that people judged was shown to it." in told.card
     found = [judge(tmp_path / name, ic9600) for name in ("free.keras", "free.tflite")]
     scores = [next(p.values for p in each.predictions if p.predictor == "label_free") for each in found]
     np.testing.assert_allclose(*scores, atol=0.02)

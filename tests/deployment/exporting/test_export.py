@@ -107,6 +107,16 @@ def test_a_run_folder_s_name_is_whole(scorer, tmp_path, monkeypatch):
     assert describe(".", scorer, "none")[0]["name"] == "v1.5"
 
 
+def test_a_card_says_what_a_model_without_labels_stands_on():
+    stem = FeatureStem(tiny_feature_maps())
+    encoder = ViTEncoder(image_size=32, patch_size=8, width=16, depth=1, num_heads=2, stem=stem)
+    _, card = describe("free.keras", ComplexityScorer.label_free(encoder), "none")
+    assert "No complexity that people judged was shown to it. It stands on a pretrained network" in card
+    encoder.fitted_to = None
+    _, card = describe("free.keras", ComplexityScorer.label_free(encoder), "none")
+    assert "whether its encoder was, its file does not tell." in card
+
+
 def test_a_push_that_cannot_be_is_told_before_the_work(scorer, tmp_path, hub_server, monkeypatch):
     output = tmp_path / "tiny.tflite"
     monkeypatch.setattr(run, "_export", None)
