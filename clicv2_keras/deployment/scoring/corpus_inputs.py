@@ -127,21 +127,23 @@ def _local(name):
 
 def _remote(name):
     files, path = filesystem(name)
-    nothing = None
+    nothing, scored = None, set()
     with told(f"{name}: cannot be listed"):
         try:
             if files.isdir(path):
                 found, nothing = files.find(path, detail=True), "no image in this folder"
             elif glob.has_magic(path) and not files.exists(path):
                 found, nothing = files.glob(path, detail=True), "no image matches"
+                # It need not match the file that tells a folder of scores.
+                folders = {path.rpartition("/")[0] for path in found if path.lower().endswith(REMOTE)}
+                scored = {folder for folder in folders if files.exists(f"{folder}/{SETTINGS}")}
             else:
                 found = {path: files.info(path)}
         except FileNotFoundError:
             found, nothing = {}, "no such file"
     if nothing:
-        # A glob need not match the file that tells a folder of scores.
-        folders = {path.rpartition("/")[0] for path in found if path.lower().endswith(REMOTE)}
-        scores = tuple(f"{folder}/" for folder in folders if files.exists(f"{folder}/{SETTINGS}"))
+        scored |= {path.rpartition("/")[0] for path in found if path.endswith(f"/{SETTINGS}")}
+        scores = tuple(f"{folder}/" for folder in scored)
         found = {
             path: info
             for path, info in found.items()
