@@ -122,8 +122,8 @@ class Judge:
         known, categories = self.scores[images], self.categories[images]
         names = [name for name in np.unique(categories) if name != ""]
         parts = {str(name): np.flatnonzero(categories == name) for name in names}
-        unjudged = too_few(categories) + all_equal(known, categories)
-        averaged = [name for name in parts if name not in unjudged]
+        left_out = unjudged(known, categories)
+        averaged = [name for name in parts if name not in left_out]
         if self.pooled or not parts:
             parts = {OVERALL: np.arange(len(known)), **parts}
         bootstrap = self._bootstrap(images) if self.resamples else None
@@ -164,8 +164,12 @@ class Judge:
         """The images without those that are too few to judge by, or have equal labels: in all, or in a category that
         is judged by itself."""
         groups = np.zeros(len(images)) if self.pooled else self.categories
-        left = groups[images]
-        return images & ~np.isin(groups, too_few(left) + all_equal(self.scores[images], left))
+        return images & ~np.isin(groups, unjudged(self.scores[images], groups[images]))
+
+
+def unjudged(scores, groups):
+    """The groups (of an array of one an image) that no figure can be had of, a list: see `too_few` and `all_equal`."""
+    return too_few(groups) + all_equal(scores, groups)
 
 
 def too_few(groups):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from clicv2_keras.evaluation.agreement import FEWEST, Judge, all_equal, too_few
+from clicv2_keras.evaluation.agreement import FEWEST, Judge, unjudged
 from clicv2_keras.evaluation.content import measure_content
 from clicv2_keras.evaluation.evaluation import Evaluation
 from clicv2_keras.evaluation.features import BATCH, FeatureExtractor
@@ -109,8 +109,7 @@ class Evaluator:
         if np.ptp(scores) == 0:
             raise UserError(f"{data.name}: all labels that are judged on are {scores[0]:g}: nothing to agree with")
         categories = data.categories[split.test]
-        unjudged = {*too_few(categories), *all_equal(scores, categories)}
-        if data.ranked_within_category and unjudged == set(categories):
+        if data.ranked_within_category and set(unjudged(scores, categories)) == set(categories):
             raise UserError(
                 f"{data.name}: no category has {FEWEST} images to be judged on, of labels that differ, and scores of "
                 "different ones cannot be compared"

@@ -114,19 +114,16 @@ def push(address, folder):
         api.create_repo(where.repository, exist_ok=True)
         if _has_its_own_card(hub, address, where):
             (folder / CARD).unlink(missing_ok=True)
-    except UserError:
-        raise
-    except Exception as error:  # its HTTP client has errors of its own
-        raise UserError(f"--push {address}: {_reason(hub, error)}") from None
-    names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
-    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names), encoding="utf-8")
-    try:
+        names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
+        (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names), encoding="utf-8")
         commit = api.upload_folder(
             repo_id=where.repository,
             folder_path=folder,
             revision=where.revision,
             commit_message=f"clicv2-keras export --push: {', '.join(names)}",
         )
+    except UserError:
+        raise
     except Exception as error:  # its HTTP client has errors of its own
         raise UserError(f"--push {address}: {_reason(hub, error)}") from None
     return commit.oid

@@ -8,7 +8,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from clicv2_keras.evaluation.agreement import Agreement, Figure, all_equal, too_few
+from clicv2_keras.evaluation.agreement import Agreement, Figure, unjudged
 from clicv2_keras.evaluation.predictors import MODEL
 from clicv2_keras.evaluation.report.gallery import make_gallery
 from clicv2_keras.evaluation.report.names import GROUP_NAMES, LABEL_FREE, PREDICTOR_NAMES, content_name, label, name
@@ -27,8 +27,6 @@ def report_html(evaluation):
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"number": _number, "interval": _interval, "name": name, "label": label}
     agreements, main = evaluation.agreements, evaluation.main
-    categories = evaluation.data.categories
-    unjudged = {*too_few(categories), *all_equal(evaluation.data.scores, categories)}
     shown = [a for a in agreements if a is main or (a.group == MODEL and a.predictor in LABEL_FREE and a.images.any())]
     shown.sort(key=lambda a: a is not main)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -45,7 +43,9 @@ def report_html(evaluation):
         best=_best([a for a in agreements if not a.left_out]),
         pooled=evaluation.judge.pooled,
         categories={name: count for name, count in _counts(evaluation.data).items() if name},
-        averaged=len(set(_counts(evaluation.data)) - unjudged),
+        averaged=len(
+            set(_counts(evaluation.data)).difference(unjudged(evaluation.data.scores, evaluation.data.categories))
+        ),
         with_panels=len(_counts(evaluation.data.subset(main.images))) if main else 0,
         by_category=list({a.predictor: a for a in shown}.values()),
         verdict=main and Verdict.of(main, [a for a in evaluation.compared if a.group != MODEL]),
