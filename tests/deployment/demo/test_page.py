@@ -173,9 +173,9 @@ def test_what_it_says_is_of_the_model_it_runs(page):
         shipped.name in said and shipped.purpose in said and shipped.agreement.replace("*", "").replace("`", "") in said
     )
     free = page.evaluate("""(async () => (await import("/about.js")).about({ label_range: null }))()""")
-    assert "No human label" in free and "fitted" not in free and "undefined" not in free
+    assert "No complexity that people judged taught it" in free and "fitted" not in free and "undefined" not in free
     seen = page.evaluate("""(async () => (await import("/about.js")).about({ saw_labels: true }))()""")
-    assert "Human labels trained its encoder" in seen and "No human label" not in seen
+    assert "Human labels trained its encoder" in seen and "No complexity that people judged" not in seen
     assert Percentiles(Scorer().metadata).photographs in said and "percentages" not in free
 
 
