@@ -42,7 +42,7 @@ class Subset:
 
 def split_held_out(source, count):
     """Keep `count` images out: those whose file names have the smallest SHA-256, wherever they lie; of one name those
-    whose folders have.
+    whose folders have. An image that the source names twice is kept out as often.
 
     Returns:
         Two sources: what is trained on, and what is kept out, in the source's order.
@@ -52,5 +52,6 @@ def split_held_out(source, count):
         parts = reversed(PurePath(source.name(index)).parts)
         return [hashlib.sha256(part.encode("utf-8", "surrogateescape")).digest() for part in parts], index
 
-    out = sorted(sorted(range(len(source)), key=mark)[:count])
+    kept_out = {source.name(index) for index in sorted(range(len(source)), key=mark)[:count]}
+    out = [index for index in range(len(source)) if source.name(index) in kept_out]
     return Subset(source, np.setdiff1d(np.arange(len(source)), out)), Subset(source, out)

@@ -21,9 +21,10 @@ def recipe_source(recipe):
     """
     source = _whole_source(recipe)
     count = recipe.data.held_out
-    if count >= len(source):
+    trained_on = split_held_out(source, count)[0] if count else source
+    if not len(trained_on):
         raise UserError(f"{recipe.where('data.held_out')}: {count} of {len(source)} images leaves none to train on")
-    return split_held_out(source, count)[0] if count else source
+    return trained_on
 
 
 def packed_targets(recipe, source=None):

@@ -24,6 +24,13 @@ def test_the_same_are_held_out_wherever_they_lie_and_of_one_name_too():
     assert len(here[0]) == len(there[0]) == 95
 
 
+def test_an_image_that_is_named_twice_is_on_one_side():
+    source = FileSource([f"{i}.jpg" for i in range(20)] * 2)
+    train, held_out = (sorted(part.name(i) for i in range(len(part))) for part in split_held_out(source, 5))
+    assert not set(train) & set(held_out)
+    assert len(set(held_out)) == 3 and len(held_out) == 6 and len(train) == 34
+
+
 def test_of_any_source_and_of_a_subset():
     source = ProceduralSource(10, 16, seed=3)
     part = Subset(Subset(source, np.arange(5, 10)), [1, 3])

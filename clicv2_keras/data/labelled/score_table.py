@@ -77,7 +77,7 @@ def _labels(rows, path, root):
             raise UserError(f"{at}: the column file holds a null byte; name an image, or leave the row out")
         if score is None:
             raise UserError(f"{at}: the score {cells['score']!r} is no number; correct it, or leave the row out")
-        image = root / cells["file"]
+        image = root / user_path(cells["file"])
         # One image may be named in several ways.
         image = Path(real(image.parent), image.name)
         if image in lines:

@@ -39,6 +39,13 @@ def test_all_columns(folder):
     assert np.array_equal(images.source.load(1), open_score_table(table).source.load(1))
 
 
+def test_a_table_may_name_what_is_below_home(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    (tmp_path / "elsewhere").mkdir()
+    data = open_score_table(write(tmp_path / "elsewhere", "file,score", "~/a.jpg,0.1", "~/b.png,0.9"))
+    assert data.source.paths == [folder / "a.jpg", folder / "b.png"]
+
+
 def test_scores_of_another_range(folder):
     table = write(folder, "file,score", "more/c.jpg,-5", "more/d.jpg,15", "more/e.jpg,5")
     images = open_score_table(table)
