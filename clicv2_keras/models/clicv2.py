@@ -31,7 +31,7 @@ class CLICv2(KeptWeights, TeacherTrainer, Composite, keras.Model):
     model = CLICv2.from_preset("vit_tiny_patch16", image_size=96)
     model.compile(keras.optimizers.AdamW(5e-4))
     model.fit(images, batch_size=128, epochs=10)      # uint8 (n, H, W, 3)
-    embeddings = model.predict(images)                # float32 (n, 192)
+    embeddings = model.predict(images[:, :96, :96])   # of 96 × 96 pixels: float32 (n, 192)
     ```
 
     The loss is made inside the model: compile with an optimizer alone. `fit` reports `loss`, `contrastive_loss`,

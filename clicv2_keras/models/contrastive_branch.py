@@ -47,8 +47,8 @@ class ContrastiveBranch(SeededLayer):
         margin: by how much the read-out of the more complex one shall be above the other's.
         energy_weight: of what CLIC, the predecessor (arXiv 2411.12792), adds to an image-wise contrast: the squared
             difference between a view's `activation_energy` and its grey levels' entropy. It took .25.
-        global_weight: of the same loss on the images' mean tokens, beside that on patches: it brings back content,
-            and with it accuracy, at a cost in complexity. Our answer to the loss of accuracy that the paper reports.
+        global_weight: of the same loss on the images' mean tokens, beside that on patches: meant to bring
+            back content, which the paper reports lost; whether it does is not shown yet.
         bins: of the entropy that weighs negatives; see `PatchEntropy`. It is that of the patches as the tokens read
             them: jittered and shifted.
         seed: int, for shifts and positions.

@@ -146,7 +146,7 @@ class Contrast(Section):
     )
     momentum: float = Field(0.99, ge=0, le=1, description="of the teacher at the start; rises to 1 by cosine")
     global_weight: float = Field(
-        0.0, ge=0, description="at level patch, of an image-wise term beside it; brings content back into the features"
+        0.0, ge=0, description="at level patch, of an image-wise term beside it, meant to bring back content"
     )
     copies: list[Copy] = Field(
         [],

@@ -68,7 +68,8 @@ def finetune(
             `"procedural"`, which has no root: 1,000 drawn images whose complexity is known, for a label-free score.
         splits: the parts of a data set that are fitted to.
         output: the `.keras` file to write; None writes none. Only a model of this package is replaced there.
-        parts: the features the head reads; see `PatchReadOut`. None is those of the model's own `LinearHead`, or all.
+        parts: the features the head reads; see `PatchReadOut`. None is those of the model's own head, if labels fitted it,
+            or all.
         steadiness: how little mirroring, slight crops and resizing shall move a score: what their mean square counts
             against the fit's. With it, blank pictures are taught as 0 and collages as 1. 0 fits the labels alone.
         whole: train the encoder as well, after the head alone: by AdamW on the squared error of two crops of each
@@ -133,7 +134,9 @@ def finetune(
         stack.enter_context(scope)
         found = find_model(model)
         head = fitted_head_of(found)
-        parts = tuple(parts or (head.read_out.parts if head else PARTS))
+        # A head that no label fitted may read two numbers a patch: what labels tell of the others would be lost.
+        is_of_labels = head is not None and head.label_range is not None
+        parts = tuple(parts or (head.read_out.parts if is_of_labels else PARTS))
         if whole:
             if run_dir is None and output is not None:
                 run_dir = output.with_name(f"{output.stem}_run")

@@ -215,6 +215,7 @@ def finish(model, folder, source, skipped, display):
     recipe = folder.recipe
     if skipped.names:
         log.info(f"{len(skipped.names)} unreadable images were skipped; log.txt names them")
+    judged = folder.path
     if model.labels is not None:
         model.labels.fold()
         folder.save(model.labels.scorer(model.encoder), "scorer.keras")
@@ -223,6 +224,7 @@ def finish(model, folder, source, skipped, display):
 
         if (scorer := pixel_scorer(model.encoder, source, recipe)) is not None:
             folder.save(scorer, "scorer.keras")
+            judged = folder.path / "scorer.keras"  # of the folder itself the score is the label-free one
     folder.save(model.encoder, "encoder.keras")
     if (average := averaged_encoder(model)) is not None:
         folder.save(average, "encoder_ema.keras")
@@ -243,7 +245,7 @@ def finish(model, folder, source, skipped, display):
         for line in lines:
             log.info(line)
     log.info(f"Done: {folder.path} holds encoder.keras, metrics.csv, losses.png and more.")
-    log.info(f"Next: clicv2-keras evaluate {folder.path} --dataset … or clicv2-keras export {folder.path}")
+    log.info(f"Next: clicv2-keras evaluate {judged} --dataset … or clicv2-keras export {judged}")
     return table
 
 

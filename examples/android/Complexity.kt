@@ -7,7 +7,7 @@ import kotlin.math.min
 import kotlin.math.roundToInt
 import org.tensorflow.lite.Interpreter
 
-/** `model`: the `.tflite` file, in a direct or mapped buffer. */
+/** `model`: the `.tflite` file, mapped, or in a direct buffer of `ByteOrder.nativeOrder()`. */
 class Complexity(model: ByteBuffer) : AutoCloseable {
     private val interpreter = Interpreter(model, Interpreter.Options().setNumThreads(2))
     private val size = interpreter.getInputTensorFromSignature("image", "serving_default").shape()[1]

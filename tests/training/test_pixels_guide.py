@@ -60,6 +60,7 @@ def test_unseen_images_are_told_as_they_are_counted(tmp_path, tiny_encoder, monk
     scorer = find_model(tmp_path / "run" / "scorer.keras")
     assert srcc(scorer.predict(load_images(source, range(40), 64), verbose=0)["score"], counted) > 0.5
     assert len(encoder.fitted_to) == len(scorer.head.fitted_to) == 0
+    assert f"export {tmp_path / 'run' / 'scorer.keras'}" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_the_measures_are_those_of_the_very_view_that_the_encoder_reads(tmp_path, jpegs):

@@ -48,8 +48,8 @@ def export(
         quantize: of TFLite: `"none"`, `"float16"`, `"dynamic"` or `"int8"`; see `convert`.
         output: the file or folder to write; by default NAME.tflite or NAME_saved_model in the working folder. Only a
             TFLite file of an earlier export is replaced.
-        images: folder of 200 images or more to compare on, and of others, 100 if there are, to calibrate `"int8"`;
-            procedural images by default.
+        images: folder of 200 images or more to compare on; for `"int8"` of 300 or more, of which 100 calibrate it.
+            Procedural images by default, which `"int8"` refuses.
         push: `hf://owner/name[@branch]`, where the TFLite file goes too, as `model.tflite`, beside the Keras model and
             the card; `HF_TOKEN` must be one that may write there.
 
