@@ -22,7 +22,7 @@ from clicv2_keras.cli import options
     "--parts",
     multiple=True,
     type=click.Choice(["token", "deviation", "diversity"]),
-    help="What the head reads of each patch; again. By default what MODEL's own head reads, if labels fitted it, or all.",
+    help="What the head reads of each patch; again. By default what MODEL's head reads, if labels fitted it, or all.",
 )
 @click.option("--output", default="scorer.keras", show_default=True, help="The .keras file to write.")
 @click.option(

@@ -68,8 +68,8 @@ def finetune(
             `"procedural"`, which has no root: 1,000 drawn images whose complexity is known, for a label-free score.
         splits: the parts of a data set that are fitted to.
         output: the `.keras` file to write; None writes none. Only a model of this package is replaced there.
-        parts: the features the head reads; see `PatchReadOut`. None is those of the model's own head, if labels fitted it,
-            or all.
+        parts: the features the head reads; see `PatchReadOut`. None is those of the model's head, if labels fitted
+            it, or all.
         steadiness: how little mirroring, slight crops and resizing shall move a score: what their mean square counts
             against the fit's. With it, blank pictures are taught as 0 and collages as 1. 0 fits the labels alone.
         whole: train the encoder as well, after the head alone: by AdamW on the squared error of two crops of each
