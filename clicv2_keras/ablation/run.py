@@ -17,6 +17,7 @@ from clicv2_keras.recipe.text import flat
 from clicv2_keras.training.stop_signals import StopSignals
 from clicv2_keras.utils.errors import Interrupted
 from clicv2_keras.utils.paths import StrPath
+from clicv2_keras.utils.text import as_unicode
 
 
 def ablate(
@@ -102,7 +103,7 @@ def _row(run, plan, outcome, seconds):
     varied = {key: str(values[key]) for key in plan.keys if key != "train.steps"}
     row = {"row": run.row.name, "seed": run.seed, **varied, "steps": run.recipe.train.steps, "images": run.images}
     row |= {name: round(value, 6) for name, value in outcome.figures.items()}
-    return row | {"seconds": round(seconds, 1), "error": outcome.diverged}
+    return row | {"seconds": round(seconds, 1), "error": as_unicode(outcome.diverged)}
 
 
 def _order(plan):

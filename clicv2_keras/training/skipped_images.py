@@ -29,6 +29,7 @@ class SkippedImages:
         self.path = data.path
         self.place = user_path(self.path) if self.path else None
         self.listed = data.source == "list" and self.path is not None
+        self._there = None
         # Records may lie where there are no folders.
         self.watched = data.source in ("folder", "records") and self.place is not None and self.place.is_dir()
 
@@ -38,7 +39,7 @@ class SkippedImages:
             self.fault = f"{self.path}: the folder of the images is gone or empty"
             raise OSError(self.fault)
         # To wait until each has failed takes minutes. One that is there ends the search.
-        if self.listed and not any(map(os.path.exists, self.source.paths)):
+        if self.listed and not self._one_is_there():
             self.fault = f"{self.path}: none of the {len(self.source)} files it names exists any more"
             raise OSError(self.fault)
         if name in self.names:
@@ -49,6 +50,12 @@ class SkippedImages:
         except OSError as error:
             self.fault = f"{error.filename}: {error.strerror}"
             raise
+
+    def _one_is_there(self):
+        # The one of before is asked for first: of a list half of which is away all of that would be, each time.
+        if self._there is None or not os.path.exists(self._there):
+            self._there = next(filter(os.path.exists, self.source.paths), None)
+        return self._there is not None
 
     def fail(self, reason):
         """Say why no batch can be filled any more: none of the images opens, or what is packed beside them is gone."""

@@ -137,5 +137,7 @@ class FolderLock:
 
     def release(self):
         with contextlib.suppress(OSError):
-            os.unlink(self._file.name)
+            # Somebody else's may be called so too; ours is empty.
+            if not os.fstat(self._file.fileno()).st_size:
+                os.unlink(self._file.name)
         self._file.close()

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import tarfile
 import zlib
 from pathlib import Path
@@ -140,6 +141,6 @@ def holds_images(folder):
 
 def remove_from(folder, number):
     """Remove the shards from this number on: what is packed in their place may be fewer."""
-    for path in Path(folder).glob("[0-9]*"):
-        if path.suffix in (".tar", ".json") and path.stem.isdigit() and int(path.stem) >= number:
+    for path in Path(folder).iterdir():
+        if re.fullmatch(r"\d{5,}\.(tar|json)", path.name) and int(path.stem) >= number:
             path.unlink()

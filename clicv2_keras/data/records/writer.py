@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -97,16 +98,18 @@ def _fingerprint(path):
 
 def _claim(output, images, plan):
     """See that the folder is new, or holds this very work, or nothing yet of another."""
-    mark = output / "plan.json"
-    if mark.exists():
-        if mark.read_text(encoding="utf-8", errors="replace") != json.dumps({"plan": plan}):
-            if holds_images(output):
-                raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
-            write_text(mark, json.dumps({"plan": plan}))
-    elif any(path.name != FolderLock.NAME and not path.name.startswith("unfinished_") for path in output.iterdir()):
+    mark, mine = output / "plan.json", json.dumps({"plan": plan})
+    marked = mark.read_text(encoding="utf-8", errors="replace") if mark.is_file() else ""
+    if marked == mine:
+        return
+    if holds_images(output):
+        raise UserError(f"{output}: holds records of other images or options; name another folder for {images}")
+    # Other programs have a file of that name too.
+    is_marked = re.fullmatch(r'\{"plan": "[0-9a-f]{64}"\}', marked)
+    others = (path.name for path in output.iterdir() if path.name != FolderLock.NAME)
+    if not is_marked and not all(name.startswith("unfinished_") for name in others):
         raise UserError(f"{output}: is not empty; name a new folder for the records")
-    else:
-        write_text(mark, json.dumps({"plan": plan}))
+    write_text(mark, mine)
 
 
 def _pack(paths, names, numbers, output, plan, shards, limit, side, display):

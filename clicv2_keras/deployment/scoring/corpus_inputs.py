@@ -60,6 +60,8 @@ def filesystem(name):
             f"{name}: is on the web, and only object stores are read here, such as s3://; clicv2-keras score without "
             "--engine ray fetches pictures"
         )
+    if not has_scheme(name):  # else a file's name with `::` in it would be taken for a chain of readers
+        return fsspec.filesystem("file"), os.path.abspath(name)
     with told(name):
         return fsspec.url_to_fs(os.fspath(name))
 
@@ -79,7 +81,8 @@ def find_inputs(names, column=None):
     names = [names] if isinstance(names, str | os.PathLike) else names
     names = [os.fspath(name) for name in names]
     for name in filter(has_scheme, names):
-        filesystem(name)
+        # What was listed earlier in this process may have changed.
+        filesystem(name)[0].invalidate_cache()
     return _found(names, column)
 
 
@@ -105,9 +108,16 @@ def _is_shard(name):
     return name.lower().endswith(SHARDS + PARQUET)
 
 
+def _shards_of(file):
+    """The tar shards whose metadata a Parquet file would be, as img2dataset writes it beside each."""
+    stem = file[: -len(PARQUET[0])]
+    return [stem + ending for ending in SHARDS] if file.lower().endswith(PARQUET) else []
+
+
 def _is_wanted(file):
     if _is_shard(file):
-        return not os.path.exists(os.path.join(os.path.dirname(file), SETTINGS))
+        beside = (os.path.join(os.path.dirname(file), SETTINGS), *_shards_of(file))
+        return not any(map(os.path.exists, beside))
     return seems_image(file)
 
 
@@ -147,7 +157,10 @@ def _remote(name):
         found = {
             path: info
             for path, info in found.items()
-            if info["type"] == "file" and path.lower().endswith(REMOTE) and not path.startswith(scores)
+            if info["type"] == "file"
+            and path.lower().endswith(REMOTE)
+            and not path.startswith(scores)
+            and not any(shard in found for shard in _shards_of(path))
         }
     if not found:
         yield Input(name, error=nothing)
@@ -163,6 +176,7 @@ def version_now(file):
         return ""
     try:
         files, path = filesystem(file)
+        files.invalidate_cache(path)
         return _version_of(files.info(path))
     except Exception:  # whatever an object store raises
         return ""

@@ -19,6 +19,8 @@ COLUMNS = ("bytes", "image", "image_bytes", "jpg", "png", "webp", "content", "pa
 BATCH = 16
 # Of a tar shard: the headers that hold long names and the like, which `tarfile` reads whole, and what one may take.
 HEADERS, MAX_HEADER = b"LKxgX", 2**20
+# Zeros behind the last member: a tape's block at most.
+MAX_PADDING = 2**18
 
 
 class Member(NamedTuple):
@@ -98,6 +100,20 @@ def _of_tar(found):
             data = archive.extractfile(entry).read()
             if seems_image or is_image(data[:16]):
                 yield Member(name, key, data)
+        _check_end(archive.fileobj)
+
+
+def _check_end(stream):
+    """See that behind the zeros at which `tarfile` ends there is nothing: else a hole in the shard would pass for it.
+
+    Raises:
+        tarfile.ReadError: where there is.
+    """
+    padding = 0
+    while data := stream.read(2**16):
+        padding += len(data)
+        if data.strip(b"\0") or padding > MAX_PADDING:
+            raise tarfile.ReadError("its end comes before what it holds; is it damaged, or two shards in one file?")
 
 
 def _of_parquet(found, column):

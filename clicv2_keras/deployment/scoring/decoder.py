@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from itertools import count, islice
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from clicv2_keras.utils.images import UnreadableImage
 
 # Of one picture. What `decode_image` takes at most is 2.4 GB; a slow network drive is among the time.
 SECONDS, MEMORY = 60, 3 * 2**30
+# Where this package is imported from.
+_PACKAGES = Path(__file__).resolve().parents[3]
 # Kind and length of what follows, in both directions.
 _HEAD = struct.Struct(">BQ")
 _PATH, _BYTES = 0, 1
@@ -87,10 +90,13 @@ class Decoder:
     def _start(self):
         tile, stride = self.tiling or (0, 0)
         settings = [self.image_size, tile, stride, self.seconds, self.memory]
+        # Modules that lie in the working folder, pictures of others perhaps, are not ours to run.
+        foreign = {Path.cwd().resolve()} - {_PACKAGES}
+        paths = [path for path in sys.path if path and Path(path).resolve() not in foreign]
         # One thread: a pool's stacks would count against the limit.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
         return subprocess.Popen(
-            [sys.executable, "-m", "clicv2_keras.deployment.scoring.decoder", *map(str, settings)],
+            [sys.executable, "-P", "-m", "clicv2_keras.deployment.scoring.decoder", *map(str, settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

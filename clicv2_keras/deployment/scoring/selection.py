@@ -141,16 +141,16 @@ class Selection:
         """Yield (row, ending, encoded bytes); a shard is read once where its rows follow each other, as they do."""
 
         def where(row):
-            return row.get("source") or split_tile(row["file"])[0], row.get("group", -1)
+            return row.get("source") or _tile_of(row)[0], row.get("group", -1)
 
         for (source, group), rows in itertools.groupby(self.rows(), key=where):
             by_key = {}
             for row in rows:
                 by_key.setdefault(row.get("key"), []).append(row)
             then = next(iter(by_key.values()))[0].get("version")
-            if then and version_now(source) != then:
-                # Another picture than the one that was scored.
-                lost.extend(f"{row['file']}: is another picture now" for found in by_key.values() for row in found)
+            if then and (now := version_now(source)) != then:
+                reason = "is another picture now" if now else "is not found by its name any more"
+                lost.extend(f"{row['file']}: {reason}" for found in by_key.values() for row in found)
                 continue
             for member in members(Input(source, group=group), self._column):
                 key = member.key and unicode_name(member.key)
@@ -175,11 +175,21 @@ def check_shards(folder):
         raise UserError(f"--shards {folder}: is not empty; name another folder")
 
 
+def _tile_of(row):
+    """`split_tile` of a row's name, where the picture itself is not called so, a tile that was saved perhaps."""
+    file, source, key = (row.get(name) for name in ("file", "source", "key"))
+    name, box = split_tile(file)
+    if box is None:
+        return name, None
+    is_own = file == (f"{source}/{key}" if key else source) if source else os.path.exists(file)
+    return (file, None) if is_own else (name, box)
+
+
 def _cut(rows, source, lost):
     """Yield (row, ending, bytes) of a picture, or of each of its tiles."""
     image = None
     for row in rows:
-        name, box = split_tile(row["file"])
+        name, box = _tile_of(row)
         try:
             if box is None:
                 data = source

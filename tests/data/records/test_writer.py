@@ -217,6 +217,16 @@ def test_a_broken_line_of_a_shard_is_packed_again(photos, tmp_path, line):
         prepare(photos, out, SHARD, progress=False)
 
 
+def test_a_folder_of_another_programs_plan_stays_as_it_is(photos, tmp_path):
+    theirs = {"plan.json": '{"plan": "more"}', "2023.json": "{}", "2024.tar": "", "bad.csv": "1"}
+    for name, text in theirs.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / ".lock").write_text("pid 1")
+    with pytest.raises(UserError, match="is not empty; name a new folder for the records"):
+        prepare(photos, tmp_path, progress=False)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == theirs | {".lock": "pid 1"}
+
+
 def test_mistakes(photos, tmp_path):
     out = tmp_path / "records"
     out.mkdir()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clicv2_keras.deployment.scoring import corpus_members
-from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, Input, find_inputs
+from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, Input, find_inputs, version_now
 from clicv2_keras.deployment.scoring.corpus_members import member_of, members
 from clicv2_keras.utils.errors import UserError
 
@@ -62,6 +62,53 @@ def test_a_shard_with_a_broken_header_says_so(tmp_path):
     # The blocks of null bytes at the end may be missing.
     (tmp_path / "a.tar").write_bytes(whole[: 4 * 1024])
     assert [member.key for member in members(Input(str(tmp_path / "a.tar")))] == [f"{n}.jpg" for n in range(4)]
+
+
+def test_a_hole_in_a_shard_and_two_shards_in_one_file_are_no_end(tmp_path):
+    shard(tmp_path / "a.tar", {f"{number}.jpg": JPEG for number in range(4)})
+    whole = (tmp_path / "a.tar").read_bytes()
+    hole = whole[: 2 * 1024] + bytes(512) + whole[2 * 1024 + 512 :]
+    lost = whole[: 2 * 1024] + bytes(500_000)
+    for data, count in ((hole, 2), (lost, 2), (whole + whole, 4)):
+        (tmp_path / "a.tar").write_bytes(data)
+        *found, last = members(Input(str(tmp_path / "a.tar")))
+        assert [member.key for member in found] == [f"{number}.jpg" for number in range(count)]
+        assert last.key is None and last.error.startswith("this shard breaks off: its end comes before what it holds")
+
+
+def test_a_name_with_colons_is_no_chain_of_readers(tmp_path):
+    shard(tmp_path / "a::b.tar", {"1.jpg": JPEG})
+    (found,) = find_inputs([tmp_path])
+    assert [member.key for member in members(found)] == ["1.jpg"]
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_metadata_beside_a_shard_is_no_input_of_its_own(tmp_path, scheme):
+    shard(tmp_path / "00000.tar", {"1.jpg": JPEG})
+    for name in ("00000.parquet", "1.parquet"):
+        pq.write_table(pa.table({"url": ["https://example.org/1.jpg"]}), tmp_path / name)
+    for name in (tmp_path, f"{tmp_path}/*"):
+        names = [found.file.rpartition("/")[2] for found in find_inputs([f"{scheme}{name}"])]
+        assert names == ["00000.tar", "1.parquet"]
+    (found,) = find_inputs([f"{scheme}{tmp_path}/00000.parquet"])
+    assert found.group == 0
+
+
+def test_a_store_is_asked_anew_what_it_holds(tmp_path):
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    store.dircache = {"what": "was there"}
+    store.invalidate_cache = lambda path=None: asked.append(path)
+    asked = []
+    try:
+        store.pipe_file("/pictures/a.jpg", JPEG)
+        find_inputs(["memory://pictures"])
+        version_now("memory://pictures/a.jpg")
+        assert asked == [None, "/pictures/a.jpg"]
+    finally:
+        store.rm("/pictures", recursive=True)
+        del store.invalidate_cache, store.dircache
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
@@ -247,6 +294,7 @@ def test_who_stops_the_listing_finds_the_scores_as_they_were(tmp_path, monkeypat
     settings = {"model": Scorer().identity, "tile": None, "embeddings": False, "column": None}
     (scores / SETTINGS).write_text(json.dumps(settings))
     rows = [{"file": "a.jpg", "score": 0.5, "source": "a.jpg", "version": "", "group": -1, "key": None}]
+    rows[0]["error"] = None
     pq.write_table(pa.Table.from_pylist(rows), scores / "part-0.parquet")
     with pytest.raises(KeyboardInterrupt):
         score_corpus(["-"], scores, resume=True)

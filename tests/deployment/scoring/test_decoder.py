@@ -58,6 +58,15 @@ def test_errors_are_those_of_this_process(decoder, tmp_path):
         assert str(here.value) == str(there.value)
 
 
+def test_modules_beside_the_pictures_are_not_run(decoder, picture, monkeypatch):
+    monkeypatch.chdir(picture.parent)
+    monkeypatch.syspath_prepend(picture.parent)  # as Ray's workers have it
+    for name in ("resource.py", "struct.py"):
+        (picture.parent / name).write_text(f"open({str(picture.parent / 'run')!r}, 'w').close()")
+    assert len(list(decoder.pictures(str(picture)))) == 1
+    assert not (picture.parent / "run").exists()
+
+
 def test_harmful_pictures_are_told_and_the_next_one_is_read(harm, decoder, picture):
     for data, message in (
         (b"HANG", "takes more than 1 s"),

@@ -392,6 +392,25 @@ def test_resume_scores_what_is_new_and_drops_what_is_gone(cluster, pictures, tmp
 
 
 @pytest.mark.slow
+def test_resume_tries_again_what_could_not_be_read(cluster, pictures, tmp_path):
+    from clicv2_keras.deployment.scoring.ray import score_corpus
+
+    folder, shards, _ = pictures
+    mounted, inputs = tmp_path / "mounted", [folder / "0.jpg", tmp_path / "mounted" / "1.jpg", tmp_path / "a.tar"]
+    whole = (shards / "a.tar").read_bytes()
+    inputs[2].write_bytes(whole[:2000])
+    stamp = os.stat(inputs[2])
+    assert score_corpus(inputs, tmp_path / "scores").failed == 2
+    mounted.mkdir()
+    inputs[1].write_bytes((folder / "1.jpg").read_bytes())
+    # As after a fault of a disk: the same size and time.
+    os.utime(inputs[2], ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    again = score_corpus(inputs, tmp_path / "scores", resume=True)
+    assert again.resumed == 1 and again.failed == 1 and again.rows == len(rows_of(tmp_path / "scores"))
+    assert [row[4] for row in rows_of(tmp_path / "scores") if row[0] == str(inputs[1])] == [None]
+
+
+@pytest.mark.slow
 def test_resume_heeds_a_shard_that_was_empty(cluster, pictures, tmp_path):
     from clicv2_keras.deployment.scoring.ray import score_corpus
 
@@ -443,7 +462,8 @@ def test_an_object_store_holds_inputs_and_output(cluster, store_settings, pictur
         assert selection.kept == int(selection.counts.sum()) > selection.failed > 0
         store.pipe_file("corpus/pictures/0.jpg", found["1.jpg"])
         summary = score_corpus(inputs, "s3://corpus/scores", resume=True)
-        assert (summary.rows, summary.resumed) == (3 * len(found) + 1, 3 * len(found))
+        # The two that cannot be decoded and the one that is not there are tried again.
+        assert (summary.rows, summary.resumed) == (3 * len(found) + 1, 3 * len(found) - 3)
     finally:
         server.stop()
 

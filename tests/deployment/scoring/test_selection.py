@@ -122,6 +122,19 @@ def test_tiles_of_a_picture_that_was_made_smaller_are_lost(tmp_path):
     assert (written, len(lost)) == (1, 3)
 
 
+def test_a_picture_that_is_called_as_a_tile_is_taken_whole(tmp_path):
+    Image.new("RGB", (30, 30), "red").save(tmp_path / "a.png")
+    saved = tmp_path / "a.png#xywh=0,0,8,8"
+    Image.new("RGB", (8, 8), "blue").save(saved, "PNG")
+    score_to_file(saved, tmp_path / "scores.csv")
+    scored_shard(tmp_path / "of_shard", tmp_path / "s.tar", [("a.png#xywh=0,0,8,8", "blue")])
+    for number, scores in enumerate((tmp_path / "scores.csv", str(tmp_path / "of_shard"))):
+        assert Selection(scores).write_shards(tmp_path / f"shards{number}") == (1, [])
+        with tarfile.open(tmp_path / f"shards{number}" / "000000.tar") as archive:
+            data = archive.extractfile(archive.next()).read()
+        assert Image.open(io.BytesIO(data)).getpixel((0, 0)) == (0, 0, 255)
+
+
 def scored_shard(folder, shard, entries):
     """A data set of scores of a tar shard as the workers write it; `entries` are pairs of a raw name and a colour."""
     with tarfile.open(shard, "w", errors="surrogateescape") as archive:
@@ -159,6 +172,9 @@ def test_a_shard_that_is_another_now_gives_no_picture(tmp_path):
     os.utime(tmp_path / "s.tar", (1, 1))
     written, lost = Selection(str(tmp_path / "scores")).write_shards(tmp_path / "shards")
     assert (written, lost) == (0, [f"{tmp_path / 's.tar'}/a.png: is another picture now"])
+    (tmp_path / "s.tar").unlink()
+    _, lost = Selection(str(tmp_path / "scores")).write_shards(tmp_path / "more")
+    assert lost == [f"{tmp_path / 's.tar'}/a.png: is not found by its name any more"]
 
 
 def test_scores_that_are_text_are_numbers(tmp_path):

@@ -30,6 +30,7 @@ OBJECT_STORE = 256 * 2**20
 # Files of the output that are read at a time: an object store answers each in some 50 ms.
 CONNECTIONS = 16
 SECONDS_TO_ANSWER = 10
+_NONE = np.empty(0, np.uint64)
 
 
 def score_corpus(
@@ -64,8 +65,9 @@ def score_corpus(
         embeddings: also write `embedding`, float32 (D,).
         column: of Parquet inputs, of encoded bytes or paths; found by its name by default. Without such inputs it is a
             mistake.
-        resume: go on with the output that a stopped job left. Inputs that have their rows are not scored again; rows of
-            what is not among the inputs any more, or has changed since, are dropped.
+        resume: go on with the output that a stopped job left. Inputs that have their rows are not scored again, but for
+            files and shards that could not be read; rows of what is not among the inputs any more, or has changed
+            since, are dropped.
         force: begin anew in place of an earlier output.
         address: of the cluster; by default the one of this program or of `RAY_ADDRESS`, else a new one of this machine.
         price: of a core for an hour, for the summary.
@@ -90,28 +92,35 @@ def score_corpus(
         parts.begin(json.loads(json.dumps(settings)), resume, force)
     with contextlib.ExitStack() as stack:
         try:
-            names = sorted(parts.names() - parts.stale)
-            done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
-            sizes, listed = write_units(parts, found, np.sort(np.concatenate([np.empty(0, np.uint64), *done.values()])))
+            with told(f"--output {output}"):
+                names = sorted(parts.names() - parts.stale)
+                done = dict(zip(names, ordered_map(parts.digests, names, CONNECTIONS), strict=True))
+                there, unread = map(np.concatenate, zip((_NONE, _NONE), *done.values(), strict=True))
+                sizes, listed = write_units(parts, found, np.setdiff1d(there, unread))
             stack.enter_context(_cluster(address))
         except BaseException:
-            # A mistake changes nothing, nor does who stops it meanwhile.
-            parts.undo()
+            # A mistake changes nothing, nor does who stops it meanwhile. Where that fails too, the first error counts.
+            with contextlib.suppress(Exception):
+                parts.undo()
             raise
-        parts.remove_stale()
-        for name, digests in done.items():
-            # What has no rows says nothing of where it is from.
-            if not len(digests) or not np.isin(digests, listed).all():
-                parts.keep(name, listed)
-        # Not those that a worker of the earlier job, the last of its kind, may have added meanwhile.
-        earlier = parts.names() & set(done)
         workers = workers or _cores()
         summary = Summary(int(sizes.sum()), workers, price)
-        for part in ordered_map(parts.summary, earlier, CONNECTIONS):
-            summary.add(part, resumed=True)
+        with told(f"--output {output}"):
+            parts.remove_stale()
+            # What could not be read, for a mount or a token that was missing perhaps, is tried again.
+            wanted = np.setdiff1d(listed, unread)
+            for name, (digests, _) in done.items():
+                # What has no rows says nothing of where it is from.
+                if not len(digests) or not np.isin(digests, wanted).all():
+                    parts.keep(name, wanted)
+            # Not those that a worker of the earlier job, the last of its kind, may have added meanwhile.
+            earlier = parts.names() & set(done)
+            for part in ordered_map(parts.summary, earlier, CONNECTIONS):
+                summary.add(part, resumed=True)
         summary.begin(begin)
         if len(sizes):
-            parts.files.put_file(os.fspath(find_tflite(model)), f"{parts.folder}/{MODEL_FILE}")
+            with told(f"--output {output}"):
+                parts.files.put_file(os.fspath(find_tflite(model)), f"{parts.folder}/{MODEL_FILE}")
             construct = (os.getcwd(), identity, parts.url, tiling, embeddings, column, seconds)
             # The largest first: at the end no worker waits long for another.
             for unit, part in _run(np.argsort(-sizes.astype(int), kind="stable"), min(workers, len(sizes)), construct):
@@ -121,8 +130,9 @@ def score_corpus(
         # Of those that were asked for no more began than there are cores.
         summary.workers = min(workers, _cores())
     summary.end()
-    _check(parts, summary, len(listed), output)
-    parts.finish()
+    with told(f"--output {output}"):
+        _check(parts, summary, len(listed), output)
+        parts.finish()
     return summary
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, filesystem, told
+from clicv2_keras.deployment.scoring.corpus_inputs import SETTINGS, filesystem, one_line
 from clicv2_keras.deployment.scoring.output_file import check_begin
 from clicv2_keras.deployment.scoring.parquet import COLUMNS, MODEL
 from clicv2_keras.utils.errors import UserError
@@ -149,15 +149,23 @@ class Parts:
         return json.loads(found.metadata[SUMMARY]) | {"rows": found.num_rows}
 
     def digests(self, name):
-        """uint64 (n,): of the inputs that a part has rows of.
+        """Two arrays, uint64 (n,) and (m,): of the inputs that a part has rows of, and of those among them that could
+        not be read as a whole: a file, or what is behind a break of a shard.
 
         Raises:
             UserError: where the part cannot be read.
         """
         path = f"{self.folder}/{name}"
-        about = f"{path}: cannot be read; remove it, and --resume scores its inputs again"
-        with told(about), self.files.open(path, "rb") as stream:
-            return _digests(pq.read_table(stream, columns=INPUT).group_by(INPUT).aggregate([]))
+        try:
+            with self.files.open(path, "rb") as stream:
+                table = pq.read_table(stream, columns=[*INPUT, "key", "error"])
+        except Exception as error:  # whatever Arrow and an object store raise
+            # Of the system's own errors Arrow's have no number.
+            broken = isinstance(error, pa.ArrowException) or (isinstance(error, OSError) and error.errno is None)
+            remedy = "; remove it, and --resume scores its inputs again" if broken else ""
+            raise UserError(f"{path}: cannot be read{remedy}: {one_line(error)}") from None
+        unread = table.filter(pc.and_(pc.is_null(table["key"]), pc.is_valid(table["error"])))
+        return tuple(_digests(rows.group_by(INPUT).aggregate([])) for rows in (table, unread))
 
     def keep(self, name, wanted):
         """Take the rows out of a part whose inputs' digests are not among `wanted`, a sorted uint64 (n,)."""
