@@ -66,8 +66,9 @@ class GuideTargets(keras.layers.Layer):
     def fit(self, batches):
         """Find the projections, from an iterable of lists of maps, of some thousand images in all."""
         grids, pools = [], []
-        # With a factor in common it would miss columns of the grid.
-        every = next(count for count in itertools.count(EVERY) if math.gcd(count, self.grid[1]) == 1)
+        # With a factor in common it would miss columns of the grid; of a small one all cells are taken.
+        first = EVERY if math.prod(self.grid) >= 4 * EVERY else 1
+        every = next(count for count in itertools.count(first) if math.gcd(count, self.grid[1]) == 1)
         for maps in batches:
             grids.append(ops.convert_to_numpy(self._grid(maps))[:, ::every].reshape(-1, self.grid_channels))
             pools.append(ops.convert_to_numpy(self._pooled(maps)))
@@ -106,7 +107,8 @@ def _fit(projection, samples, scale, count):
     # By far the fastest of its solvers for many samples, and without a draw.
     found = PCA(min(count, len(samples) - 1), svd_solver="covariance_eigh").fit((samples - center) * scale)
     values = np.maximum(found.explained_variance_, 1e-12)
-    gain = values**-0.5 * (values / values[0]) ** 0.25
+    # Where the samples have nothing but rounding, images that are not among them would be blown up.
+    gain = np.where(values > 1e-6 * values[0], values**-0.5 * (values / values[0]) ** 0.25, 0)
     kernel[:, : len(values)] = scale[:, None] * found.components_.T * gain
     projection["center"].assign(center)
     projection["kernel"].assign(kernel)

@@ -10,7 +10,7 @@ def leverage(tokens, regularization):
     near 0 where others resemble it, near 1 where none does.
 
     Args:
-        tokens: float32 (B, N, D) after a layer norm, so that their squared length is about D.
+        tokens: float32 (B, N, D) after a layer norm, so that their squared length is about D; up to 16 D.
         regularization: λ / D: what counts as resembling, above 0.
 
     Returns:

@@ -73,7 +73,8 @@ class PatchStatistics(keras.layers.Layer):
         side = averaged_side(name)
         if kind == "entropy":
             if side > 1:
-                return entropy(ops.reshape(_average(levels, self.patch_size, side), (*levels.shape[:2], -1)), COARSE)
+                averaged = _average(levels, self.patch_size, side)
+                return entropy(ops.reshape(averaged, (-1, levels.shape[1], (self.patch_size // side) ** 2)), COARSE)
             return entropy(levels, int(detail) if detail else self.bins)
         if kind == "deviation":
             return ops.log(1 + ops.std(ops.cast(levels, "float32"), axis=-1)) / math.log(128.5)

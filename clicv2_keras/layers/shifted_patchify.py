@@ -88,7 +88,8 @@ class ShiftedPatchify(SeededLayer):
         if self.mode == "roll":
             return start + ops.mod(inside - offset, self.patch_size)
         position = ops.abs(start + inside + offset)
-        return (length - 1) - ops.abs((length - 1) - position)
+        # Twice, since on a grid of one patch a whole patch's shift leads past both ends.
+        return ops.abs((length - 1) - ops.abs((length - 1) - position))
 
     def get_config(self):
         return {

@@ -65,8 +65,11 @@ class PatchContrastiveLoss(keras.layers.Layer):
             logits = logits + self._log_weights(ops.reshape(query_entropy, (-1,)), ops.reshape(key_entropy, (-1,)), own)
         if copies is not None:
             alike = ops.sum(queries * _unit(copies), axis=-1) / self.temperature
-            alike = ops.transpose(alike) if self.negatives == "same_position" else alike
-            logits = ops.concatenate([logits, ops.reshape(alike, (*logits.shape[:-1], 1))], axis=-1)
+            if self.negatives == "same_position":
+                alike = ops.transpose(alike)
+            elif self.negatives != "same_image":
+                alike = ops.reshape(alike, (-1,))
+            logits = ops.concatenate([logits, alike[..., None]], axis=-1)
         losses = keras.losses.sparse_categorical_crossentropy(own, logits, from_logits=True)
         return 2 * self.temperature * ops.mean(losses), ops.mean(hits)
 
@@ -75,7 +78,7 @@ class PatchContrastiveLoss(keras.layers.Layer):
         difference = ops.abs(query_entropy[:, None] - key_entropy[None, :])
         candidates = ops.shape(key_entropy)[0]
         is_own = ops.one_hot(own, candidates)
-        mean = ops.sum(difference * (1 - is_own), axis=1, keepdims=True) / (candidates - 1)
+        mean = ops.sum(difference * (1 - is_own), axis=1, keepdims=True) / ops.cast(candidates - 1, "float32")
         weight = ops.where(is_own > 0, 1.0, difference / ops.maximum(mean, 1e-6))
         return ops.log(ops.maximum(weight, 1e-6))
 

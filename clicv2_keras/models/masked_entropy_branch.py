@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 import keras
@@ -64,7 +65,13 @@ class MaskedEntropyBranch(keras.layers.Layer):
         return self.target != "image" and any(self.mask_ratios)
 
     def build_for(self, encoder):
-        """Make the parts that fit `encoder`."""
+        """Make the parts that fit `encoder`.
+
+        Raises:
+            ValueError: where it has one patch, of which none can be hidden.
+        """
+        if math.prod(encoder.grid) < 2 and any(mask_ratios(self.mask_ratio)):
+            raise ValueError("masked entropy modelling needs two patches or more; the encoder has one.")
         count = len(self.statistics)
         self.masking = EntropyMasking(encoder.patch_size, self.mask_ratio, self.bins, self.statistics, self.seed)
         if self.predicts_patches:

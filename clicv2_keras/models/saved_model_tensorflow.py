@@ -1,5 +1,6 @@
 """A SavedModel as a giver of feature maps. It computes in TensorFlow, whatever Keras's backend is."""
 
+import keras
 import numpy as np
 
 from clicv2_keras.models.feature_maps import resize
@@ -51,7 +52,7 @@ class SavedModelMaps:
     def __call__(self, images):
         """The maps of images, uint8 (B, S, S, 3): a list of float arrays."""
         if self.image_size and images.shape[1] != self.image_size:
-            images = np.asarray(resize(images.astype("float32"), self.image_size))
+            images = keras.ops.convert_to_numpy(resize(images.astype("float32"), self.image_size))
         found = self._run(images)
         return [found[name] for name in self._order]
 

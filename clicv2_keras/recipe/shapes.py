@@ -35,12 +35,14 @@ COPIES: dict[Copy, int] = {"blur": 1, "posterize": 1, "scale": 1, "tile": -1}
 
 # What counts as resembling in the two leverages that a head reads: see layers/leverage.py.
 REGULARIZATIONS = (1 / 64, 1 / 4)
+# Mean square that an encoder's tokens have at most; those of one that was trained here have 1 or less.
+LARGEST_SQUARE = 16
 
 
 def leverage_steps(count, regularization):
     """Steps of Newton and Schulz's iteration for `count` tokens: the error squares at each; it starts at 1 - λ / trace,
-    and the trace is at most N D."""
-    return math.ceil(math.log2(count / regularization)) + 4
+    and the trace is at most N D times the tokens' mean square."""
+    return math.ceil(math.log2(LARGEST_SQUARE * count / regularization)) + 4
 
 
 def averaged_side(statistic):

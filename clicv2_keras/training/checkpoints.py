@@ -121,7 +121,10 @@ def find_checkpoint(place, steps):
     Raises:
         UserError: where there is none such, or it is broken.
     """
-    folder, _, step = str(place).rpartition("@") if re.search(r"@\d+$", str(place)) else (str(place), "", "")
+    folder, step = str(place), ""
+    # A run's own name may end so.
+    if re.search(r"@\d+$", folder) and not user_path(folder).is_dir():
+        folder, _, step = folder.rpartition("@")
     checkpoints = Checkpoints(user_path(folder) / "checkpoints", keep=0)
     there = checkpoints.steps()
     if not there:

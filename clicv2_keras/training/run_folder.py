@@ -42,6 +42,17 @@ COLUMNS = (
     "layout_retrieval",
     "order",
 )
+# What a run writes for its reader.
+FILES = (
+    "metrics.csv",
+    "log.txt",
+    "losses.png",
+    "model.keras",
+    "encoder.keras",
+    "encoder_ema.keras",
+    "encoder_best.keras",
+    "scorer.keras",
+)
 # Of `losses.png`.
 PANELS = (
     ("contrastive_loss", "entropy_loss", "guide_loss", "label_loss"),
@@ -103,11 +114,15 @@ class RunFolder:
             Whether it holds a run.
 
         Raises:
-            UserError: where it holds a run and `resume` is False, or the run of another recipe, or is a file.
+            UserError: where it holds a run and `resume` is False, or the run of another recipe, or files that a run
+                would replace, or is a file.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: run.dir: is a file; name a folder")
         if not self.is_begun:
+            for name in FILES:
+                if (self.path / name).exists():
+                    raise UserError(f"{self.path}: run.dir: holds a {name} but no run; name another folder")
             return False
         if not resume:
             raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
@@ -148,13 +163,18 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._before = set(os.listdir(self.path))
         self._lock = FolderLock(self.path)
-        if begin and not started:
-            self._taken = self.checkpoints.take(begin)
-        self.write("recipe.yaml", recipe_yaml(self.recipe))
-        broken = self.checkpoints.set_broken_aside()
-        step = max(self.checkpoints.steps(), default=0)
-        self.rows = [row for row in self._read_rows() if row["step"] <= step]
-        self._write_rows()
+        try:
+            rows = self._read_rows()
+            if begin and not started:
+                self._taken = self.checkpoints.take(begin)
+            self.write("recipe.yaml", recipe_yaml(self.recipe))
+            broken = self.checkpoints.set_broken_aside()
+            step = max(self.checkpoints.steps(), default=0)
+            self.rows = [row for row in rows if row["step"] <= step]
+            self._write_rows()
+        except BaseException:
+            self.close()
+            raise
         return step, broken
 
     def close(self):

@@ -6,7 +6,8 @@ from clicv2_keras.utils.errors import UserError
 
 
 def device_scope(name=None):
-    """Context in which Keras keeps weights and computes on one device. The backend must be chosen already.
+    """Context in which Keras keeps weights and computes on one device, products of float32 in float32: GPUs round what
+    goes into them to 10 bits else, too few for a leverage. The backend must be chosen already.
 
     Args:
         name: `"cpu"`, `"gpu"`, `"gpu:1"`, …, as `keras.device` takes it; None leaves it to the backend, which takes the
@@ -15,17 +16,39 @@ def device_scope(name=None):
     Raises:
         UserError: where there is no such device.
     """
-    if name is None:
-        return contextlib.nullcontext()
     import keras
 
     backend = keras.backend.backend()
+    if name is None:
+        return _float32(backend)
     there = _devices(backend)
     wanted = name.lower() if ":" in name else f"{name.lower()}:0"
     if wanted not in there:
         raise UserError(f"device: {name} is not here; {backend} has {', '.join(there)}")
     # PyTorch's first CPU is "cpu": to it "cpu:0" is another place, to which weights would be copied.
-    return keras.device(wanted.removesuffix(":0") if backend == "torch" else wanted)
+    return _float32(backend, keras.device(wanted.removesuffix(":0") if backend == "torch" else wanted))
+
+
+@contextlib.contextmanager
+def _float32(backend, device=None):
+    """Context of a device in which no product is made in TensorFloat-32; PyTorch makes none so unless it is told to."""
+    with device or contextlib.nullcontext():
+        if backend == "jax":
+            import jax
+
+            with jax.default_matmul_precision("float32"):
+                yield
+        elif backend == "tensorflow":
+            import tensorflow as tf
+
+            before = tf.config.experimental.tensor_float_32_execution_enabled()
+            tf.config.experimental.enable_tensor_float_32_execution(False)
+            try:
+                yield
+            finally:
+                tf.config.experimental.enable_tensor_float_32_execution(before)
+        else:
+            yield
 
 
 def refuse_device(name, model):

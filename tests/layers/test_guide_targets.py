@@ -30,13 +30,13 @@ def test_agrees_with_principal_components(pixels):
     assert grid.shape == (60, 16, 5) and pooled.shape == (60, 6)
 
     side = side_by_side(map(ops.convert_to_numpy, maps), 4, 4)
-    spread, start, scale = side[:, ::7].reshape(-1, 28).var(axis=0), 0, []
+    spread, start, scale = side.reshape(-1, 28).var(axis=0), 0, []
     for channels in features.channels:
         scale += [spread[start : start + channels].sum() ** -0.5] * channels
         start += channels
     means = np.concatenate([ops.convert_to_numpy(each).mean(axis=(1, 2)) for each in maps], axis=1)
     for found, expected in (
-        (grid[:, ::7].reshape(-1, 5), components(side[:, ::7].reshape(-1, 28), np.array(scale), 5)),
+        (grid.reshape(-1, 5), components(side.reshape(-1, 28), np.array(scale), 5)),
         (pooled, components(means, 1 / np.maximum(means.std(axis=0), 1e-4), 6)),
     ):
         sign = np.sign((found * expected).sum(axis=0))
@@ -52,6 +52,27 @@ def test_every_column_of_the_grid_is_sampled():
     targets.fit([[maps]])
     grid, _ = targets([maps])
     assert abs(ops.convert_to_numpy(ops.mean(grid))) < 0.05
+
+
+def test_of_few_cells_all_are_sampled():
+    maps = np.random.default_rng(0).normal(0, 1, (20, 2, 2, 3)).astype("float32")
+    maps[:, 0, 0] += 10
+    targets = GuideTargets((16,), (3,), (2, 2))
+    targets.fit([[maps]])
+    np.testing.assert_allclose(ops.convert_to_numpy(targets([maps])[0]).mean(axis=(0, 1)), 0, atol=1e-4)
+
+
+def test_what_the_samples_do_not_vary_in_is_no_target(rng):
+    """Few images again and again, of more channels than there are images, one of them silent in all."""
+    maps = np.tile(rng.normal(0, 1, (8, 6, 6, 40)), (6, 1, 1, 1)).astype("float32")
+    maps[..., 0] = 0
+    targets = GuideTargets((8,), (40,), (6, 6))
+    targets.fit([[maps]])
+    unseen = rng.normal(0, 1, (50, 6, 6, 40)).astype("float32")
+    seen, new = (ops.convert_to_numpy(targets([each])[1]) for each in (maps, unseen))
+    assert 0.5 < seen.var(axis=0).max() < 1.1 and new.var(axis=0).max() < 30
+    grid = ops.convert_to_numpy(targets([unseen])[0])
+    assert np.abs(grid).max() < 20
 
 
 def test_only_the_last_map_of_a_stage_counts_in_the_grid():

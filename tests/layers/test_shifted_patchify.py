@@ -18,6 +18,12 @@ def test_windows_are_exactly_the_pixels_at_the_drawn_offsets(images, rng):
     assert numpy(windows).dtype == "uint8"
 
 
+def test_of_one_patch_a_whole_patchs_shift_is_reflected_at_both_ends(images):
+    offsets = np.array([[[8, -8]], [[-8, 8]], [[8, 8]], [[0, -8]]], "int32")
+    windows = ShiftedPatchify(8, max_shift=8)(images[:, :8, :8], training=True, offsets=offsets)
+    np.testing.assert_array_equal(numpy(windows), reference.shifted_patchify(images[:, :8, :8], 8, offsets))
+
+
 def test_roll_keeps_the_histogram_of_every_patch(images, rng):
     offsets = rng.integers(-4, 5, (4, 16, 2)).astype("int32")
     rolled = numpy(ShiftedPatchify(8, mode="roll")(images, training=True, offsets=offsets))

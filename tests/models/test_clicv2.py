@@ -190,6 +190,15 @@ def test_fit_takes_arrays_and_py_datasets_and_validates(make_model, batch):
     assert model.optimizer.iterations == 8
 
 
+@pytest.mark.parametrize("negatives", ["same_position", "entropy_weighted", "same_image"])
+def test_a_batch_size_that_is_not_told_compiles(make_model, batch, negatives):
+    contrast = {"negatives": negatives, "copies": ("blur",)}
+    entropy = {"statistics": ("entropy_half", "entropy_quarter", "gradient_half")}
+    model = make_model(contrast, entropy, RandomViews(32, seed=0), run_eagerly=False, jit_compile=False)
+    model.fit(batch["image"][:7], batch_size=4, verbose=0)
+    assert model.optimizer.iterations == 2
+
+
 def test_steps_per_execution(make_model, batch):
     if keras.backend.backend() == "torch":
         with pytest.warns(UserWarning, match="steps_per_execution is set to 1"):
@@ -362,3 +371,10 @@ def test_one_seed_gives_each_part_draws_of_its_own(make_model):
         firsts.append(np.stack(draws))
     np.testing.assert_array_equal(firsts[0], firsts[1])
     assert (firsts[0] != firsts[2]).mean() > 0.9
+
+
+def test_of_one_patch_nothing_can_be_hidden(make_model):
+    one = {"encoder": {"image_size": 8}, "contrast": None}
+    with pytest.raises(ValueError, match="masked entropy modelling needs two patches or more"):
+        make_model(**one)
+    make_model(**one, entropy={"mask_ratio": 0, "visible": True})

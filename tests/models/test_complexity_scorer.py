@@ -71,14 +71,15 @@ def test_linear_head_bounds_each_patch_before_the_average(make_scorer, images):
     np.testing.assert_allclose(score, (1 / (1 + np.exp(-logits))).mean(axis=1), atol=1e-4)
 
 
+@pytest.mark.parametrize("gain", [1.0, 3.5])
 @pytest.mark.parametrize("regularization", [1 / 64, 1.0])
-def test_diversity_is_the_leverage_of_the_tokens(rng, regularization):
+def test_diversity_is_the_leverage_of_the_tokens(rng, regularization, gain):
     # A few directions for many tokens, as in real images: the Gram matrix is far from regular.
-    tokens = (rng.normal(size=(3, 64, 5)) @ rng.normal(size=(5, 48)) + 0.3 * rng.normal(size=(3, 64, 48))) / 2
+    tokens = (rng.normal(size=(3, 64, 5)) @ rng.normal(size=(5, 48)) + 0.3 * rng.normal(size=(3, 64, 48))) / 2 * gain
     head = DiversityHead(regularization)
     found = head.patch_scores(None, keras.ops.convert_to_tensor(tokens.astype("float32")), None)
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(found), [leverage(t, regularization * 48) for t in tokens], atol=1e-4
+        keras.ops.convert_to_numpy(found), [leverage(t, regularization * 48) for t in tokens], atol=1e-4 * gain
     )
 
 

@@ -91,6 +91,11 @@ def test_a_guided_run_and_a_branch_from_it(tmp_path, guided, scored, eagerly):
     assert float(rows(tmp_path / "decay")[0]["learning_rate"]) == 0
     assert ended.model.optimizer.iterations == 6
 
+    named = tmp_path / "whole@2"
+    named.mkdir()
+    with pytest.raises(UserError, match="there is no run with a checkpoint"):
+        train(tmp_path / "none", guided, begin=named)
+    named.rmdir()
     for place, message in (
         (f"{tmp_path / 'whole'}@3", "has no checkpoint of step 3; there are 2, 4"),
         (tmp_path / "nowhere", "there is no run with a checkpoint"),

@@ -83,6 +83,27 @@ def test_a_broken_file_of_a_run_is_one_line(folder, name, content):
     again.close()
 
 
+@pytest.mark.parametrize("name", ["metrics.csv", "log.txt", "encoder.keras"])
+def test_a_file_of_somebody_else_is_neither_replaced_nor_removed(folder, tmp_path, name):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / name).write_text("theirs")
+    recipe = folder.recipe.model_copy(
+        update={"run": folder.recipe.run.model_copy(update={"dir": str(tmp_path / "theirs")})}
+    )
+    with pytest.raises(UserError, match=f"run.dir: holds a {name} but no run; name another folder"):
+        RunFolder(recipe).open(resume=True)
+    assert [(path.name, path.read_text()) for path in (tmp_path / "theirs").iterdir()] == [(name, "theirs")]
+
+
+def test_a_run_that_cannot_be_opened_locks_nobody_out(folder):
+    folder.close()
+    (folder.path / "metrics.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="is broken; move it away") as kept:
+        RunFolder(folder.recipe).open(resume=True)
+    (folder.path / "metrics.csv").unlink()
+    assert RunFolder(folder.recipe).open(resume=True) == (0, []) and kept.value
+
+
 def test_a_name_is_no_formula_to_the_plot(folder):
     folder.add_row({"step": 1, "loss": 0.5})
     folder.recipe = folder.recipe.model_copy(update={"name": "$x_$y \\frac"})

@@ -37,6 +37,28 @@ def test_a_device_is_there_by_its_name_with_and_without_a_number():
         pass
 
 
+@pytest.mark.parametrize("name", [None, "cpu"])
+def test_products_of_float32_are_made_in_float32(name):
+    if keras.backend.backend() == "torch":
+        pytest.skip("PyTorch makes them so by itself")
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def said():
+            return jax.config.jax_default_matmul_precision
+
+        rounded, whole = None, "float32"
+    else:
+        import tensorflow as tf
+
+        said = tf.config.experimental.tensor_float_32_execution_enabled
+        rounded, whole = True, False
+    assert said() == rounded
+    with device_scope(name):
+        assert said() == whole
+    assert said() == rounded
+
+
 @pytest.mark.parametrize("name", ["gpu:7", "cpu:9", "nonsense", ""])
 def test_one_that_is_not_here_is_one_line(name):
     with pytest.raises(UserError, match=f"^device: {name} is not here; {keras.backend.backend()} has .*cpu:0"):
