@@ -101,7 +101,7 @@ def test_a_head_that_reads_diversity_costs_its_products():
     keys = ["contrast.level=none", "entropy.weight=0", "labels={dataset: csv, root: here.csv}"]
     token, every = (count_cost(load_recipe("quickstart", [*keys, *more])) for more in (["labels.parts=[token]"], []))
     patches = every.patches
-    steps = sum(int(np.ceil(np.log2(patches * shrink))) + 4 for shrink in (64, 4))
+    steps = sum(int(np.ceil(np.log2(16 * patches * shrink))) + 4 for shrink in (64, 4))
     # Two crops, forward and twice that backward, two products of N x N x N a step.
     assert every.flops_per_image - token.flops_per_image == 2 * 3 * steps * 2 * 2 * patches**3
     assert every.activation_bytes > token.activation_bytes
