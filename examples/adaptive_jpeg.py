@@ -8,6 +8,8 @@ Needs the light core alone. The line between the two qualities is a choice, not 
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from clicv2_keras import score
 from clicv2_keras.utils.atomic_files import atomic_write
 from clicv2_keras.utils.images import UnreadableImage, open_rgb
@@ -40,11 +42,14 @@ def recompress(folder, output):
         try:
             # As it was scored: upright, what is transparent on white, 16 bits as 8; but at its full size.
             picture = open_rgb(row.file)
+            with Image.open(row.file) as source:
+                # Of other modes it is of colours that are no more.
+                profile = source.info.get("icc_profile") if source.mode in ("RGB", "RGBA") else None
         except UnreadableImage as error:
             print(f"{row.file}: {error}", file=sys.stderr)
             continue
         with atomic_write(target) as unfinished:
-            picture.save(unfinished, "JPEG", quality=quality(row.score), optimize=True)
+            picture.save(unfinished, "JPEG", quality=quality(row.score), optimize=True, icc_profile=profile)
         rows.append((row.file, row.score, quality(row.score), target.stat().st_size))
     return rows
 

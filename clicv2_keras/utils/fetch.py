@@ -115,12 +115,15 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, host, port, end, allow_private):
         super().__init__(host, port)
         addresses = _addresses(host, port, allow_private)
-        for address in addresses:
+        for number, address in enumerate(addresses):
             left = end - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             try:
-                self.sock = socket.create_connection((address, port), timeout=left)
+                # Some networks lose whatever is of one kind of address: the others have a share of the time each.
+                share = left / (len(addresses) - number)
+                self.sock = socket.create_connection((address, port), timeout=share)
+                self.sock.settimeout(left)
                 break
             except OSError:
                 if address == addresses[-1]:
@@ -171,10 +174,12 @@ def is_public(address):
         return ip.is_global and not ip.is_multicast
     if ip.ipv4_mapped:
         return is_public(str(ip.ipv4_mapped))
+    if ip.is_site_local or ip in _LOCAL_NAT64:
+        return False
     carried = [each for each in (ip.sixtofour, *(ip.teredo or ())) if each]
     if ip in _NAT64:
         carried.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
     return ip.is_global and not ip.is_multicast and all(is_public(str(each)) for each in carried)
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NAT64, _LOCAL_NAT64 = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48")

@@ -146,12 +146,13 @@ def _has_its_own_card(hub, address, where):
             return None
 
     card, sums = now(CARD), now(SUMS)
-    if sums is None:
-        for name in (TFLITE, KERAS):
-            if hub.HfApi(endpoint=_endpoint()).file_exists(where.repository, name, revision=where.revision):
-                raise UserError(f"--push {address}: its {name} was not written by export --push; name another place")
-        return card is not None
-    return card is not None and _checksums(sums).get(CARD) != sha256(card)
+    written = {} if sums is None else _checksums(sums)
+    for name in (TFLITE, KERAS):
+        if not hub.HfApi(endpoint=_endpoint()).file_exists(where.repository, name, revision=where.revision):
+            continue
+        if name not in written or sha256(now(name)) != written[name]:
+            raise UserError(f"--push {address}: its {name} was not written by export --push; name another place")
+    return card is not None and written.get(CARD) != sha256(card)
 
 
 def _fetch(hub, address, where, name):

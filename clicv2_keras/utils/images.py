@@ -34,8 +34,13 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Of a progressive JPEG: each scan goes over the whole picture, and may be of a few bytes. Encoders make a dozen.
+MAX_SCANS = 100
+# Of a TIFF: the sides of its tiles, each of which is decoded whole.
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 # Of a TIFF: 0 where white is 0; how many bits; how they are read, 1 for unsigned.
 _PHOTOMETRIC, _BITS, _SAMPLE_FORMAT = 262, 258, 339
+_NO_WHITE = "its pixels are signed or of 32 bits, and nothing says what black and white are: convert it to 8 bits"
 _SIGNATURES = {
     b"\xff\xd8\xff": ".jpg",
     b"\x89PNG\r\n\x1a\n": ".png",
@@ -108,8 +113,14 @@ def decode_image(file, at_least=None):
             coefficients = 6 * image.width * image.height if image.info.get("progressive") else 0
             if at_least:
                 image.draft(None, (at_least, at_least))
-            _check_size(image)
+            _check_size(*image.size)
             pixels = image.width * image.height
+            tags = getattr(image, "tag_v2", {})
+            if tile := tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0):
+                _check_size(tags[_TILE_WIDTH], tags[_TILE_LENGTH])
+                pixels = max(pixels, tile)
+            if coefficients and _scans(image.fp) > MAX_SCANS:
+                raise UnreadableImage(f"it has more than {MAX_SCANS} scans")
             with _memory.taken(_BYTES.get(image.format, 16) * pixels + coefficients):
                 upright = upright_rgb(image)
                 _memory.take_for(upright, 4 * pixels)
@@ -133,7 +144,11 @@ def upright_rgb(image):
     # Not by `exif_transpose`, which writes all tags anew and so fails at one that is odd.
     turn = _TURNS.get(_orientation(image))
     # What is turned has no tags any more.
-    return _rgb(image if turn is None else image.transpose(turn), getattr(image, "tag_v2", {}))
+    turned = image if turn is None else image.transpose(turn)
+    # One at hand, or a part of another, does not say what white is.
+    if image.mode == "I" and image.format not in ("PNG", "PPM", "TIFF"):
+        raise UnreadableImage(_NO_WHITE)
+    return _rgb(turned, getattr(image, "tag_v2", {}))
 
 
 def _orientation(image):
@@ -200,8 +215,18 @@ class _Memory:
 _memory = _Memory()
 
 
-def _check_size(image):
-    width, height = image.size
+def _scans(file):
+    """How many scans the open file of a JPEG has; within one their mark does not occur."""
+    place, count, last = file.tell(), 0, b""
+    file.seek(0)
+    while data := file.read(2**20):
+        count += (last + data).count(b"\xff\xda")
+        last = data[-1:]
+    file.seek(place)
+    return count
+
+
+def _check_size(width, height):
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise UnreadableImage(
             f"{width} x {height} pixels are too many: at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE} a side"
@@ -223,9 +248,7 @@ def _eight_bits(image, tags):
     """The upper 8 bits of a grey image of more, with alpha where a level is transparent; `tags` are those of a TIFF."""
     bits, sample_format = tags.get(_BITS, (16,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0]
     if bits > 16 or sample_format != 1:
-        raise UnreadableImage(
-            "its pixels are signed or of 32 bits, and nothing says what black and white are: convert it to 8 bits"
-        )
+        raise UnreadableImage(_NO_WHITE)
     levels = np.asarray(image).astype("int32")
     grey = (levels >> bits - 8).clip(0, 255).astype("uint8")
     if tags.get(_PHOTOMETRIC) == 0:

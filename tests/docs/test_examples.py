@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from code_blocks import ROOT
 from load_program import load_program
-from PIL import Image
+from PIL import Image, ImageCms
 
 from clicv2_keras.utils.procedural import procedural_image
 
@@ -61,6 +61,16 @@ def test_busy_pictures_are_compressed_harder(folder, tmp_path):
         assert len(example.recompress(folder, folder / "below")) == count
     with Image.open(folder / "below" / "deep.png.jpg") as written:
         assert abs(np.asarray(written.convert("L")).mean() - 127.5) < 2
+
+
+def test_a_colour_profile_is_kept(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    (tmp_path / "in").mkdir()
+    for name, mode in (("a.jpg", "RGB"), ("b.jpg", "L")):
+        Image.new(mode, (96, 96)).save(tmp_path / "in" / name, icc_profile=profile)
+    load("adaptive_jpeg").recompress(tmp_path / "in", tmp_path / "out")
+    found = [Image.open(tmp_path / "out" / f"{name}.jpg.jpg").info.get("icc_profile") for name in "ab"]
+    assert found == [profile, None]
 
 
 def test_pytorch_begins_with_the_simple_pictures(table):

@@ -98,6 +98,21 @@ def test_it_gives_the_bytes_and_follows_where_they_moved(server, url):
     assert fetch(f"{url}/by_letters", allow_private=True) == b"another"
 
 
+def test_an_address_that_swallows_packets_leaves_time_for_the_next(server, url, monkeypatch):
+    connect = socket.create_connection
+
+    def swallowing(place, timeout):
+        if place[0] == "192.0.2.1":
+            time.sleep(timeout)
+            raise TimeoutError
+        return connect(place, timeout)
+
+    monkeypatch.setattr(module, "SECONDS", 2)
+    monkeypatch.setattr(module, "_addresses", lambda *_: ["192.0.2.1", "127.0.0.1"])
+    monkeypatch.setattr(socket, "create_connection", swallowing)
+    assert fetch(f"{url}/a b.jpg", allow_private=True) == b"a picture"
+
+
 def test_what_is_inside_is_not_asked(server, url):
     for inner in (f"{url}/a b.jpg", url.replace("localhost", "127.0.0.1"), url.replace("localhost", "[::1]")):
         with pytest.raises(UnreadableImage, match="no address of the public internet; --allow-private-urls"):
@@ -166,7 +181,7 @@ def test_a_server_without_encryption_is_no_https(server, url):
     "address",
     "127.0.0.1 10.1.2.3 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 255.255.255.255 ::1 :: "
     "fe80::1%eth0 fc00::1 ff02::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe "
-    "2002:7f00:1:: 2002:c0a8:101::".split(),
+    "2002:7f00:1:: 2002:c0a8:101:: fec0::1 64:ff9b:1::a00:1".split(),
 )
 def test_no_address_of_an_inner_network_is_public(address):
     assert not is_public(address)

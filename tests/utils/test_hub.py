@@ -14,7 +14,7 @@ from clicv2_keras.models import ComplexityScorer, ViTEncoder
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.utils import hub
 from clicv2_keras.utils.errors import UserError
-from clicv2_keras.utils.hub import KERAS, TFLITE, hub_file, parse_address, push
+from clicv2_keras.utils.hub import KERAS, SUMS, TFLITE, hub_file, parse_address, push
 from clicv2_keras.utils.package_data import trained_presets
 
 
@@ -163,8 +163,15 @@ def test_a_readme_of_the_owner_is_kept_and_a_model_of_somebody_is_not_replaced(h
     hub_server.commit("someone/new", {"README.md": b"mine, with a licence"})
     assert [pushed(card) for card in ("third", "fourth")] == ["mine, with a licence"] * 2
     hub_server.commit("someone/theirs", {KERAS: b"a model"})
-    with pytest.raises(UserError, match="its model.keras was not written by export --push; name another place"):
-        push("hf://someone/theirs", files)
+    other_sums = b"0" * 64 + b"  other.bin\n"
+    for name, changed in (
+        ("theirs", {}),
+        ("theirs", {SUMS: other_sums}),
+        ("new", {TFLITE: b"mine, fitted to more"}),
+    ):
+        hub_server.commit(f"someone/{name}", changed)
+        with pytest.raises(UserError, match="its model.* was not written by export --push; name another place"):
+            push(f"hf://someone/{name}", files)
 
 
 def test_a_push_that_may_not_be_is_one_line(hub_server, tmp_path, monkeypatch):

@@ -1,12 +1,14 @@
 import io
 import struct
 import threading
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from clicv2_keras.utils.images import UnreadableImage, is_image, open_rgb
+from clicv2_keras.utils import images
+from clicv2_keras.utils.images import UnreadableImage, is_image, open_rgb, upright_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
@@ -41,8 +43,8 @@ def test_paths_bytes_and_files_are_alike(pixels, tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)
     with open(path, "rb") as file:
-        images = [open_rgb(path), open_rgb(str(path)), open_rgb(path.read_bytes()), open_rgb(file)]
-    assert all(largest_error(image, pixels) == 0 for image in images)
+        read = [open_rgb(path), open_rgb(str(path)), open_rgb(path.read_bytes()), open_rgb(file)]
+    assert all(largest_error(image, pixels) == 0 for image in found)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,19 @@ def test_a_tiff_whose_white_is_not_known_is_refused():
     ):
         with pytest.raises(UnreadableImage, match="signed or of 32 bits.* convert it to 8 bits"):
             open_rgb(data)
+
+
+def test_signed_pixels_at_hand_are_refused(pixels):
+    grey = Image.fromarray(pixels[..., 0])
+    tiff = Image.open(io.BytesIO(encode(Image.fromarray(np.full((8, 8), 2**31 - 1, "int32")), "TIFF")))
+    for image in (grey.convert("I"), Image.fromarray(pixels[..., 0].astype("int32")), tiff.crop((0, 0, 4, 4))):
+        with pytest.raises(UnreadableImage, match="signed or of 32 bits.* convert it to 8 bits"):
+            upright_rgb(image)
+
+
+def test_a_portable_greymap_of_sixteen_bits_keeps_the_upper_eight():
+    data = b"P5 2 1 65535\n" + np.array([0x1234, 0xFFFF], ">u2").tobytes()
+    assert largest_error(open_rgb(data), np.array([[0x12, 0xFF]])[..., None]) == 0
 
 
 def test_alpha_lies_over_white(pixels):
@@ -215,6 +230,33 @@ def test_a_decompression_bomb_raises_one_line(pixels, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UnreadableImage, match="bomb"):
         open_rgb(encode(Image.fromarray(pixels), "PNG"))
+
+
+@pytest.mark.parametrize("side", [64, 12_288])
+def test_a_tile_that_is_larger_than_its_image_counts_as_large(side, monkeypatch):
+    """Pillow decodes it whole."""
+    body = zlib.compress(bytes(64 * 64))
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 8, 325: len(body)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    place = 8 + len(body)
+    data = struct.pack("<2sHI", b"II", 42, place) + body + struct.pack("<H", len(tags)) + entries + bytes(4)
+    taken = []
+    memory = images._memory.taken
+    monkeypatch.setattr(images._memory, "taken", lambda count: taken.append(count) or memory(count))
+    if side == 64:
+        assert open_rgb(data).size == (16, 16) and taken == [16 * 64 * 64]
+    else:
+        with pytest.raises(UnreadableImage, match="12288 x 12288 pixels are too many"):
+            open_rgb(data)
+
+
+def test_a_jpeg_of_more_scans_than_any_encoder_makes_is_refused(monkeypatch):
+    data = encode(Image.new("RGB", (64, 64), "teal"), "JPEG", progressive=True)
+    scans = data.count(b"\xff\xda")
+    assert 5 < scans < 20 and open_rgb(data).size == (64, 64)
+    monkeypatch.setattr("clicv2_keras.utils.images.MAX_SCANS", scans - 1)
+    with pytest.raises(UnreadableImage, match=f"it has more than {scans - 1} scans"):
+        open_rgb(data)
 
 
 def test_images_that_somebody_keeps_stop_nobody(monkeypatch):

@@ -148,6 +148,8 @@ def _host_name(allowed):
     """The name in what a user allows, which may be a whole address, as a tunnel prints it."""
     try:
         name = urlsplit(allowed if "://" in allowed else f"//{allowed}").hostname
+        # As browsers say it.
+        name = name if not name or name.isascii() else name.encode("idna").decode()
     except ValueError:
         name = None
     if not name or "*" in name:

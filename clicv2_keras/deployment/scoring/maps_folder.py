@@ -72,6 +72,8 @@ class MapsFolder:
 
 def place_below(folder, name):
     """Where what is called `name` has its place in a folder."""
+    if "://" in name:  # what climbs in a URL must not take its host away
+        name = "/".join("__up__" if part == os.pardir else part for part in name.split("/"))
     path = Path(os.path.normpath(name))
     parts = ["__up__" if part == os.pardir else part for part in path.relative_to(path.anchor).parts]
     if path.anchor:

@@ -49,7 +49,9 @@ def print_rows(rows, paths, maps, form=None, percentiles=None):
                 binary.write(rows_format.encode(row))
                 binary.flush()
 
-            sinks = [write, stack.enter_context(Progress(paths, maps, stderr))]
+            sinks = [write]
+            if not stdout.isatty():
+                sinks.append(stack.enter_context(Progress(paths, maps, stderr)))
         for row in itertools.chain([first], rows):
             counts.add(row)
             for sink in sinks:

@@ -88,7 +88,7 @@ def test_a_name_that_a_stranger_points_here_is_refused(url):
 
 
 def test_a_tunnels_name_can_be_allowed_and_all_addresses_listened_on():
-    allowed = ["Demo.Example", "with.port.example:8000", "https://tunnel.example/"]
+    allowed = ["Demo.Example", "with.port.example:8000", "https://tunnel.example/", "bücher.example"]
     command = [SCRIPT, "demo", "--no-browser", "--host", "0.0.0.0", *(f"--allow-host={name}" for name in allowed)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         url = process.stdout.readline().split()[0]

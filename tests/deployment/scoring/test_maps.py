@@ -50,6 +50,11 @@ def test_no_overlay_replaces_another(tmp_path, monkeypatch):
     assert places[2] == Path("maps/a/cat.jpg.png")
 
 
+def test_the_map_of_a_url_that_climbs_lies_below_as_well(tmp_path):
+    for name in ("https://h/../..", "https://h/../../../a.png", "https://../a"):
+        assert tmp_path in MapsFolder(tmp_path).path_of(name).parents
+
+
 def test_score_writes_them(photos, monkeypatch):
     monkeypatch.chdir(photos)
     Image.fromarray(procedural_image(7, 60)[0]).save("a.png")
