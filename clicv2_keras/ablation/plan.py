@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clicv2_keras.ablation.row import TABLE, Row, choose_rows, row_changes
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.recipe.files import OVERRIDE, load_recipe
@@ -212,12 +214,13 @@ def _judged_on(dataset, root, test_split, within_category):
                 raise UserError(f"--{option} {value}: of which data set? name it by --dataset")
         return None, KNOWN_COMPLEXITY
     from clicv2_keras.data.labelled.scored_sets import open_scored
-    from clicv2_keras.evaluation.folds import make_folds
+    from clicv2_keras.evaluation.folds import check_judgeable, make_folds
 
     if isinstance(dataset, str) and root is None:
         raise UserError(f"--dataset {dataset}: name by --root where it lies")
     dataset = open_scored(dataset, root, within_category)
 
-    _, sentence = make_folds(dataset, test_split)
+    folds, sentence = make_folds(dataset, test_split)
+    check_judgeable(dataset, np.concatenate([test for _, test in folds]))
     within = ", within each category" if dataset.ranked_within_category else ""
     return dataset, f"agreement with people on {dataset.name}{within}: {sentence}"

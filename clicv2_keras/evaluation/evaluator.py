@@ -1,14 +1,11 @@
 """One way to judge a model on labelled images, for whoever asks."""
 
-import numpy as np
-
-from clicv2_keras.evaluation.agreement import FEWEST, Judge, unjudged
+from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.content import measure_content
 from clicv2_keras.evaluation.evaluation import Evaluation
 from clicv2_keras.evaluation.features import BATCH, FeatureExtractor
-from clicv2_keras.evaluation.folds import Split, make_folds
+from clicv2_keras.evaluation.folds import Split, check_judgeable, make_folds
 from clicv2_keras.evaluation.predictors import PREDICTORS, pixels_of, predict
-from clicv2_keras.utils.errors import UserError
 
 
 class Evaluator:
@@ -77,6 +74,7 @@ class Evaluator:
         features = self._extractor.extract(self.data.source, tick)
         data = self.data.subset(features.index)
         split, protocol = self._split(data)
+        split, alike = split.without_alike(features.fingerprints)
         judged = data.subset(split.test)
         judged_model = self._extractor.judged
         known = judged_model.known(features.fingerprints)
@@ -96,6 +94,7 @@ class Evaluator:
             agreements=[judge.agreement(prediction) for prediction in predictions],
             judge=judge,
             known=known,
+            alike=alike,
             content=content,
             unreadable=features.unreadable,
             total=len(self.data),
@@ -105,13 +104,5 @@ class Evaluator:
         """The `Split` of the images and a sentence that says so."""
         folds, protocol = make_folds(data, self.test_split, self.seed)
         split = Split(folds, data.scores, data.categories, data.ranked_within_category)
-        scores = data.scores[split.test]
-        if np.ptp(scores) == 0:
-            raise UserError(f"{data.name}: all labels that are judged on are {scores[0]:g}: nothing to agree with")
-        categories = data.categories[split.test]
-        if data.ranked_within_category and set(unjudged(scores, categories)) == set(categories):
-            raise UserError(
-                f"{data.name}: no category has {FEWEST} images to be judged on, of labels that differ, and scores of "
-                "different ones cannot be compared"
-            )
+        check_judgeable(data, split.test)
         return split, protocol

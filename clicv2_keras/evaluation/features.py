@@ -9,11 +9,10 @@ from keras import ops
 
 from clicv2_keras.data.reading import read_images
 from clicv2_keras.evaluation.handcrafted import LONGEST, handcrafted
-from clicv2_keras.evaluation.judged_model import ReadOutNetwork, judged_model
+from clicv2_keras.evaluation.judged_model import ReadOutNetwork, diversity_head, judged_model
 from clicv2_keras.evaluation.untrained_encoders import UntrainedEncoders
 from clicv2_keras.layers import PatchEntropy
 from clicv2_keras.layers.patch_read_out import PARTS
-from clicv2_keras.models import DiversityHead
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.fingerprints import fingerprint
 from clicv2_keras.utils.images import network_input
@@ -74,7 +73,8 @@ class FeatureExtractor:
         encoder = self.judged.encoder
         self.untrained = UntrainedEncoders(encoder, untrained_seeds if encoder is not None else ())
         if self.untrained:
-            self._untrained_network = ReadOutNetwork(self.untrained.encoder, {"diversity": DiversityHead()})
+            head = diversity_head(self.judged.model)
+            self._untrained_network = ReadOutNetwork(self.untrained.encoder, {"diversity": head})
 
     def extract(self, source, tick=lambda: None):
         """The `Features` of a source of images, see `open_source`; `tick` is called after each.

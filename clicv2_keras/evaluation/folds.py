@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from clicv2_keras.evaluation.agreement import FEWEST
+from clicv2_keras.evaluation.agreement import FEWEST, unjudged
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.fingerprints import Fingerprints
+
+FEWEST_TRAIN = 10
 
 
 @dataclass
@@ -15,6 +18,10 @@ class Split:
 
     `folds` are pairs of index arrays (train, test); each test image is in one fold. `scores` and `categories` (n,) are
     those of the set; `within` says that weights are shared between categories and intercepts are not.
+
+    Where there are several folds, their regressions are brought to one level: each is shifted so that over all test
+    images of a group it has the mean that they have together. Else the level of each falls where the labels that were
+    kept from it are high, and predictions of nothing would correlate with labels, by -.3 among 40 images.
     """
 
     folds: list
@@ -34,26 +41,63 @@ class Split:
             kind: makes the regression, such as `CategoryRidge`.
             features: (n, F).
         """
-        groups = self.categories if self.within else np.zeros(len(self.scores))
-        out = np.full(len(self.scores), np.nan)
-        for train, test in self.folds:
+        groups, asked = self.categories if self.within else np.zeros(len(self.scores)), self.test
+
+        def of_fold(train):
             regression = kind().fit(features[train], self.scores[train], groups[train])
-            out[test] = regression.predict(features[test], groups[test])
-        return out[self.test]
+            return regression.predict(features[asked], groups[asked])
+
+        return self._on_one_level(of_fold, groups[asked])
 
     def predict_by_category(self, predict):
         """Predictions (m,) for the test images, a category at a time.
 
         Args:
             predict: called with the numbers of a fold's training images, of those of a category among them, and of the
-                category's test images; gives predictions of the last.
+                category's test images of all folds; gives predictions of the last.
         """
-        out = np.full(len(self.scores), np.nan)
-        for train, test in self.folds:
-            for name in np.unique(self.categories[test]):
-                mine, asked = (part[self.categories[part] == name] for part in (train, test))
-                out[asked] = predict(train, mine, asked)
+        categories = self.categories[self.test]
+
+        def of_fold(train):
+            out = np.empty(len(categories))
+            for name in np.unique(categories):
+                mine, asked = train[self.categories[train] == name], self.test[categories == name]
+                out[categories == name] = predict(train, mine, asked)
+            return out
+
+        return self._on_one_level(of_fold, categories)
+
+    def _on_one_level(self, of_fold, groups):
+        """Predictions (m,) of the test images, each by the fold that it is a test image of; groups are theirs."""
+        found = np.stack([of_fold(train) for train, _ in self.folds])
+        for name in np.unique(groups):
+            level = found[:, groups == name].mean(axis=1, keepdims=True)
+            found[:, groups == name] += level.mean() - level
+        out = np.empty(len(self.scores))
+        for row, (_, test) in zip(found, self.folds, strict=True):
+            out[test] = row[np.searchsorted(self.test, test)]
         return out[self.test]
+
+    def without_alike(self, fingerprints):
+        """The same without the training images that are alike a test image of their fold, and how many they are.
+
+        Args:
+            fingerprints: uint8 (n, 194), of the images; see `Fingerprints`.
+
+        Raises:
+            UserError: where too few are left.
+        """
+        folds, left_out = [], set()
+        for train, test in self.folds:
+            is_alike = Fingerprints(fingerprints[test]).known(fingerprints[train])
+            left_out |= set(train[is_alike].tolist())
+            folds.append((train[~is_alike], test))
+            if len(train) - is_alike.sum() < FEWEST_TRAIN:
+                raise UserError(
+                    f"{is_alike.sum()} of {len(train)} images to fit on are alike ones that are judged, which leaves "
+                    "too few; list each image once"
+                )
+        return replace(self, folds=folds), len(left_out)
 
 
 def make_folds(data, test_split=None, seed=0):
@@ -76,7 +120,7 @@ def make_folds(data, test_split=None, seed=0):
     if chosen not in others:
         raise UserError(f"{data.name}: there is no part {chosen!r} to judge on; there are {', '.join(parts)}")
     train, test = (np.flatnonzero(data.splits == part) for part in ("train", chosen))
-    if len(train) < 10 or len(test) < FEWEST:
+    if len(train) < FEWEST_TRAIN or len(test) < FEWEST:
         raise UserError(
             f"{data.name}: {len(train)} images in train and {len(test)} in {chosen} are too few to judge by"
         )
@@ -88,8 +132,9 @@ def selection_split(data, split=None):
 
     Args:
         data: `ScoredImages`.
-        split: the part to judge on, beside `train`, which is fitted on. None: `val`; where there is none, 5-fold
-            cross-validation within `train`, or within all but `test` where no part is named `train`.
+        split: the part to judge on, beside `train`, which is fitted on. None: `val`, where there is a `test` for the
+            chosen; else 5-fold cross-validation within `train`, or within all but `test` where no part is named
+            `train`.
 
     Returns:
         `ScoredImages`, and what `make_folds` takes as its `test_split`.
@@ -102,7 +147,7 @@ def selection_split(data, split=None):
     parts = set(data.splits)
     if "train" not in parts:
         chosen = data.subset(data.splits != "test")
-    elif split or "val" in parts:
+    elif split or {"val", "test"} <= parts:
         split = split or "val"
         chosen = data.subset(np.isin(data.splits, ("train", split)))
     else:
@@ -110,6 +155,22 @@ def selection_split(data, split=None):
         chosen = replace(chosen, splits=np.full(len(chosen), ""))
     make_folds(chosen, split)  # a mistake is better told before the work
     return chosen, split
+
+
+def check_judgeable(data, test):
+    """See that the images of these numbers have labels that a score can agree with.
+
+    Raises:
+        UserError: where they are all equal, or no category can be judged.
+    """
+    scores, categories = data.scores[test], data.categories[test]
+    if np.ptp(scores) == 0:
+        raise UserError(f"{data.name}: all labels that are judged on are {scores[0]:g}: nothing to agree with")
+    if data.ranked_within_category and set(unjudged(scores, categories)) == set(categories):
+        raise UserError(
+            f"{data.name}: no category has {FEWEST} images to be judged on, of labels that differ, and scores of "
+            "different ones cannot be compared"
+        )
 
 
 def _cross_validation(data, seed):

@@ -168,9 +168,15 @@ class ReadOutNetwork(KeptWeights, keras.Model):
         }
 
 
+def diversity_head(model):
+    """The `DiversityHead` of what `find_model` returns, with its own strength where it has one."""
+    head = getattr(model, "head", None)
+    return head if isinstance(head, DiversityHead) else DiversityHead()
+
+
 def _heads(model):
     """The heads whose scores are a model's own, by name."""
-    heads = {"diversity": DiversityHead()}
+    heads = {"diversity": diversity_head(model)}
     if (fitted := fitted_head_of(model)) is not None:
         heads["label_free" if fitted.label_range is None else "fitted"] = fitted
     own = model.head if isinstance(model, ComplexityScorer) else model.entropy if isinstance(model, CLICv2) else None

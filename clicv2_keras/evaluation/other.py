@@ -15,6 +15,7 @@ from clicv2_keras.evaluation.predictors import OF_PIXELS, OTHER, Prediction
 from clicv2_keras.evaluation.report.names import PREDICTOR_NAMES
 from clicv2_keras.evaluation.report.notes import SILENT
 from clicv2_keras.utils.errors import UserError
+from clicv2_keras.utils.find_images import ENDINGS
 from clicv2_keras.utils.paths import user_path
 
 
@@ -155,7 +156,9 @@ def match_scores(scores, names, path):
 
 
 def _without_ending(name):
-    return str(PurePath(composed(name)).with_suffix(""))
+    name = composed(name)
+    # What is behind another dot may tell it from others.
+    return str(PurePath(name).with_suffix("")) if name.lower().endswith(ENDINGS) else name
 
 
 def _ends_alike(one, other):

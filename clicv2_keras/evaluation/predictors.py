@@ -133,12 +133,10 @@ def _handcrafted_ridge(pixels, split):
 def _category_mean(pixels, split):
     if len(set(split.categories)) < 2:
         return None
-    values = split.predict_by_category(lambda train, mine, asked: _mean(split, train, mine))
-    if split.within:
-        # Where labels are high, the mean of the other folds is low: within a category that alone would correlate.
-        categories = split.categories[split.test]
-        for name in np.unique(categories):
-            values[categories == name] = values[categories == name].mean()
+    values, categories = split.predict_by_category(lambda *fold: _mean(split, *fold[:2])), split.categories[split.test]
+    for name in np.unique(categories):
+        # To the last digit: what is constant must not correlate by its rounding.
+        values[categories == name] = values[categories == name].mean()
     return values
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -34,7 +34,8 @@ class CategoryRidge:
         dummies = np.eye(len(names))[group]
         centers = (dummies.T @ features) / dummies.sum(axis=0)[:, None]
         deviation = (features - centers[group]).std(axis=0)
-        self.scale = np.where(deviation > 0, deviation, 1.0)
+        # What does not move has a deviation of rounding.
+        self.scale = np.where(deviation > 1e-9 * np.abs(features).max(axis=0), deviation, 1.0)
         center, level = features.mean(axis=0), known.mean()
         scaled = np.hstack([(features - center) / self.scale, FREE * dummies])
         ridge = RidgeCV(ALPHAS, fit_intercept=False).fit(scaled, known - level)
@@ -64,7 +65,9 @@ class CategoryNeighbors:
         self.levels = {name: known[categories == name].mean() for name in names}
         numbers = [k for k in NEIGHBORS if k <= len(features) // 2]
         neighbors = make_pipeline(StandardScaler(), KNeighborsRegressor(weights="distance"))
-        search = GridSearchCV(neighbors, {"kneighborsregressor__n_neighbors": numbers}, cv=5)
+        search = GridSearchCV(
+            neighbors, {"kneighborsregressor__n_neighbors": numbers}, cv=KFold(5, shuffle=True, random_state=0)
+        )
         self.search = search.fit(*(self._centered(features, categories), known - _of(self.levels, categories)))
         return self
 

@@ -332,7 +332,8 @@ class Probe(LabelledSets):
     every: Positive = Field(500, description="steps between, rounded up to a row's end; the last row is always judged")
     split: str | None = Field(
         None,
-        description="part to judge on, train is fitted on; null is val, or cross-validation without test. Never test",
+        description="part to judge on, train is fitted on; null is val where there is a test too, "
+        "else cross-validation without both. Never test",
     )
     within_category: bool | None = Field(
         None, description="scores compare only within a category; null leaves it to the data set"

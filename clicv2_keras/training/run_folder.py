@@ -120,9 +120,9 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: run.dir: is a file; name a folder")
         if not self.is_begun:
-            for name in FILES:
-                if (self.path / name).exists():
-                    raise UserError(f"{self.path}: run.dir: holds a {name} but no run; name another folder")
+            for path in (self.path / name for name in FILES):
+                if path.exists() and not _is_ours(path):
+                    raise UserError(f"{self.path}: run.dir: holds a {path.name} but no run; name another folder")
             return False
         if not resume:
             raise UserError(f"{self.path}: holds a run; add --resume to continue it, or take another run.dir")
@@ -270,3 +270,13 @@ class RunFolder:
         # A column that came after the run began has no values yet.
         rows = ([row.get(name) for name in COLUMNS] for row in texts)
         write_csv(self.path / "metrics.csv", COLUMNS, rows)
+
+
+def _is_ours(path):
+    """Whether a file in a folder without a run is a model of this package, as `finetune` would replace it too."""
+    if path.suffix != ".keras":
+        return False
+    # On demand: who only asks what a run would cost needs no Keras.
+    from clicv2_keras.models.find_model import holds_model
+
+    return holds_model(path)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from clicv2_keras.ablation.plan import describe_ablation, make_plan
 from clicv2_keras.ablation.row import TABLE, flat, row_changes
@@ -61,6 +62,18 @@ def test_mistakes(arguments, message):
     with pytest.raises(UserError, match=message) as error:
         make_plan("quickstart", **arguments)
     assert "\n" not in str(error.value)
+
+
+def test_labels_that_cannot_be_judged_are_told_before_the_runs(tmp_path):
+    for i in range(40):
+        Image.new("L", (16, 16), 6 * i).save(tmp_path / f"{i}.png")
+    rows = [f"{i}.png,{i / 40},{i // 4},train" for i in range(32)]
+    many = "\n".join(["file,score,category,split", *rows, ""])
+    (tmp_path / "many.csv").write_text(many.replace(",train", ","))
+    (tmp_path / "equal.csv").write_text(many + "".join(f"{i}.png,.5,0,val\n" for i in range(32, 40)))
+    for name, within, told in (("many", True, "no category has 5 images"), ("equal", False, "all labels .* are 0.5")):
+        with pytest.raises(UserError, match=told):
+            make_plan("quickstart", dataset="csv", root=tmp_path / f"{name}.csv", within_category=within)
 
 
 def test_rows_have_folders_of_their_own_whatever_they_are_called():

@@ -245,6 +245,12 @@ def test_a_label_free_tflite_file(tiny_encoder, ic9600, tmp_path):
         judged_model(file, "gpu")
 
 
+def test_the_tail_of_a_dotted_name_is_no_files_ending():
+    names = ["photo.1", "photo.2", "b.3.png"]
+    scores = {"photo.1.jpg": 0.1, "photo.3": 0.3, "b.3": 0.5}
+    assert match_scores(scores, names, "theirs.csv") == {"photo.1": 0.1, "b.3.png": 0.5}
+
+
 def test_the_home_folder_is_where_the_user_means(tflite, monkeypatch):
     _, file = tflite
     monkeypatch.setenv("HOME", str(file.parent))

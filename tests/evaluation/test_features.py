@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from clicv2_keras.evaluation.features import FeatureExtractor
-from clicv2_keras.models import CLICv2, ComplexityScorer, LinearHead, MaskedEntropyBranch
+from clicv2_keras.models import CLICv2, ComplexityScorer, DiversityHead, LinearHead, MaskedEntropyBranch
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.images import UnreadableImage
 
@@ -24,6 +24,16 @@ class Broken:
         if index in self.broken:
             raise UnreadableImage("no image")
         return Image.fromarray(self.pixels[index])
+
+
+def test_a_diversity_head_is_judged_with_its_own_strength(tiny_encoder, rng):
+    pixels = rng.integers(0, 256, (4, 32, 32, 3)).astype("uint8")
+    model = ComplexityScorer(tiny_encoder, DiversityHead(0.5))
+    features = FeatureExtractor(model, untrained_seeds=[3]).extract(Broken(pixels, broken=()))
+    expected = model.predict(pixels, verbose=0)["score"]
+    np.testing.assert_allclose(features.model.scores["diversity"], expected, atol=1e-5)
+    usual = ComplexityScorer.label_free(tiny_encoder).predict(pixels, verbose=0)["score"]
+    assert np.abs(expected - usual).min() > 0.01
 
 
 @pytest.mark.parametrize("head", ["fitted", "masked_entropy"])

@@ -62,3 +62,24 @@ def test_neighbors_compare_within_categories(rng):
     features = position + np.where(categories == "a", 100, 0)[:, None]
     neighbors = CategoryNeighbors().fit(features[:150], known[:150], categories[:150])
     np.testing.assert_allclose(neighbors.predict(features[150:], categories[150:]), known[150:], atol=0.15)
+
+
+def test_what_rounding_alone_moves_is_not_blown_up(rng):
+    """A channel that is .1 in all that is fitted to, and .1 and a millionth in an image that is asked for."""
+    features, categories = rng.normal(size=(70, 5)), np.repeat(list("abcdefg"), 10)
+    features[:, 0] = 0.1
+    ridge = CategoryRidge().fit(features, features[:, 1], categories)
+    asked = features[:1] + [[1e-6, 0, 0, 0, 0]]
+    assert abs(ridge.predict(asked, categories[:1]) - ridge.predict(features[:1], categories[:1])) < 1e-3
+
+
+def test_neighbors_do_not_depend_on_the_order_of_rows(rng):
+    features = rng.normal(size=(200, 6))
+    known = features[:, 0] + rng.normal(size=200)
+    order, categories = np.argsort(known), np.zeros(200)
+    counts = []
+    for rows in (np.arange(200), order):
+        search = CategoryNeighbors().fit(features[rows], known[rows], categories).search
+        folds = list(search.cv.split(features[rows]))
+        counts.append(np.ptp([known[rows][test].mean() for _, test in folds]))
+    assert counts[1] < 1  # in the order of their labels each fold would be of a fifth of the scale

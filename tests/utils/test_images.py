@@ -44,7 +44,7 @@ def test_paths_bytes_and_files_are_alike(pixels, tmp_path):
     Image.fromarray(pixels).save(path)
     with open(path, "rb") as file:
         read = [open_rgb(path), open_rgb(str(path)), open_rgb(path.read_bytes()), open_rgb(file)]
-    assert all(largest_error(image, pixels) == 0 for image in found)
+    assert all(largest_error(image, pixels) == 0 for image in read)
 
 
 @pytest.mark.parametrize(

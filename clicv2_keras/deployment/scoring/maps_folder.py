@@ -72,6 +72,7 @@ class MapsFolder:
 
 def place_below(folder, name):
     """Where what is called `name` has its place in a folder."""
+    name = os.fspath(name)
     if "://" in name:  # what climbs in a URL must not take its host away
         name = "/".join("__up__" if part == os.pardir else part for part in name.split("/"))
     path = Path(os.path.normpath(name))
