@@ -29,7 +29,9 @@ python benchmarks/method_report.py
 
 {count} runs, {hours:.1f} hours of 2 cores so far; a row a run, with the images it saw, in [method.csv](method.csv).
 SRCC with people of a ridge by 5 folds within `train`, Savoias the mean of 7 kinds; of several seeds the mean (least to
-most). "To the first" compares the seeds that both rows have: it need not be the difference of the two means. "Crops":
+most). Measured before each fold's regression was brought to one level (30 November 2026, `evaluation/folds.py`): some
+.005 too low, weak rows by up to .01. "To the first" compares the seeds that both rows have: it need not be the
+difference of the two means. "Crops":
 how often a mean token finds another crop of its image among 256. "Own view" and "by layout": `retrieval` and
 `layout_retrieval` at the end of the run. Bold: the two rows differ, by the rule of docs/method.md.
 """

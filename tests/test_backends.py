@@ -71,6 +71,13 @@ def test_what_a_run_has_learnt_is_told_on(backend):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", OTHERS)
+def test_a_run_with_an_average_a_probe_and_a_guide_ends_on(backend):
+    slow = (*PYTEST, "-m", "slow", TESTS / "training" / "test_guided_run.py", "-k", "branch_from_it")
+    assert "1 passed" in run(backend, *slow)
+
+
+@pytest.mark.slow
 def test_backends_agree_on_a_training_step_and_fit_on_a_pipeline(tmp_path):
     """Same weights, same draws: losses, metrics, the weights after a step, the teacher and the embeddings."""
     results = {}

@@ -17,13 +17,15 @@ from clicv2_keras.recipe.shapes import (
 
 
 class NetworkCost(NamedTuple):
-    """A pretrained network's parameters, those that training changes, FLOPs of an image, and its maps."""
+    """A pretrained network's parameters, those that training changes, FLOPs of an image, its maps, and how many numbers
+    its layers give."""
 
     parameters: int
     trainable: int
     flops: float
     strides: tuple
     channels: tuple
+    activations: int = 0
 
 
 class Cost(NamedTuple):
@@ -31,7 +33,8 @@ class Cost(NamedTuple):
 
     `kept` are the patches that masked modelling leaves of an image, of several ratios their mean. `teacher` are the
     parameters of the moving average, `guide` those of a guide's network.
-    `activation_bytes` is an estimate: what the backward pass needs to find again, attention matrices included.
+    `activation_bytes` is an estimate: what the backward pass needs to find again, attention matrices included; or what
+    the start of a head takes, where that is more.
     """
 
     patches: int
@@ -51,13 +54,14 @@ class Cost(NamedTuple):
         return self.encoder + self.heads + self.decoder - self.frozen
 
 
-def count_cost(recipe, stem=None, guide=None, groups=1):
+def count_cost(recipe, stem=None, guide=None, groups=1, labelled=0):
     """The `Cost` of a recipe's training step.
 
     Args:
         recipe: the `Recipe`; where it names `encoder.weights`, the shape keys must be filled in.
         stem, guide: the `NetworkCost` of its networks.
         groups: intercepts that its labels have.
+        labelled: how many labelled images its head starts from.
     """
     shape, contrast, entropy = recipe.encoder.shape(), recipe.contrast, recipe.entropy
     patch, width, depth = shape["patch_size"], shape["width"], shape["depth"]
@@ -70,7 +74,10 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
     # The stem's own statistics are two numbers a channel.
     stem_size = 0 if stem is None else stem.parameters + 2 * inputs
     stem_forward = 0.0 if stem is None else stem.flops
-    stem_pass = stem_forward if stem is None or not stem.trainable else 3 * stem_forward
+    is_trained = stem is not None and stem.trainable > 0
+    stem_pass = 3 * stem_forward if is_trained else stem_forward
+    # What the backward pass of a stem that is trained needs.
+    stem_floats = stem.activations if is_trained else 0
 
     def encoder_flops(tokens, read=None):
         last = _block_flops(tokens, width, read or tokens)
@@ -89,7 +96,7 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
 
     # Forward and twice that backward; what is computed again is a forward pass more.
     passes = 4 if recipe.train.recompute else 3
-    heads = teacher = decoder = 0
+    heads = teacher = decoder = start_bytes = 0
     flops = floats = 0.0
     if contrast.level != "none":
         hidden, out = projector_hidden(width, contrast.projector_hidden), contrast.projection_dim
@@ -103,7 +110,7 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         heads += output if contrast.copies else 0
         flops += views * ((passes + 1) * encoder_flops(seen, read) + stem_pass + stem_forward)
         flops += 2 * tokens * (2 * 3 * (projector + predictor) + views * projector)
-        floats += views * encoder_floats(seen) + 2 * tokens * 6 * hidden
+        floats += views * (encoder_floats(seen) + stem_floats) + 2 * tokens * 6 * hidden
         # Each view's tokens against their candidates: logits and their softmax, forward and back to the student.
         images = recipe.train.batch_size // recipe.train.accumulate
         own = {"same_position": images, "same_image": tokens}
@@ -115,7 +122,7 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         count, share = len(entropy.statistics), 1 / len(visible)
         for kept in visible:
             flops += share * (passes * encoder_flops(kept) + stem_pass)
-            floats += share * encoder_floats(kept)
+            floats += share * (encoder_floats(kept) + stem_floats)
         if entropy.target != "image" and any(kept < patches for kept in visible):
             wide, deep = entropy.decoder_width, entropy.decoder_depth
             decoder += output * wide + wide + wide + deep * _block(wide) + 2 * wide + (wide + 1) * count
@@ -134,13 +141,16 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
             flops += guide.flops
         heads += (2 * output + 1) * pooled
         flops += passes * encoder_flops(patches) + 3 * (2 * patches * output * grid + 4 * output * pooled) + stem_pass
-        floats += encoder_floats(patches)
+        floats += encoder_floats(patches) + stem_floats
     if recipe.labels.dataset is not None:
         parts = recipe.labels.parts or PARTS
         # The kernel, the bias and an offset a group; two crops an image.
-        heads += sum(2 if part == "diversity" else output for part in parts) + 1 + groups
+        read = sum(2 if part == "diversity" else output for part in parts)
+        heads += read + 1 + groups
+        # Before the first step the head is fitted to what it reads of all of them, in float32.
+        start_bytes = 4 * labelled * patches * read
         flops += 2 * (passes * encoder_flops(patches) + stem_pass)
-        floats += 2 * encoder_floats(patches)
+        floats += 2 * (encoder_floats(patches) + stem_floats)
         if "diversity" in parts:
             # Two products of N x N a step, both of whose factors are kept.
             steps = sum(leverage_steps(patches, strength) for strength in REGULARIZATIONS)
@@ -167,7 +177,7 @@ def count_cost(recipe, stem=None, guide=None, groups=1):
         # Weight, gradient, AdamW's two moments, what is accumulated and the weights' average, each in float32.
         state_bytes=4 * (4 + (recipe.train.accumulate > 1) + (recipe.optimizer.average > 0)) * trainable
         + 4 * (frozen + teacher + watched),
-        activation_bytes=int(floats * size * recipe.train.batch_size / recipe.train.accumulate),
+        activation_bytes=max(int(floats * size * recipe.train.batch_size / recipe.train.accumulate), start_bytes),
     )
 
 

@@ -110,8 +110,6 @@ class Devices:
             return
         import tensorflow as tf
 
-        if recipe.train.accumulate > 1 and self.count > 1:
-            raise UserError("train.accumulate: TensorFlow cannot, on several devices; take 1, or add --backend jax")
         ratios, share = len(mask_ratios(recipe.entropy.mask_ratio)), recipe.train.batch_size // self.count
         if recipe.entropy.weight and self.count > 1 and share % ratios:
             # Each device deals its share out by itself: the ratios would get other images than on one device.
@@ -135,6 +133,9 @@ def check_backend(recipe, backend):
         raise UserError("train.jit: always: no step is compiled on torch; take true, or another backend")
     if backend == "torch" and several:
         raise UserError("distribution.strategy: data_parallel runs on jax and tensorflow, not on torch; take jax")
+    if backend == "tensorflow" and several and recipe.train.accumulate > 1:
+        # Not on one device either: it is a replica, whose updates are merged.
+        raise UserError("train.accumulate: TensorFlow cannot, with data_parallel; take 1, or add --backend jax")
     if backend != "jax" and several and recipe.distribution.processes > 1:
         raise UserError(f"distribution.processes: several run on jax, not on {backend}; add --backend jax")
 

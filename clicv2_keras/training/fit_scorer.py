@@ -44,9 +44,14 @@ def fit_scorer(scorer, labels, steadiness=0.0, seed=0, batch_size=AT_A_TIME):
         return features.mean(axis=1, dtype="float64")
 
     def read(images, pool=lambda features: features):
-        starts = range(0, len(images), batch_size)
-        tokens = (scorer.encoder.predict_on_batch(images[start : start + batch_size]) for start in starts)
-        return np.concatenate([pool(keras.ops.convert_to_numpy(read_out(each))) for each in tokens])
+        found = None
+        for start in range(0, len(images), batch_size):
+            tokens = scorer.encoder.predict_on_batch(images[start : start + batch_size])
+            part = pool(keras.ops.convert_to_numpy(read_out(tokens)))
+            if found is None:  # all of it at once: to join parts in the end takes as much again
+                found = np.empty((len(images), *part.shape[1:]), part.dtype)
+            found[start : start + len(part)] = part
+        return found
 
     features, prior = read(images), {}
     if steadiness:

@@ -73,33 +73,47 @@ def recipe_networks(recipe, stem=None):
 def network_cost(features, side):
     """The `NetworkCost` of `FeatureMaps` that are given images of `side` pixels."""
     side = features.image_size or side
-    flops = _product_flops(features.network, [(1, side, side, 3)])
+    flops, activations = _count(features.network, [(1, side, side, 3)])
     return NetworkCost(
         parameters=features.count_params(),
         trainable=sum(math.prod(v.shape) for v in features.trainable_variables),
         flops=flops,
         strides=tuple(features.strides),
         channels=tuple(features.channels),
+        activations=activations,
     )
 
 
-def _product_flops(network, shapes):
-    """FLOPs of the kernels of a functional model, and of those within it, for inputs of these shapes."""
-    flops = 0
+def _count(network, shapes):
+    """Of a functional model, and of those within it, for inputs of these shapes: FLOPs of kernels and of attention, and
+    how many numbers the layers give."""
+    flops = numbers = 0
 
     def count(layer, *args, **kwargs):
-        nonlocal flops
+        nonlocal flops, numbers
         output = layer(*args, **kwargs)
         if hasattr(layer, "_nodes_by_depth"):
-            flops += _product_flops(layer, [x.shape for x in keras.tree.flatten(args)])
+            inner = _count(layer, [x.shape for x in keras.tree.flatten(args)])
+            flops, numbers = flops + inner[0], numbers + inner[1]
             return output
+        shape = keras.tree.flatten(output)[0].shape
+        numbers += sum(math.prod(each.shape) for each in keras.tree.flatten(output))
+        if len(shape) == 3:
+            # Each query with each key, and each weight with each value.
+            flops += 4 * shape[1] ** 2 * shape[2] * sum(map(_is_attention, layer._flatten_layers()))
         # Of a convolution the kernel's size is what an output cell and channel takes, times the channels; of a
         # depthwise one it is that of all channels. A layer of others' holds its kernels in layers of its own.
         kernels = [weight for weight in layer.weights if weight.name.endswith("kernel")]
-        cells = math.prod(keras.tree.flatten(output)[0].shape[:-1])
+        cells = math.prod(shape[:-1])
         flops += 2 * cells * sum(math.prod(kernel.shape) for kernel in kernels)
         return output
 
     inputs = keras.tree.pack_sequence_as(network.input, [keras.Input(batch_shape=shape) for shape in shapes])
     keras.models.clone_model(network, inputs, clone_function=lambda layer: layer, call_function=count)
-    return flops
+    return flops, numbers
+
+
+def _is_attention(layer):
+    """Whether a layer is attention and holds no other that is: others' layers of it have names of their own."""
+    inner = (each for each in layer._flatten_layers(include_self=False))
+    return "Attention" in type(layer).__name__ and not any("Attention" in type(each).__name__ for each in inner)

@@ -9,6 +9,7 @@ from clicv2_keras.recipe.shapes import PIXEL_TARGETS, PIXELS, kept_patches, mask
 from clicv2_keras.training.callbacks.wandb_log import check_wandb
 from clicv2_keras.training.checkpoints import step_of
 from clicv2_keras.training.run_folder import RunFolder
+from clicv2_keras.training.run_inputs import check_inputs, run_inputs
 from clicv2_keras.training.source import label_sets, packed_targets, probe_sets, recipe_source
 from clicv2_keras.utils.backend import choose_backend
 from clicv2_keras.utils.paths import StrPath
@@ -49,9 +50,10 @@ def describe_run(
     shape = shaped.encoder.shape()
     size, batch, patch, width = data.image_size, train.batch_size, shape["patch_size"], shape["width"]
     unnamed = recipe.reads_images and data.source != "procedural" and data.path is None
-    images = None
+    source = None
     if not unnamed:
-        images = len(recipe_source(recipe)) if recipe.reads_images else len(labels.images)
+        source = recipe_source(recipe) if recipe.reads_images else labels.images.source
+    images = None if source is None else len(source)
     probe_sets(recipe)
     packed = packed_targets(shaped)
     folder = RunFolder(recipe)
@@ -59,6 +61,7 @@ def describe_run(
     check_wandb(recipe)
     start, whence = _start(folder, resume, begin)
     left = train.steps - start
+    others = check_inputs(folder, run_inputs(source, labels)) if resume and folder.is_begun and not unnamed else None
 
     lines = {
         "recipe": recipe.name,
@@ -69,6 +72,8 @@ def describe_run(
         + (f", three times: image, view_a, view_b ({data.views})" if contrast.level != "none" else ""),
         "tokens": f"({batch}, {cost.patches}, {width}), patches of {patch} × {patch} pixels, {shape['depth']} blocks",
     }
+    if others:
+        lines["images"] += f"; {others}"
     if train.accumulate > 1:
         lines["accumulate"] = micro_batches(recipe)
     if recipe.distribution.strategy != "none":
@@ -150,8 +155,8 @@ def recipe_cost(recipe, labels=None):
 
         recipe, stem = with_shape(recipe)
         networks = recipe_networks(recipe, stem)
-    groups = len(labels.group_names) if labels else 0
-    return count_cost(recipe, *networks, groups=groups), recipe
+    groups, labelled = (len(labels.group_names), len(labels.images)) if labels else (0, 0)
+    return count_cost(recipe, *networks, groups=groups, labelled=labelled), recipe
 
 
 def micro_batches(recipe):

@@ -1,6 +1,7 @@
 """A training run, from a recipe to a run folder."""
 
 import contextlib
+import json
 import logging
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -74,6 +75,8 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     from clicv2_keras.training.build import build_model, with_shape
     from clicv2_keras.training.devices import Devices
     from clicv2_keras.training.fit_scorer import start_label_branch
+    from clicv2_keras.training.run_inputs import NAME as INPUTS
+    from clicv2_keras.training.run_inputs import check_inputs, run_inputs
 
     devices = Devices(recipe)
     # What the shape of its weights demands of other keys shows before there is a folder.
@@ -89,6 +92,11 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
         for line in broken:
             log.info(line)
         try:
+            inputs = run_inputs(source, labels)
+            if line := check_inputs(folder, inputs):
+                log.info(line)
+            else:
+                folder.write(INPUTS, json.dumps(inputs) + "\n")
             with devices.building():
                 model = build_model(recipe, labels)
                 if start:

@@ -188,7 +188,7 @@ class RunFolder:
         """Take back a run that `open` began and that has made no step: what was wrong can be mended in its place."""
         if not self._is_new:
             return
-        for name in ("recipe.yaml", "metrics.csv", "log.txt"):
+        for name in ("recipe.yaml", "metrics.csv", "log.txt", "inputs.json"):
             (self.path / name).unlink(missing_ok=True)
         # Somebody's own is no run's.
         if "tensorboard" not in self._before:

@@ -141,11 +141,25 @@ def probe_sets(recipe):
     if recipe.probe.dataset is None:
         return []
     from clicv2_keras.data.labelled.scored_sets import open_scored_sets
-    from clicv2_keras.evaluation.folds import selection_split
+    from clicv2_keras.evaluation.agreement import FEWEST
+    from clicv2_keras.evaluation.folds import check_judgeable, make_folds, selection_split
 
-    probe = recipe.probe
+    probe, labels = recipe.probe, label_sets(recipe)
+    fitted = set()
+    if labels:
+        source = labels.images.source
+        fitted = {path for each in getattr(source, "sources", [source]) for path in each.paths}
     with blame(recipe, "probe"):
         sets = open_scored_sets(probe.datasets, probe.roots, probe.within_category)
         for each in sets:
-            selection_split(each, probe.split)
+            chosen, split = selection_split(each, probe.split)
+            folds, _ = make_folds(chosen, split)
+            judged = np.concatenate([test for _, test in folds])
+            check_judgeable(chosen, judged)
+            left = sum(chosen.source.paths[index] not in fitted for index in judged)
+            if left < FEWEST:
+                raise UserError(
+                    f"{each.name}: of {len(judged)} images to judge by {len(judged) - left} are those that the labels "
+                    "fit; take another probe.dataset, or a part that labels.splits does not name"
+                )
         return sets

@@ -23,7 +23,8 @@ def averaged(model):
     pairs = weights_and_averages(model.optimizer)
     before = [keras.ops.convert_to_numpy(variable).copy() for variable, _ in pairs]
     for variable, average in pairs:
-        variable.assign(average)
+        # By a copy: JAX would give one array to both, and take it from both when a compiled function frees its inputs.
+        variable.assign(keras.ops.convert_to_numpy(average))
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from clicv2_keras.layers import FeatureStem
 from clicv2_keras.models import FeatureMaps, ViTEncoder
 from clicv2_keras.recipe.cost import count_cost
 from clicv2_keras.recipe.files import load_recipe
-from clicv2_keras.training.build import build_model
+from clicv2_keras.training.build import build_model, with_shape
 from clicv2_keras.training.measured_cost import network_cost, recipe_networks
 from clicv2_keras.training.plan import recipe_cost
 from clicv2_keras.training.source import label_sets
@@ -65,6 +65,37 @@ def test_networks_within_a_network_are_counted():
     # Without a kernel of its own it is no mistake.
     pooled = FeatureMaps(keras.Model(image, keras.layers.AveragePooling2D(2)(image)))
     assert network_cost(pooled, 96).flops == 0
+
+
+def test_attention_within_a_network_is_counted():
+    image = keras.Input((32, 32, 3))
+    tokens = keras.layers.Reshape((16, 24))(keras.layers.Conv2D(24, 8, strides=8, use_bias=False)(image))
+    attended = keras.layers.MultiHeadAttention(2, 12, use_bias=False)(tokens, tokens)
+    features = FeatureMaps(keras.Model(image, keras.layers.Reshape((4, 4, 24))(attended)))
+    patches, products, attention = 2 * 16 * 192 * 24, 2 * 16 * 4 * 24**2, 4 * 16**2 * 24
+    assert network_cost(features, 32).flops == patches + products + attention
+
+
+def test_what_a_stem_that_is_trained_keeps_is_counted(network):
+    overrides = [*TINY, f"encoder.stem={network}", "contrast.level=none", "guide.teacher=pixels"]
+    frozen, trained = (
+        recipe_cost(load_recipe("quickstart", [*overrides, f"encoder.stem_rate={rate}"]))[0] for rate in (0, 0.1)
+    )
+    recipe = load_recipe("quickstart", overrides)
+    numbers = recipe_networks(recipe, with_shape(recipe)[1])[0].activations
+    # As four maps of 4, 6, 8 and 10 channels at least, at strides of 2 to 16 of 96 pixels.
+    assert numbers >= sum(channels * side**2 for channels, side in ((4, 48), (6, 24), (8, 12), (10, 6)))
+    images = recipe.train.batch_size
+    passes = 2  # masked modelling and the guide
+    assert trained.activation_bytes - frozen.activation_bytes == passes * 4 * images * numbers
+
+
+def test_the_start_of_a_head_may_take_more_than_a_step():
+    keys = ["contrast.level=none", "entropy.weight=0", "labels={dataset: csv, root: here.csv, parts: [token]}"]
+    recipe = load_recipe("quickstart", keys)
+    few, many = (count_cost(recipe, labelled=count) for count in (100, 1_000_000))
+    assert few.activation_bytes == count_cost(recipe).activation_bytes
+    assert many.activation_bytes == 4 * 1_000_000 * many.patches * recipe.encoder.shape()["width"]
 
 
 @pytest.mark.parametrize("rate", [0, 0.1])

@@ -83,6 +83,10 @@ def test_a_dry_run_tells_whose_negatives(tmp_path, jpegs):
     if keras.backend.backend() == "torch":
         pytest.skip("has no devices to share a batch")
     several = "distribution={strategy: data_parallel, devices: 2}"
+    if keras.backend.backend() == "tensorflow":
+        with pytest.raises(UserError, match="TensorFlow cannot, with data_parallel"):
+            describe_run("quickstart", [*settings(tmp_path, jpegs), several])
+        return
     told = describe_run("quickstart", [*settings(tmp_path, jpegs), several])
     assert LINE in told and "2, each with a share of every batch" in told
 

@@ -46,6 +46,28 @@ def test_labels_alone_need_no_other_images(tmp_path, labelled):
     assert "contrastive_loss" not in run.folder.rows[0]
 
 
+def test_other_labels_are_refused_when_a_run_goes_on(tmp_path, labelled, scored):
+    overrides = [*labelled, f"run.dir={tmp_path / 'run'}"]
+    clicv2_keras.train("quickstart", overrides, progress=False)
+    table = scored.read_text()
+    # What was judged is fitted to now.
+    scored.write_text(table.replace(",val", ",train"))
+    for call in (describe_run, clicv2_keras.train):
+        with pytest.raises(UserError, match="was started with other labels .24, now 36.; resume with the same"):
+            call("quickstart", overrides, resume=True)
+    scored.write_text(table)
+    clicv2_keras.train("quickstart", overrides, resume=True, progress=False)
+
+
+def test_a_probe_of_what_the_labels_fit_is_refused(tmp_path, labelled, scored):
+    probe = f"probe={{dataset: csv, root: {scored}, split: val}}"
+    assert "labels" in describe_run("quickstart", [*labelled, probe])
+    for call in (describe_run, clicv2_keras.train):
+        with pytest.raises(UserError, match="probe.*: of 12 images to judge by 12 are those that the labels fit"):
+            call("quickstart", [*labelled, probe, "labels.splits=[train, val]", f"run.dir={tmp_path / 'run'}"])
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -2,6 +2,7 @@ import csv
 import math
 import os
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from clicv2_keras.data.pipeline import batch_indices, training_dataset
 from clicv2_keras.data.sources import FileSource
 from clicv2_keras.models.find_model import find_model
 from clicv2_keras.recipe.files import load_recipe, shipped_recipes
+from clicv2_keras.training.plan import describe_run
 from clicv2_keras.training.run import spans
 from clicv2_keras.training.run_folder import RunFolder
 from clicv2_keras.utils.errors import Diverged, UserError
@@ -26,6 +28,7 @@ FILES = {
     "metrics.csv",
     "losses.png",
     "log.txt",
+    "inputs.json",
     "encoder.keras",
     "encoder_ema.keras",
     "model.keras",
@@ -114,6 +117,23 @@ def test_a_run_folder_is_not_overwritten_and_only_continued_by_its_own_recipe(tm
     assert load_recipe(folder / "recipe.yaml").backend == here
     with pytest.raises(UserError, match=f"was started with backend {here}, not jaxlike"):
         RunFolder(load_recipe("quickstart", overrides).model_copy(update={"backend": "jaxlike"})).check(resume=True)
+
+
+def test_other_images_are_told_when_a_run_goes_on(tmp_path, jpegs, eagerly):
+    images, folder = tmp_path / "images", tmp_path / "run"
+    shutil.copytree(jpegs, images)
+    overrides = tiny(folder, images, "train.steps=2")
+    clicv2_keras.train("quickstart", overrides, progress=False)
+    assert "the images are others" not in describe_run("quickstart", overrides, resume=True)
+    shutil.copy(next(images.glob("*.jpg")), images / "new.jpg")
+    count = len(list(images.rglob("*.jpg")))
+    told = f"the images are others than when the run began ({count - 1}, now {count})"
+    assert told in describe_run("quickstart", overrides, resume=True)
+    clicv2_keras.train("quickstart", overrides, resume=True, progress=False)
+    assert told in (folder / "log.txt").read_text()
+    (folder / "inputs.json").write_text("[")
+    with pytest.raises(UserError, match="inputs.json: is broken; move it away"):
+        clicv2_keras.train("quickstart", overrides, resume=True, progress=False)
 
 
 def test_a_broken_image_is_skipped_and_named(tmp_path, jpegs, eagerly):

@@ -19,8 +19,8 @@ def join(root, name):
     return f"{root}/{name}" if is_remote(root) else os.path.join(os.path.expanduser(root), name)
 
 
-def read_bytes(path):
-    """The whole file.
+def read_bytes(path, offset=0, length=-1):
+    """The whole file, or a part of it.
 
     Raises:
         FileNotFoundError: where there is none.
@@ -28,12 +28,14 @@ def read_bytes(path):
     """
     if not is_remote(path):
         with open(path, "rb") as stream:
-            return stream.read()
+            stream.seek(offset)
+            return stream.read(length)
     import tensorflow as tf
 
     try:
         with tf.io.gfile.GFile(path, "rb") as stream:
-            return stream.read()
+            stream.seek(offset)
+            return stream.read(length)
     except tf.errors.NotFoundError:
         raise FileNotFoundError(path) from None
     except tf.errors.OpError as error:
@@ -43,6 +45,7 @@ def read_bytes(path):
 
 class RemoteShards:
     """Whole shards from object storage, in memory: the group in use, the one before, and the next, fetched meanwhile.
+    Who was told no order reads the bytes that are asked for alone: images that are held out lie in all shards.
 
     Args:
         root: the folder of records.
@@ -55,7 +58,7 @@ class RemoteShards:
         self.shards = shards
         self.capacity = capacity
         self._held = {}
-        self._after = {}
+        self._after = None
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(CONNECTIONS)
 
@@ -69,6 +72,8 @@ class RemoteShards:
         Raises:
             UserError: where it cannot be had, or is damaged.
         """
+        if self._after is None:
+            return self._bytes(shard, offset, length)
         with self._lock:
             for number in (shard, *self._after.get(shard, ())):
                 if number not in self._held:
@@ -80,12 +85,15 @@ class RemoteShards:
         return held.result()[offset : offset + length]
 
     def _fetch(self, number):
-        shard = self.shards[number]
-        path = join(self.root, shard["shard"])
-        try:
-            data = read_bytes(path)
-        except FileNotFoundError:
-            raise UserError(f"{path}: the index names this shard, and it is not there; copy it again") from None
-        if hashlib.sha256(data).hexdigest() != shard["sha256"]:
+        data = self._bytes(number)
+        if hashlib.sha256(data).hexdigest() != self.shards[number]["sha256"]:
+            path = join(self.root, self.shards[number]["shard"])
             raise UserError(f"{path}: differs from its checksum in the index; copy it again")
         return data
+
+    def _bytes(self, number, *part):
+        path = join(self.root, self.shards[number]["shard"])
+        try:
+            return read_bytes(path, *part)
+        except FileNotFoundError:
+            raise UserError(f"{path}: the index names this shard, and it is not there; copy it again") from None

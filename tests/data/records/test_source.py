@@ -66,7 +66,7 @@ def test_remote_shards_come_once_each_and_are_let_go(records, monkeypatch):
 
     fetched = []
     read = storage.read_bytes
-    monkeypatch.setattr(storage, "read_bytes", lambda path: fetched.append(path) or read(path))
+    monkeypatch.setattr(storage, "read_bytes", lambda *part: fetched.append(part[0]) or read(*part))
     source = RecordSource(in_object_storage(records))
     held = []
     for image in source.order(np.random.default_rng(0)):
@@ -74,9 +74,22 @@ def test_remote_shards_come_once_each_and_are_let_go(records, monkeypatch):
         held.append(len(source._remote._held))
     assert len(fetched) == len(set(fetched)) == 10
     shards = RemoteShards(source.root, source.index.shards, capacity=2)
+    shards.follow([[number] for number in range(5)])
     for number in range(5):
         shards.read(number, 0, 1)
     assert len(shards._held) == 2
+
+
+def test_a_few_images_of_remote_shards_are_read_alone(records, monkeypatch):
+    """As of those that are held out, which lie in all shards."""
+    from clicv2_keras.data.records import storage
+
+    read, taken = storage.read_bytes, []
+    source, local = RecordSource(in_object_storage(records)), RecordSource(records)
+    monkeypatch.setattr(storage, "read_bytes", lambda *part: taken.append(len(read(*part))) or read(*part))
+    for index in (3, 17, 30):
+        np.testing.assert_array_equal(source.load(index), local.load(index))
+    assert taken == [int(local.index.length[index]) for index in (3, 17, 30)] and not source._remote._held
 
 
 def test_a_damaged_image_is_reported_and_a_missing_shard_is_a_mistake(records):
@@ -89,7 +102,9 @@ def test_a_damaged_image_is_reported_and_a_missing_shard_is_a_mistake(records):
     assert seen == ["differs from its checksum in 00003.tar"]
     shutil.copy(records / "00000.tar", path)
     with pytest.raises(UserError, match="damaged|differs"):
-        RemoteShards(records, RecordSource(records).index.shards, 3).read(3, 0, 1)
+        shards = RemoteShards(records, RecordSource(records).index.shards, 3)
+        shards.follow([[3]])
+        shards.read(3, 0, 1)
     path.write_bytes(b"")
     with pytest.raises(UserError, match="00003.tar: has 0 bytes"):
         RecordSource(records)
