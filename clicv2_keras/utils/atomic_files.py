@@ -1,11 +1,11 @@
 """Files that appear whole or not at all, even where the machine dies, and faults that name their file."""
 
 import contextlib
-import csv
 import hashlib
-import io
 import os
 from pathlib import Path
+
+from clicv2_keras.utils.text import csv_line
 
 
 @contextlib.contextmanager
@@ -41,11 +41,7 @@ def write_text(path, text):
 
 def write_csv(path, columns, rows):
     """Write a table: the names of its columns, and rows of as many values each, None as an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, "".join(map(csv_line, (columns, *rows))))
 
 
 def save_model(model, path):

@@ -1,6 +1,8 @@
 """Words and lines for people."""
 
+import csv
 import difflib
+import io
 
 
 def printable(text):
@@ -16,6 +18,14 @@ def as_unicode(text):
 def unicode_name(file):
     """Parquet's text is Unicode; a file's name may be none."""
     return file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def csv_line(values):
+    """A row of a CSV file, that ends with a line feed; None is an empty cell."""
+    text = io.StringIO()
+    # Python 3.11 quotes only those line breaks in a cell that are in its line's end.
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def drawable(text):

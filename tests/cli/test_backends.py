@@ -63,7 +63,7 @@ def test_trains(tmp_path, train, backend):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_probe_and_pictures_change_nothing(tmp_path, train, backend):
-    more = ("run.dir=probed", "run.images_every=2", "probe={dataset: csv, root: scores.csv, every: 2}")
+    more = ("run.dir=probed", "run.images_every=2", "probe={dataset: csv, root: scores.csv, every: 2, split: val}")
     for arguments in ((), [word for override in more for word in ("--set", override)]):
         result = train(backend, *arguments)
         assert result.returncode == 0 and result.stderr == "", result.stderr

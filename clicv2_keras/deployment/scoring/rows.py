@@ -1,10 +1,11 @@
 """Rows of scores, and their bytes: CSV and JSON lines. Each ends in a line break, so that what a kill cut off shows."""
 
 import csv
-import io
 import json
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from clicv2_keras.utils.text import csv_line
 
 
 class Row(NamedTuple):
@@ -81,10 +82,7 @@ class Csv(RowFormat):
         self.header = (",".join((*Row._fields, *self.added)) + "\n").encode()
 
     def encode(self, row):
-        text = io.StringIO()
-        # Python 3.11 quotes only those line breaks in a name that are in its line's end.
-        csv.writer(text, lineterminator="\r\n").writerow(self.values(row).values())
-        return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape") + b"\n"
+        return csv_line(self.values(row).values()).encode("utf-8", "surrogateescape")
 
     def decode(self, record):
         try:
