@@ -29,7 +29,7 @@ class Evaluation:
         agreements: an `Agreement` a predictor, in the same order.
         judge: the `Judge` that measured the agreements.
         known: the `KnownImages` of the model.
-        alike: how many images that would be fitted on were left out, since one that is judged looks the same.
+        alike: a sentence on images to fit on that look like one that is judged, or None.
         content: a list of `Content`, what the features tell of it; empty where nobody asked.
         unreadable: the `Read`s of the images of the set that could not be read.
         total: how many images the set has, those to fit on and unreadable ones too.
@@ -44,7 +44,7 @@ class Evaluation:
     agreements: list[Agreement]
     judge: Judge
     known: KnownImages
-    alike: int
+    alike: str | None
     content: list[Content]
     unreadable: list
     total: int

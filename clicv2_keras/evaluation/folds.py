@@ -79,25 +79,23 @@ class Split:
         return out[self.test]
 
     def without_alike(self, fingerprints):
-        """The same without the training images that are alike a test image of their fold, and how many they are.
+        """The same without the training images that look like a test image of their fold, and a sentence on them, or
+        None where there are none. Where too few would be left they stay, and the sentence says so.
 
         Args:
             fingerprints: uint8 (n, 194), of the images; see `Fingerprints`.
-
-        Raises:
-            UserError: where too few are left.
         """
-        folds, left_out = [], set()
+        folds, alike = [], set()
         for train, test in self.folds:
             is_alike = Fingerprints(fingerprints[test]).known(fingerprints[train])
-            left_out |= set(train[is_alike].tolist())
+            alike |= set(train[is_alike].tolist())
             folds.append((train[~is_alike], test))
-            if len(train) - is_alike.sum() < FEWEST_TRAIN:
-                raise UserError(
-                    f"{is_alike.sum()} of {len(train)} images to fit on are alike ones that are judged, which leaves "
-                    "too few; list each image once"
-                )
-        return replace(self, folds=folds), len(left_out)
+        if not alike:
+            return self, None
+        found = "1 image to fit on is" if len(alike) == 1 else f"{len(alike)} images to fit on are"
+        if min(len(train) for train, _ in folds) < FEWEST_TRAIN:
+            return self, f"{found} alike one that is judged: without, too few were left; regressions look too good"
+        return replace(self, folds=folds), f"{found} alike one that is judged, and left out"
 
 
 def make_folds(data, test_split=None, seed=0):

@@ -184,6 +184,23 @@ def test_a_category_of_one_image_is_left_out_and_named(tiny_encoder, ic9600, tmp
     assert np.isnan(mean.srcc) and mean.headline["RMSE"].value > 0
 
 
+def test_a_copy_of_a_judged_image_is_not_fitted_on_and_told(tiny_encoder, ic9600, tmp_path):
+    images = open_scored("ic9600", ic9600)
+    for i in range(30):
+        images.source.load(i).save(tmp_path / f"{i}.png")
+    # In another format, at another name.
+    images.source.load(25).save(tmp_path / "copy.jpg", quality=80)
+    rows = [f"{i}.png,{images.scores[i]},{'val' if i >= 20 else 'train'}\n" for i in range(30)]
+    options = {"baselines": False, "resamples": 0, "progress": False}
+    found = []
+    for more in ([], [f"copy.jpg,{images.scores[25]},train\n"]):
+        (tmp_path / "all.csv").write_text("file,score,split\n" + "".join(rows + more))
+        evaluation = evaluate(tiny_encoder, "csv", tmp_path / "all.csv", **options)
+        found.append(find(evaluation, "ridge", MODEL).values)
+        assert ("1 image to fit on is alike one that is judged, and left out" in evaluation.notes) == bool(more)
+    np.testing.assert_array_equal(*found)
+
+
 def test_names_that_are_no_unicode_end_no_report(tiny_encoder, ic9600, tmp_path):
     images = open_scored("ic9600", ic9600)
     for i in range(20):

@@ -17,8 +17,7 @@ def notes_on(evaluation):
     if evaluation.unreadable:
         notes.append(unreadable_note(evaluation.unreadable, evaluation.total, "not judged"))
     if evaluation.alike:
-        they_are = "image to fit on is" if evaluation.alike == 1 else "images to fit on are"
-        notes.append(f"{evaluation.alike} {they_are} alike one that is judged, and left out")
+        notes.append(evaluation.alike)
     notes += _known(evaluation)
     categories = evaluation.data.categories
     left_out = "left out" if evaluation.data.ranked_within_category else "not in the mean of categories"
