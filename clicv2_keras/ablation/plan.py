@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from clicv2_keras.ablation.row import TABLE, Row, choose_rows, row_changes
 from clicv2_keras.data.labelled.scored_images import ScoredImages
 from clicv2_keras.recipe.files import OVERRIDE, load_recipe
@@ -120,8 +118,7 @@ def check_images(plan):
         try:
             if run.recipe.reads_images:
                 packed_targets(run.recipe, recipe_source(run.recipe))
-            label_sets(run.recipe)
-            probe_sets(run.recipe)
+            probe_sets(run.recipe, label_sets(run.recipe))
         except UserError as error:
             raise UserError(f"row {run.row.name}: {error}") from None
 
@@ -214,13 +211,12 @@ def _judged_on(dataset, root, test_split, within_category):
                 raise UserError(f"--{option} {value}: of which data set? name it by --dataset")
         return None, KNOWN_COMPLEXITY
     from clicv2_keras.data.labelled.scored_sets import open_scored
-    from clicv2_keras.evaluation.folds import check_judgeable, make_folds
+    from clicv2_keras.evaluation.folds import make_folds
 
     if isinstance(dataset, str) and root is None:
         raise UserError(f"--dataset {dataset}: name by --root where it lies")
     dataset = open_scored(dataset, root, within_category)
 
-    folds, sentence = make_folds(dataset, test_split)
-    check_judgeable(dataset, np.concatenate([test for _, test in folds]))
+    _, sentence = make_folds(dataset, test_split)
     within = ", within each category" if dataset.ranked_within_category else ""
     return dataset, f"agreement with people on {dataset.name}{within}: {sentence}"

@@ -4,7 +4,7 @@ from clicv2_keras.evaluation.agreement import Judge
 from clicv2_keras.evaluation.content import measure_content
 from clicv2_keras.evaluation.evaluation import Evaluation
 from clicv2_keras.evaluation.features import BATCH, FeatureExtractor
-from clicv2_keras.evaluation.folds import Split, check_judgeable, make_folds
+from clicv2_keras.evaluation.folds import Split, make_folds
 from clicv2_keras.evaluation.predictors import PREDICTORS, pixels_of, predict
 
 
@@ -103,6 +103,4 @@ class Evaluator:
     def _split(self, data):
         """The `Split` of the images and a sentence that says so."""
         folds, protocol = make_folds(data, self.test_split, self.seed)
-        split = Split(folds, data.scores, data.categories, data.ranked_within_category)
-        check_judgeable(data, split.test)
-        return split, protocol
+        return Split(folds, data.scores, data.categories, data.ranked_within_category), protocol

@@ -105,8 +105,14 @@ def make_folds(data, test_split=None, seed=0):
     where there is no `test`. Where it names none: 5-fold cross-validation within the categories.
 
     Raises:
-        UserError: where the data set has no such part, or too few images.
+        UserError: where the data set has no such part, or too few images, or labels that nothing can agree with.
     """
+    folds, sentence = _find_folds(data, test_split, seed)
+    _check_judgeable(data, np.concatenate([test for _, test in folds]))
+    return folds, sentence
+
+
+def _find_folds(data, test_split, seed):
     parts = sorted(set(data.splits) - {""})
     if "train" not in parts:
         if test_split not in (None, "all"):
@@ -155,12 +161,8 @@ def selection_split(data, split=None):
     return chosen, split
 
 
-def check_judgeable(data, test):
-    """See that the images of these numbers have labels that a score can agree with.
-
-    Raises:
-        UserError: where they are all equal, or no category can be judged.
-    """
+def _check_judgeable(data, test):
+    """See that the labels of the images of these numbers are not all equal, and some category can be judged."""
     scores, categories = data.scores[test], data.categories[test]
     if np.ptp(scores) == 0:
         raise UserError(f"{data.name}: all labels that are judged on are {scores[0]:g}: nothing to agree with")

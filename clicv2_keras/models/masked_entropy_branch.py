@@ -70,7 +70,7 @@ class MaskedEntropyBranch(keras.layers.Layer):
         Raises:
             ValueError: where it has one patch, of which none can be hidden.
         """
-        if math.prod(encoder.grid) < 2 and any(mask_ratios(self.mask_ratio)):
+        if math.prod(encoder.grid) < 2 and any(self.mask_ratios):
             raise ValueError("masked entropy modelling needs two patches or more; the encoder has one.")
         count = len(self.statistics)
         self.masking = EntropyMasking(encoder.patch_size, self.mask_ratio, self.bins, self.statistics, self.seed)

@@ -54,7 +54,7 @@ def describe_run(
     if not unnamed:
         source = recipe_source(recipe) if recipe.reads_images else labels.images.source
     images = None if source is None else len(source)
-    probe_sets(recipe)
+    probe_sets(recipe, labels)
     packed = packed_targets(shaped)
     folder = RunFolder(recipe)
     begin = folder.find_begin(begin, resume)

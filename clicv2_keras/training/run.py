@@ -66,7 +66,7 @@ def train_recipe(recipe, *, resume=False, progress=True, begin=None, labels=None
     """Train as a `Recipe` says, as `train` does; `labels` are the `JointSets` at hand in place of those it names."""
     labels = labels or label_sets(recipe)
     source = recipe_source(recipe) if recipe.reads_images else labels.images.source
-    probed = probe_sets(recipe)
+    probed = probe_sets(recipe, labels)
     begin = RunFolder(recipe).find_begin(begin, resume)
     check_wandb(recipe)
     # Whoever goes on must take the same: each draws other numbers from a seed.

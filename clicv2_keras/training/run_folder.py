@@ -10,6 +10,7 @@ from clicv2_keras.recipe.files import read_started
 from clicv2_keras.recipe.schema import Recipe
 from clicv2_keras.recipe.text import flat, recipe_yaml
 from clicv2_keras.training.checkpoints import Checkpoints, find_checkpoint
+from clicv2_keras.training.run_inputs import NAME as INPUTS
 from clicv2_keras.utils.atomic_files import atomic_write, save_model, write_csv, write_text
 from clicv2_keras.utils.errors import UserError
 from clicv2_keras.utils.paths import FolderLock, user_path
@@ -46,6 +47,7 @@ COLUMNS = (
 FILES = (
     "metrics.csv",
     "log.txt",
+    INPUTS,
     "losses.png",
     "model.keras",
     "encoder.keras",
@@ -188,7 +190,7 @@ class RunFolder:
         """Take back a run that `open` began and that has made no step: what was wrong can be mended in its place."""
         if not self._is_new:
             return
-        for name in ("recipe.yaml", "metrics.csv", "log.txt", "inputs.json"):
+        for name in ("recipe.yaml", "metrics.csv", "log.txt", INPUTS):
             (self.path / name).unlink(missing_ok=True)
         # Somebody's own is no run's.
         if "tensorboard" not in self._before:

@@ -132,8 +132,11 @@ def _fitted_part(data, splits):
     return data.subset(there)
 
 
-def probe_sets(recipe):
+def probe_sets(recipe, labels):
     """The labelled sets of the recipe's probe, a list of `ScoredImages`; empty without one.
+
+    Args:
+        labels: what the recipe's `label_sets` are.
 
     Raises:
         UserError: where they cannot be read, or cannot be judged by.
@@ -142,20 +145,16 @@ def probe_sets(recipe):
         return []
     from clicv2_keras.data.labelled.scored_sets import open_scored_sets
     from clicv2_keras.evaluation.agreement import FEWEST
-    from clicv2_keras.evaluation.folds import check_judgeable, make_folds, selection_split
+    from clicv2_keras.evaluation.folds import make_folds, selection_split
 
-    probe, labels = recipe.probe, label_sets(recipe)
-    fitted = set()
-    if labels:
-        source = labels.images.source
-        fitted = {path for each in getattr(source, "sources", [source]) for path in each.paths}
+    probe = recipe.probe
+    fitted = set(labels.images.source.paths) if labels else set()
     with blame(recipe, "probe"):
         sets = open_scored_sets(probe.datasets, probe.roots, probe.within_category)
         for each in sets:
             chosen, split = selection_split(each, probe.split)
             folds, _ = make_folds(chosen, split)
             judged = np.concatenate([test for _, test in folds])
-            check_judgeable(chosen, judged)
             left = sum(chosen.source.paths[index] not in fitted for index in judged)
             if left < FEWEST:
                 raise UserError(

@@ -83,7 +83,7 @@ def test_a_broken_file_of_a_run_is_one_line(folder, name, content):
     again.close()
 
 
-@pytest.mark.parametrize("name", ["metrics.csv", "log.txt", "encoder.keras"])
+@pytest.mark.parametrize("name", ["metrics.csv", "log.txt", "inputs.json", "encoder.keras"])
 def test_a_file_of_somebody_else_is_neither_replaced_nor_removed(folder, tmp_path, name):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / name).write_text("theirs")

@@ -72,6 +72,11 @@ class _JointSource:
     def __len__(self):
         return int(self.starts[-1])
 
+    @property
+    def paths(self):
+        """Of sources of files."""
+        return [path for each in self.sources for path in each.paths]
+
     def name(self, index):
         source, own = self._of(index)
         return source.name(own)
